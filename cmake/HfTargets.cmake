@@ -1,0 +1,30 @@
+# hf_lib(NAME [LIBS other targets…]): libs/NAME as static library hf_NAME, all .c files of the
+# folder. Headers are included as "NAME/file.h".
+function(hf_lib name)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  add_library(hf_${name} STATIC ${sources})
+  target_include_directories(hf_${name} PUBLIC ${CMAKE_SOURCE_DIR}/libs)
+  target_link_libraries(hf_${name} PUBLIC ${ARG_LIBS})
+  hf_warnings(hf_${name})
+endfunction()
+
+# hf_unit_test(SOURCE [LIBS …]): one cmocka program per x_test.c, registered with ctest under its
+# path, so that "ctest -R libs/base" runs a folder.
+function(hf_unit_test source)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+    message(WARNING "missing ${source}")
+    return()
+  endif()
+  string(REGEX REPLACE "\\.c$" "" stem ${source})
+  string(REPLACE "/" "_" target "test_${stem}")
+  add_executable(${target} ${source})
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${target} PRIVATE ${ARG_LIBS} PkgConfig::CMOCKA)
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(${target} PRIVATE HF_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  hf_warnings(${target})
+  add_test(NAME ${stem} COMMAND ${target})
+  set_tests_properties(${stem} PROPERTIES TIMEOUT 120)
+endfunction()

@@ -1,0 +1,102 @@
+/* Failures: codes from errno, wrapping, info, and a full arena. */
+#include <errno.h>
+
+#include "base/status.h"
+#include "tests/unit/unit.h"
+
+static void test_status__has_formatted_message(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    struct hf_status status = hf_fail(arena, HF_ABORTED, "lease of %s is held", "orders");
+    (void)state;
+
+    assert_int_equal(status.code, HF_ABORTED);
+    assert_string_equal(status.message, "lease of orders is held");
+    assert_null(status.info);
+    assert_true(hf_is_ok(hf_success()));
+}
+
+static void test_status__wrap_prefixes_and_keeps_info(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    static const char *const metadata[] = {"cluster", "orders", "near", NULL, NULL};
+    struct hf_status status =
+        hf_fail_info(arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", metadata, "no %s", "orders");
+    (void)state;
+
+    status = hf_wrap(arena, status, "opening pack %d", 7);
+    assert_int_equal(status.code, HF_NOT_FOUND);
+    assert_string_equal(status.message, "opening pack 7: no orders");
+    assert_string_equal(status.info->reason, "CLUSTER_NOT_FOUND");
+    assert_int_equal(status.info->metadata_len, 1 + 1);
+    assert_string_equal(status.info->metadata[0].value, "orders");
+    assert_string_equal(status.info->metadata[1].value, "");
+    assert_true(hf_is_ok(hf_wrap(arena, hf_success(), "opening")));
+}
+
+static void test_status__maps_errno(void **state)
+{
+    static const struct {
+        int error;
+        enum hf_code code;
+    } rows[] = {
+        {ENOENT, HF_NOT_FOUND},         {EEXIST, HF_ALREADY_EXISTS},
+        {EACCES, HF_PERMISSION_DENIED}, {ENOSPC, HF_RESOURCE_EXHAUSTED},
+        {ECONNREFUSED, HF_UNAVAILABLE}, {EIO, HF_INTERNAL},
+    };
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(hf_fail_errno(arena, rows[i].error, "x").code, rows[i].code);
+    }
+    assert_string_equal(hf_fail_errno(arena, ENOENT, "opening %s", "/a").message,
+                        "opening /a: No such file or directory");
+    assert_string_equal(hf_fail_errno(arena, 99999, "opening").message, "opening: error 99999");
+}
+
+static void test_status__survives_a_full_arena(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(16);
+    struct hf_status status = hf_fail(arena, HF_RESOURCE_EXHAUSTED, "%s", "a text of more than 16");
+    (void)state;
+
+    assert_int_equal(status.code, HF_RESOURCE_EXHAUSTED);
+    assert_non_null(status.message);
+    assert_int_equal(hf_wrap(arena, status, "more").code, HF_RESOURCE_EXHAUSTED);
+}
+
+static void test_status__copy_outlives_its_arena(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *keep = hf_arena_new(4096);
+    struct hf_arena *gone = hf_arena_new(4096);
+    static const char *const metadata[] = {"cluster", "orders", NULL};
+    (void)state;
+
+    struct hf_status status = hf_status_copy(
+        keep, hf_fail_info(gone, HF_NOT_FOUND, "GONE", metadata, "no cluster %d", 3));
+    hf_arena_free(gone);
+    assert_string_equal(status.message, "no cluster 3");
+    assert_string_equal(status.info->metadata[0].key, "cluster");
+}
+
+static void test_status__names_codes(void **state)
+{
+    (void)state;
+    assert_string_equal(hf_code_name(HF_OK), "OK");
+    assert_string_equal(hf_code_name(HF_UNAUTHENTICATED), "UNAUTHENTICATED");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status__has_formatted_message),
+        cmocka_unit_test(test_status__wrap_prefixes_and_keeps_info),
+        cmocka_unit_test(test_status__maps_errno),
+        cmocka_unit_test(test_status__survives_a_full_arena),
+        cmocka_unit_test(test_status__copy_outlives_its_arena),
+        cmocka_unit_test(test_status__names_codes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
