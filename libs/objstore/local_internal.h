@@ -1,0 +1,45 @@
+/* What the files of the local store share. */
+#ifndef HF_OBJSTORE_LOCAL_INTERNAL_H
+#define HF_OBJSTORE_LOCAL_INTERNAL_H
+
+#include "objstore/objstore.h"
+
+#define LOCAL_TEMP_DIR ".tmp" /* below the root; no object name starts with a dot */
+#define LOCAL_ATTEMPTS 16     /* a directory that somebody else removes while we fill it */
+
+struct local_store {
+    struct objstore base; /* first: a store is an objstore */
+    char *dir;            /* heap */
+    int root;             /* directory handle; every path is relative to it */
+};
+
+static inline struct local_store *local_of(struct objstore *store)
+{
+    return (struct local_store *)(void *)store;
+}
+
+/* Make the directories above an object, each flushed into its parent. */
+struct hf_status local_make_parents(struct hf_ctx *ctx, const struct local_store *store,
+                                    const char *name) HF_MUST_USE;
+/* Give the file at from (relative to the root) its final name, exclusively, and make the name
+ * durable. ALREADY_EXISTS. */
+struct hf_status local_link(struct hf_ctx *ctx, const struct local_store *store, const char *from,
+                            const char *name) HF_MUST_USE;
+/* Flush the directory that holds name. */
+struct hf_status local_sync_parent(struct hf_ctx *ctx, const struct local_store *store,
+                                   const char *name) HF_MUST_USE;
+/* Directory part of a name, "." for none. */
+const char *local_parent(struct hf_arena *arena, const char *name);
+
+struct hf_status local_list(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
+                            const char *after, size_t max, struct objstore_page *ret_page);
+
+struct hf_status local_append_create(struct hf_ctx *ctx, struct objstore *base, const char *name,
+                                     struct objstore_appender **ret_appender);
+struct hf_status local_append(struct hf_ctx *ctx, struct objstore_appender *appender,
+                              struct hf_bytes bytes, bool is_durable);
+struct hf_status local_append_close_as(struct hf_ctx *ctx, struct objstore_appender *appender,
+                                       const char *final_name);
+void local_append_leave(struct objstore_appender *appender);
+
+#endif
