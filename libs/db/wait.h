@@ -1,0 +1,16 @@
+/* Waiting for libpq with deadline and cancellation. Inside libs/db only. */
+#ifndef HF_DB_WAIT_H
+#define HF_DB_WAIT_H
+
+#include "db/conn.h"
+
+/* Finish a started connection. */
+struct hf_status db_wait_connect(struct hf_ctx *ctx, PGconn *pg) HF_MUST_USE;
+
+/* Collect all results of what was sent; the last one, or the first error as a status. When ctx
+ * ends, the statement is cancelled at the server and drained; what cannot be drained within 2 s
+ * makes the connection broken. */
+struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn,
+                                PGresult **ret_result) HF_MUST_USE;
+
+#endif
