@@ -1,0 +1,116 @@
+/* Redis flushed or gone, PostgreSQL killed and started again, in the middle of the work: no job is
+ * lost, none has two effects. */
+#include "base/check.h"
+#include "base/clock.h"
+#include "tests/unit/libs/jobs/jobs_fixture.h"
+#include "tests/unit/unit.h"
+
+static struct jobs_fixture *fix;
+
+static int group_setup(void **unused)
+{
+    (void)unused;
+    fix = jobs_fixture_new(true);
+    return 0;
+}
+
+static int group_teardown(void **unused)
+{
+    (void)unused;
+    jobs_fixture_free(fix);
+    return 0;
+}
+
+static int reset(void **unused)
+{
+    (void)unused;
+    jobs_fixture_reset(fix);
+    return 0;
+}
+
+static void await_all(const char *const *ids, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        jobs_fixture_await(fix, ids[i], JOBS_SUCCEEDED);
+        assert_int_equal(jobs_fixture_count(fix, "effects", ids[i]), 1);
+    }
+}
+
+static void add_many(const char **ids, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        ids[i] = jobs_fixture_add(fix, "work", "slow");
+    }
+}
+
+static void test_redis__flush_in_the_middle_loses_no_job(void **unused)
+{
+    (void)unused;
+    const char *ids[40];
+
+    jobs_fixture_start(fix, "one");
+    add_many(ids, HF_LEN(ids));
+    pause_ms(400);
+    redisserver_command(fix->redis, "FLUSHALL");
+    await_all(ids, HF_LEN(ids));
+}
+
+static void test_redis__kill_in_the_middle_loses_no_job(void **unused)
+{
+    (void)unused;
+    const char *ids[40];
+    struct jobs_stats stats;
+
+    jobs_fixture_start(fix, "one");
+    add_many(ids, 20);
+    pause_ms(300);
+    redisserver_kill(fix->redis);
+    add_many(ids + 20, 10);
+    await_all(ids, 30);
+    redisserver_start(fix->redis);
+    add_many(ids + 30, 10);
+    await_all(ids, 40);
+    int64_t until_us = in_ms(15000);
+    do {
+        pause_ms(50);
+        jobs_stats_get(fix->jobs, &stats);
+        assert_true(hf_mono_us() < until_us);
+    } while (!stats.is_redis_up);
+}
+
+static void test_redis__down_from_the_start_is_no_obstacle(void **unused)
+{
+    (void)unused;
+    const char *ids[10];
+
+    redisserver_kill(fix->redis);
+    jobs_fixture_start(fix, "one");
+    add_many(ids, HF_LEN(ids));
+    await_all(ids, HF_LEN(ids));
+}
+
+static void test_postgres__restart_in_the_middle_loses_no_job(void **unused)
+{
+    (void)unused;
+    const char *ids[30];
+
+    jobs_fixture_start(fix, "one");
+    add_many(ids, HF_LEN(ids));
+    pause_ms(400);
+    pgserver_crash(fix->state->server);
+    pause_ms(300);
+    pgserver_start(fix->state->server);
+    state_db_wait(fix->state);
+    await_all(ids, HF_LEN(ids));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_redis__flush_in_the_middle_loses_no_job, reset),
+        cmocka_unit_test_setup(test_redis__kill_in_the_middle_loses_no_job, reset),
+        cmocka_unit_test_setup(test_redis__down_from_the_start_is_no_obstacle, reset),
+        cmocka_unit_test_setup(test_postgres__restart_in_the_middle_loses_no_job, reset),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
