@@ -1,0 +1,54 @@
+/* Frame of a service process: from the first line of main to its exit code.
+ *
+ *   static const struct svc_service service = {
+ *       .program = &backup_program,
+ *       .config_size = sizeof(struct backup_config),
+ *       .start = backup_start, .is_alive = backup_is_alive, .stop = backup_stop,
+ *       .drain_ms = 25000,
+ *   };
+ *   int main(int argc, char *argv[])
+ *   {
+ *       return svc_main(&service, argc, argv);
+ *   }
+ *
+ * What it does before any thread exists: blocks all signals (SIGPIPE is never delivered; SIGTERM
+ * and SIGINT are taken by sigtimedwait in main), raises RLIMIT_NOFILE to its hard limit (at most
+ * 65536), forbids core files and ptrace by strangers (keys are in memory), keeps the allocator to
+ * two arenas (a service has tens of threads, each would keep its own pages).
+ */
+#ifndef HF_SVC_RUN_H
+#define HF_SVC_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/ctx.h"
+#include "base/status.h"
+#include "svc/config.h"
+
+struct svc_service {
+    const struct svc_program *program;
+    size_t config_size;
+    /* Start all parts and return. ctx->stop is the drain flag, set on the first SIGTERM or SIGINT;
+     * it, ctx->arena (64 MiB, of the process's life) and config live until stop has returned.
+     * *ret_app is given to the others. After a failure start has freed what it made. */
+    struct hf_status (*start)(struct hf_ctx *ctx, const void *config, void **ret_app);
+    /* NULL, or asked about every 200 ms in the main thread: false ends the process as after
+     * SIGTERM, with exit code 1 (a part that cannot be repaired inside). */
+    bool (*is_alive)(void *app);
+    /* Drain and free everything. ctx->deadline_us is drain_ms from now; a second signal sets
+     * ctx->cancel: end at once. ctx->stop is NULL here, so that draining may still do its work. */
+    void (*stop)(struct hf_ctx *ctx, void *app);
+    int drain_ms;
+};
+
+/* Returns the exit code: 0 after a signal, --help or --version; 1 when start failed or is_alive
+ * said false; 2 for a bad configuration. Failures go to stderr as log lines; --help and --version
+ * go to stdout. */
+int svc_main(const struct svc_service *service, int argc, char *argv[]);
+
+/* The preparation alone, for programs that are no services (the command line): signals are not
+ * blocked. */
+void svc_process_prepare(void);
+
+#endif
