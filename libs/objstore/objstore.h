@@ -86,13 +86,13 @@ struct hf_status objstore_head(struct hf_ctx *ctx, struct objstore *store, const
 struct hf_status objstore_read(struct hf_ctx *ctx, struct objstore *store, const char *name,
                                uint64_t offset, size_t len, void *ret_bytes) HF_MUST_USE;
 struct hf_status objstore_list(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
-                               const char *after, size_t max, struct objstore_page *ret_page)
-    HF_MUST_USE;
+                               const char *after, size_t max,
+                               struct objstore_page *ret_page) HF_MUST_USE;
 /* All pages of a listing, at most max names; RESOURCE_EXHAUSTED beyond. */
 struct hf_status objstore_list_all(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
                                    size_t max, struct objstore_page *ret_page) HF_MUST_USE;
-struct hf_status objstore_remove(struct hf_ctx *ctx, struct objstore *store, const char *name)
-    HF_MUST_USE;
+struct hf_status objstore_remove(struct hf_ctx *ctx, struct objstore *store,
+                                 const char *name) HF_MUST_USE;
 void objstore_free(struct objstore *store); /* accepts NULL */
 
 static inline void objstore_free_cleanup(struct objstore **store)

@@ -1,0 +1,192 @@
+/* Key files: the key-encryption key, the signing key, the text of the recovery kit. The surprise:
+ * a key file that others may read is refused, not used with a warning. */
+#include "vault/keyfile.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/id.h"
+#include "codec/hash.h"
+#include "codec/seal.h"
+
+#define KEY_FILE_MAX 4096
+#define KIT_PREFIX "HOLDFAST-KIT-1"
+#define KIT_CHECK_LEN 4 /* first bytes of SHA-256(private key): finds typing errors */
+
+/* Read a small secret file into buf; the caller wipes buf. */
+static struct hf_status secret_read(struct hf_ctx *ctx, const char *path, struct hf_buf *buf)
+{
+    struct stat info;
+
+    hf_buf_init(buf, KEY_FILE_MAX);
+    HF_TRY(hf_read_file(ctx->arena, path, buf));
+    if (stat(path, &info) == 0 && (info.st_mode & 077) != 0) {
+        return hf_fail(ctx->arena, HF_FAILED_PRECONDITION,
+                       "key file %s may be read by others (mode %03o): chmod 600 it", path,
+                       (unsigned)info.st_mode & 0777);
+    }
+    return hf_buf_status(buf, ctx->arena, path);
+}
+
+struct hf_status vault_kek_make(struct hf_ctx *ctx, const char *path)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t kek[VAULT_KEY_LEN];
+    char text[2 * VAULT_KEY_LEN + 1];
+    struct hf_status status;
+
+    hf_random(kek, sizeof(kek));
+    for (size_t i = 0; i < sizeof(kek); i++) {
+        text[2 * i] = digits[kek[i] >> 4];
+        text[2 * i + 1] = digits[kek[i] & 15];
+    }
+    text[2 * VAULT_KEY_LEN] = '\n';
+    status = hf_create_file(ctx->arena, path, text, sizeof(text), 0600);
+    codec_wipe(kek, sizeof(kek));
+    codec_wipe(text, sizeof(text));
+    return status;
+}
+
+struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
+                                uint8_t ret_kek[VAULT_KEY_LEN])
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+    uint8_t kek[VAULT_KEY_LEN] = {0};
+    struct hf_status status = secret_read(ctx, path, &buf);
+    size_t len = buf.len;
+
+    if (hf_is_ok(status)) {
+        while (len > 0 && isspace(buf.ptr[len - 1])) {
+            len--;
+        }
+        if (len != 2 * VAULT_KEY_LEN) {
+            status = hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                             "key file %s does not hold exactly 64 hexadecimal digits", path);
+        }
+    }
+    if (hf_is_ok(status)) {
+        buf.len = len;
+        if (hf_unhex(hf_buf_text(&buf), kek, sizeof(kek))) {
+            memcpy(ret_kek, kek, sizeof(kek));
+        } else {
+            status = hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                             "key file %s has characters that are not hexadecimal digits", path);
+        }
+    }
+    codec_wipe(kek, sizeof(kek));
+    if (buf.ptr != NULL) {
+        codec_wipe(buf.ptr, buf.cap);
+    }
+    return status;
+}
+
+struct hf_status vault_signing_key_make(struct hf_ctx *ctx, const char *path)
+{
+    uint8_t private_key[VAULT_KEY_LEN];
+    uint8_t public_key[VAULT_KEY_LEN];
+    struct hf_status status;
+    char *pem;
+
+    codec_ed25519_make(private_key, public_key);
+    pem = codec_ed25519_pem(ctx->arena, private_key);
+    status = hf_create_file(ctx->arena, path, pem, strlen(pem), 0600);
+    codec_wipe(pem, strlen(pem));
+    codec_wipe(private_key, sizeof(private_key));
+    return status;
+}
+
+struct hf_status vault_signing_key_load(struct hf_ctx *ctx, const char *path,
+                                        uint8_t ret_private[VAULT_KEY_LEN])
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+    struct hf_status status = secret_read(ctx, path, &buf);
+
+    if (hf_is_ok(status) &&
+        !codec_ed25519_from_pem((struct hf_str){hf_buf_text(&buf), buf.len}, ret_private)) {
+        status = hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                         "%s is not the PEM of an Ed25519 private key", path);
+    }
+    if (buf.ptr != NULL) {
+        codec_wipe(buf.ptr, buf.cap);
+    }
+    return status;
+}
+
+struct hf_status vault_escrow_make(struct hf_ctx *ctx, char **ret_private_text,
+                                   uint8_t ret_public[VAULT_KEY_LEN])
+{
+    uint8_t kit[VAULT_KEY_LEN + CODEC_SHA256_LEN];
+    char *text;
+
+    codec_x25519_make(kit, ret_public);
+    codec_sha256(kit, VAULT_KEY_LEN, kit + VAULT_KEY_LEN);
+    text = hf_strdup(ctx->arena, KIT_PREFIX);
+    for (size_t i = 0; i < VAULT_KEY_LEN + KIT_CHECK_LEN; i += 2) {
+        char *longer = hf_printf(ctx->arena, "%s-%02X%02X", text, kit[i], kit[i + 1]);
+
+        codec_wipe(text, strlen(text));
+        text = longer;
+    }
+    codec_wipe(kit, sizeof(kit));
+    *ret_private_text = text;
+    return hf_success();
+}
+
+/* Value of a hexadecimal digit; -1 for separators, -2 for anything else. */
+static int kit_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c == '-' || isspace((unsigned char)c) ? -1 : -2;
+}
+
+/* All len bytes from the digits of text, separators skipped. */
+static bool kit_bytes(const char *text, uint8_t *ret_bytes, size_t len)
+{
+    size_t digits = 0;
+
+    for (; *text != '\0'; text++) {
+        int digit = kit_digit(*text);
+
+        if (digit == -2 || (digit >= 0 && digits == 2 * len)) {
+            return false;
+        }
+        if (digit >= 0) {
+            ret_bytes[digits / 2] = (uint8_t)(ret_bytes[digits / 2] << 4 | digit);
+            digits++;
+        }
+    }
+    return digits == 2 * len;
+}
+
+bool vault_escrow_parse(const char *text, uint8_t ret_private[VAULT_KEY_LEN])
+{
+    uint8_t kit[VAULT_KEY_LEN + KIT_CHECK_LEN] = {0};
+    uint8_t hash[CODEC_SHA256_LEN];
+    bool is_kit;
+
+    while (isspace((unsigned char)*text)) {
+        text++;
+    }
+    if (strncasecmp(text, KIT_PREFIX, strlen(KIT_PREFIX)) != 0) {
+        return false;
+    }
+    is_kit = kit_bytes(text + strlen(KIT_PREFIX), kit, sizeof(kit));
+    codec_sha256(kit, VAULT_KEY_LEN, hash);
+    is_kit = is_kit && memcmp(hash, kit + VAULT_KEY_LEN, KIT_CHECK_LEN) == 0;
+    if (is_kit) {
+        memcpy(ret_private, kit, VAULT_KEY_LEN);
+    }
+    codec_wipe(kit, sizeof(kit));
+    return is_kit;
+}

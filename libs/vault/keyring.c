@@ -1,0 +1,373 @@
+/* Opening, making and rotating the keys of a realm. The surprise: a keyring that got no signing
+ * key still knows the verifying keys, so that reading a journal needs no private key. */
+#include "vault/keyring.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "codec/seal.h"
+#include "vault/keyfile.h"
+#include "vault/keyring_internal.h"
+#include "vault/pack.h"
+#include "vault/pack_format.h"
+
+#define SLOTS_MAX 10000
+
+struct hf_status vault_wrong_key(struct hf_arena *arena, const char *name, const char *what)
+{
+    const char *const metadata[] = {"object", hf_strdup(arena, name), NULL};
+
+    return hf_fail_info(arena, HF_FAILED_PRECONDITION, "WRONG_KEY", metadata, "wrong key: %s %s",
+                        name, what);
+}
+
+void vault_realm_tag(const char *realm, uint8_t ret_tag[VAULT_ID_LEN])
+{
+    static const char label[] = "holdfast/1 realm";
+    struct codec_sha256 sha;
+    uint8_t hash[CODEC_SHA256_LEN];
+
+    HF_CHECK(realm != NULL);
+    codec_sha256_init(&sha);
+    codec_sha256_add(&sha, label, sizeof(label) - 1);
+    codec_sha256_add(&sha, realm, strlen(realm));
+    codec_sha256_end(&sha, hash);
+    memcpy(ret_tag, hash, VAULT_ID_LEN);
+}
+
+static struct hf_status realm_check(struct hf_ctx *ctx, const char *realm)
+{
+    if (!objstore_is_name(realm) || strchr(realm, '/') != NULL) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "'%.100s' is not a realm name",
+                       realm != NULL ? realm : "");
+    }
+    return hf_success();
+}
+
+static struct vault_slot_place slot_place(struct hf_ctx *ctx, const char *realm, uint32_t number)
+{
+    const char *name = hf_printf(ctx->arena, "tenants/%s/keys/%06u", realm, number);
+
+    return (struct vault_slot_place){realm, number, name};
+}
+
+/* Number of the newest slot; 0: the realm has none. */
+static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, const char *realm,
+                                    uint32_t *ret_number)
+{
+    struct objstore_page page = {0};
+    const char *prefix;
+    uint64_t number = 0;
+
+    HF_TRY(realm_check(ctx, realm));
+    prefix = hf_printf(ctx->arena, "tenants/%s/keys/", realm);
+    HF_TRY(objstore_list_all(ctx, store, prefix, SLOTS_MAX, &page));
+    if (page.len > 0) {
+        const char *last = page.entries[page.len - 1].name;
+
+        if (!hf_parse_u64(last + strlen(prefix), &number) || number == 0 || number > SLOTS_MAX) {
+            return vault_damaged(ctx->arena, last, 0, "not the name of a key slot");
+        }
+    }
+    *ret_number = (uint32_t)number;
+    return hf_success();
+}
+
+static struct hf_status slot_read(struct hf_ctx *ctx, struct objstore *store,
+                                  const struct vault_slot_place *place, struct hf_bytes *ret_bytes)
+{
+    uint64_t size = 0;
+    uint8_t *bytes;
+
+    HF_TRY(objstore_head(ctx, store, place->name, &size));
+    if (size == 0 || size > VAULT_SLOT_MAX) {
+        return vault_damaged(ctx->arena, place->name, 0, "impossible size of a key slot");
+    }
+    bytes = hf_alloc(ctx->arena, (size_t)size);
+    HF_TRY(objstore_read(ctx, store, place->name, 0, (size_t)size, bytes));
+    *ret_bytes = (struct hf_bytes){bytes, (size_t)size};
+    return hf_success();
+}
+
+static struct vault_keyring *keyring_of(const struct vault_slot_place *place,
+                                        const struct vault_secrets *secrets)
+{
+    struct vault_keyring *keyring = hf_heap_alloc(sizeof(*keyring));
+
+    keyring->is_full = true;
+    keyring->realm = hf_heap_strdup(place->realm);
+    keyring->slot_number = place->number;
+    vault_realm_tag(place->realm, keyring->realm_tag);
+    keyring->secrets = *secrets;
+    codec_hmac_key(&keyring->idk, secrets->idk, sizeof(secrets->idk));
+    return keyring;
+}
+
+static bool secrets_verify_with(const struct vault_secrets *secrets, const uint8_t *public_key)
+{
+    for (uint32_t i = 0; i < secrets->verifying_len; i++) {
+        if (memcmp(secrets->verifying[i], public_key, VAULT_KEY_LEN) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct hf_status keyring_sign_with(struct hf_ctx *ctx, struct vault_keyring *keyring,
+                                          const char *path)
+{
+    HF_TRY(vault_signing_key_load(ctx, path, keyring->signing_private));
+    codec_ed25519_public(keyring->signing_private, keyring->signing_public);
+    if (!secrets_verify_with(&keyring->secrets, keyring->signing_public)) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "UNKNOWN_SIGNING_KEY", NULL,
+                            "the key slot of realm %s does not list the signing key %s",
+                            keyring->realm, path);
+    }
+    keyring->has_signing = true;
+    return hf_success();
+}
+
+/* Add the public part of the signing key to the verifying keys. */
+static struct hf_status secrets_add_signer(struct hf_ctx *ctx, struct vault_secrets *secrets,
+                                           const char *path)
+{
+    uint8_t private_key[VAULT_KEY_LEN];
+    uint8_t public_key[VAULT_KEY_LEN];
+
+    HF_TRY(vault_signing_key_load(ctx, path, private_key));
+    codec_ed25519_public(private_key, public_key);
+    codec_wipe(private_key, sizeof(private_key));
+    if (secrets_verify_with(secrets, public_key)) {
+        return hf_success();
+    }
+    if (secrets->verifying_len == VAULT_SLOT_VERIFYING_MAX) {
+        return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "a key slot lists at most %d signers",
+                       VAULT_SLOT_VERIFYING_MAX);
+    }
+    memcpy(secrets->verifying[secrets->verifying_len++], public_key, sizeof(public_key));
+    return hf_success();
+}
+
+static struct hf_status slot_write(struct hf_ctx *ctx, struct objstore *store,
+                                   const struct vault_realm_options *options, uint32_t number,
+                                   const struct vault_secrets *secrets)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf bytes = {0};
+    const struct vault_slot_place place = slot_place(ctx, options->realm, number);
+    const struct vault_slot_seal seal = {
+        .kek = options->kek,
+        .escrow_public = options->escrow_public != NULL ? *options->escrow_public : NULL,
+    };
+
+    hf_buf_init(&bytes, VAULT_SLOT_MAX);
+    vault_slot_encode(&place, &seal, secrets, &bytes);
+    HF_TRY(hf_buf_status(&bytes, ctx->arena, "key slot"));
+    return objstore_put(ctx, store, place.name, (struct hf_bytes){bytes.ptr, bytes.len});
+}
+
+/* First slot of a realm. Somebody else's first slot is as good as ours. */
+static struct hf_status slot_make_first(struct hf_ctx *ctx, struct objstore *store,
+                                        const struct vault_realm_options *options)
+{
+    struct vault_secrets secrets = {.versions = 1};
+    uint8_t writer_public[VAULT_KEY_LEN];
+    struct hf_status status = hf_success();
+
+    hf_random(secrets.realm_keys[0], VAULT_KEY_LEN);
+    hf_random(secrets.idk, VAULT_KEY_LEN);
+    codec_x25519_make(secrets.writer_private, writer_public);
+    if (options->signing_key_path != NULL) {
+        status = secrets_add_signer(ctx, &secrets, options->signing_key_path);
+    }
+    if (hf_is_ok(status)) {
+        status = slot_write(ctx, store, options, 1, &secrets);
+    }
+    codec_wipe(&secrets, sizeof(secrets));
+    return status.code == HF_ALREADY_EXISTS ? hf_success() : status;
+}
+
+struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
+                                    const struct vault_realm_options *options,
+                                    struct vault_keyring **ret_keyring)
+{
+    HF_CLEANUP(vault_keyring_free) struct vault_keyring *keyring = NULL;
+    struct vault_slot_place place;
+    struct vault_secrets secrets;
+    struct hf_bytes bytes = {0};
+    uint32_t number = 0;
+
+    HF_TRY(slot_newest(ctx, store, options->realm, &number));
+    if (number == 0) {
+        if (!options->create) {
+            return hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of tenant %s",
+                           options->realm);
+        }
+        HF_TRY(slot_make_first(ctx, store, options));
+        number = 1;
+    }
+    place = slot_place(ctx, options->realm, number);
+    HF_TRY(slot_read(ctx, store, &place, &bytes));
+    HF_TRY(vault_slot_open(ctx->arena, &place, bytes, options->kek, &secrets));
+    keyring = keyring_of(&place, &secrets);
+    codec_wipe(&secrets, sizeof(secrets));
+    if (options->signing_key_path != NULL) {
+        HF_TRY(keyring_sign_with(ctx, keyring, options->signing_key_path));
+    }
+    *ret_keyring = HF_TAKE(keyring);
+    return hf_success();
+}
+
+struct hf_status vault_keyring_open_escrow(struct hf_ctx *ctx, struct objstore *store,
+                                           const char *realm, const char *private_text,
+                                           struct vault_keyring **ret_keyring)
+{
+    struct vault_slot_place place;
+    struct vault_secrets secrets;
+    struct hf_bytes bytes = {0};
+    uint8_t private_key[VAULT_KEY_LEN];
+    struct hf_status status;
+    uint32_t number = 0;
+
+    if (!vault_escrow_parse(private_text, private_key)) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                       "the text is not a recovery kit's key (mistyped?)");
+    }
+    HF_TRY(slot_newest(ctx, store, realm, &number));
+    if (number == 0) {
+        return hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of tenant %s", realm);
+    }
+    place = slot_place(ctx, realm, number);
+    HF_TRY(slot_read(ctx, store, &place, &bytes));
+    status = vault_slot_open_escrow(ctx->arena, &place, bytes, private_key, &secrets);
+    codec_wipe(private_key, sizeof(private_key));
+    HF_TRY(status);
+    *ret_keyring = keyring_of(&place, &secrets);
+    codec_wipe(&secrets, sizeof(secrets));
+    return hf_success();
+}
+
+struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store,
+                                      const struct vault_keyring *keyring,
+                                      const struct vault_realm_options *options, bool with_new_key)
+{
+    struct vault_secrets secrets = keyring->secrets;
+    struct hf_status status = hf_success();
+
+    HF_CHECK(keyring->is_full && hf_text_equal(keyring->realm, options->realm));
+    if (with_new_key && secrets.versions == VAULT_SLOT_VERSIONS_MAX) {
+        return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "realm %s has had %d keys already",
+                       options->realm, VAULT_SLOT_VERSIONS_MAX);
+    }
+    if (with_new_key) {
+        hf_random(secrets.realm_keys[secrets.versions++], VAULT_KEY_LEN);
+    }
+    if (options->signing_key_path != NULL) {
+        status = secrets_add_signer(ctx, &secrets, options->signing_key_path);
+    }
+    if (hf_is_ok(status)) {
+        status = slot_write(ctx, store, options, keyring->slot_number + 1, &secrets);
+    }
+    codec_wipe(&secrets, sizeof(secrets));
+    if (status.code == HF_ALREADY_EXISTS) {
+        status = hf_fail(ctx->arena, HF_ABORTED, "another rotation of realm %s came first",
+                         options->realm);
+    }
+    return status;
+}
+
+struct vault_keyring *vault_keyring_borrowed(struct vault_secret_source source,
+                                             const uint8_t *verifying_keys, size_t count)
+{
+    struct vault_keyring *keyring = hf_heap_alloc(sizeof(*keyring));
+
+    HF_CHECK(count <= VAULT_SLOT_VERIFYING_MAX);
+    keyring->source = source;
+    keyring->secrets.verifying_len = (uint32_t)count;
+    if (count > 0) {
+        memcpy(keyring->secrets.verifying, verifying_keys, count * VAULT_KEY_LEN);
+    }
+    return keyring;
+}
+
+void vault_keyring_free(struct vault_keyring *keyring)
+{
+    if (keyring != NULL) {
+        hf_heap_free(keyring->realm);
+        codec_wipe(keyring, sizeof(*keyring));
+        hf_heap_free(keyring);
+    }
+}
+
+bool vault_keyring_can_digest(const struct vault_keyring *keyring)
+{
+    return keyring->is_full;
+}
+
+bool vault_keyring_can_sign(const struct vault_keyring *keyring)
+{
+    return keyring->has_signing;
+}
+
+const uint8_t *vault_keyring_verifying_keys(const struct vault_keyring *keyring, size_t *ret_count)
+{
+    *ret_count = keyring->secrets.verifying_len;
+    return keyring->secrets.verifying[0];
+}
+
+struct hf_status vault_keyring_secret(struct hf_ctx *ctx, const struct vault_keyring *keyring,
+                                      const struct vault_pack_header *header,
+                                      uint8_t ret_secret[VAULT_KEY_LEN])
+{
+    if (!keyring->is_full) {
+        return keyring->source.secret(ctx, keyring->source.arg, header, ret_secret);
+    }
+    if (memcmp(header->realm_tag, keyring->realm_tag, VAULT_ID_LEN) != 0) {
+        return vault_wrong_key(ctx->arena, "pack", "belongs to another tenant");
+    }
+    if (header->key_version == 0 || header->key_version > keyring->secrets.versions) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OLD_KEY_SLOT", NULL,
+                            "pack is sealed with key %u of realm %s, key slot %u knows up to %u: "
+                            "a newer slot is missing",
+                            header->key_version, keyring->realm, keyring->slot_number,
+                            keyring->secrets.versions);
+    }
+    codec_hkdf_extract(
+        (struct hf_bytes){header->salt, sizeof(header->salt)},
+        (struct hf_bytes){keyring->secrets.realm_keys[header->key_version - 1], VAULT_KEY_LEN},
+        ret_secret);
+    return hf_success();
+}
+
+void vault_page_digest(const struct vault_keyring *keyring, const void *page, size_t len,
+                       uint8_t ret_digest[VAULT_DIGEST_LEN])
+{
+    const struct hf_bytes part = {page, len};
+    uint8_t mac[CODEC_SHA256_LEN];
+
+    HF_CHECK(keyring->is_full);
+    codec_hmac(&keyring->idk, &part, 1, mac);
+    memcpy(ret_digest, mac, VAULT_DIGEST_LEN);
+}
+
+void vault_path_key(const struct vault_keyring *keyring, const char *path,
+                    uint8_t ret_key[VAULT_ID_LEN])
+{
+    const struct hf_bytes parts[] = {{(const uint8_t *)"path", 4},
+                                     {(const uint8_t *)path, strlen(path)}};
+    uint8_t mac[CODEC_SHA256_LEN];
+
+    HF_CHECK(keyring->is_full);
+    codec_hmac(&keyring->idk, parts, HF_LEN(parts), mac);
+    memcpy(ret_key, mac, VAULT_ID_LEN);
+}
+
+void vault_blob_id(const struct vault_keyring *keyring, enum vault_blob_type type,
+                   struct hf_bytes plain_or_digests, uint8_t ret_id[VAULT_HASH_LEN])
+{
+    const uint8_t kind = (uint8_t)type;
+    const struct hf_bytes parts[] = {{&kind, 1}, plain_or_digests};
+
+    HF_CHECK(keyring->is_full);
+    codec_hmac(&keyring->idk, parts, HF_LEN(parts), ret_id);
+}

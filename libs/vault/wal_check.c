@@ -1,0 +1,155 @@
+/* Verification of WAL: every record of every object on the path is authenticated, and what no
+ * object covers is named. */
+#include "vault/wal_check.h"
+
+#include <inttypes.h>
+
+#include "base/vec.h"
+#include "vault/wal_compare.h"
+#include "vault/wal_walk.h"
+
+#define SEGMENT_ARENA ((size_t)32 << 20)
+
+struct checking {
+    struct vault_wal_source source;
+    struct hf_arena *arena; /* of findings */
+    HF_VEC(struct vault_wal_finding) findings;
+    struct vault_wal_report report;
+    const struct vault_wal_range *leg;
+};
+
+static void add_finding(struct checking *checking, const char *object, const char *what)
+{
+    struct vault_wal_finding *finding;
+
+    checking->report.findings_total++;
+    if (checking->findings.len < VAULT_WAL_FINDINGS_MAX) {
+        finding = HF_VEC_ADD(checking->arena, &checking->findings);
+        finding->object = hf_strdup(checking->arena, object);
+        finding->what = hf_strdup(checking->arena, what);
+    }
+}
+
+static struct hf_status check_object(struct hf_ctx *ctx, void *arg,
+                                     const struct vault_wal_name *name, const char *text,
+                                     uint64_t size_bytes)
+{
+    HF_CLEANUP(vault_wal_slice_free) struct vault_wal_slice *slice = NULL;
+    struct checking *checking = arg;
+    struct hf_status status;
+
+    (void)size_bytes;
+    if (name->from >= checking->leg->to ||
+        (name->kind == VAULT_WAL_CLOSED && name->to <= checking->leg->from)) {
+        return hf_success();
+    }
+    status = vault_wal_slice_open(ctx, &checking->source, text, &slice);
+    if (status.code == HF_OK) {
+        status = vault_wal_slice_verify(ctx, slice);
+    }
+    checking->report.objects++;
+    if (status.code == HF_DATA_LOSS) {
+        add_finding(checking, text, status.message);
+        return hf_success();
+    }
+    HF_TRY(status);
+    checking->report.bytes_checked += vault_wal_slice_to(slice) - vault_wal_slice_from(slice);
+    return hf_success();
+}
+
+static void report_missing(struct hf_ctx *ctx, struct checking *checking, uint64_t from,
+                           uint64_t to)
+{
+    const struct vault_wal_place *place = checking->source.place;
+    uint32_t timeline = checking->leg->timeline;
+    const char *what = hf_printf(ctx->arena, "missing %s to %s of timeline %" PRIu32,
+                                 vault_wal_lsn_text(ctx->arena, from),
+                                 vault_wal_lsn_text(ctx->arena, to), timeline);
+
+    add_finding(checking,
+                vault_wal_segment_dir(ctx->arena, place, timeline, from / place->segment_bytes),
+                what);
+}
+
+/* Holes of [from, to), which lies in one segment. */
+static struct hf_status check_cover(struct hf_ctx *ctx, struct checking *checking, uint64_t from,
+                                    uint64_t to)
+{
+    struct vault_wal_index index = {0};
+
+    HF_TRY(vault_wal_index_segment(ctx, &checking->source, checking->leg->timeline,
+                                   from / checking->source.place->segment_bytes, &index));
+    for (size_t i = 0; i < index.ranges_len && from < to; i++) {
+        const struct vault_wal_range *range = &index.ranges[i];
+
+        if (range->to <= from || range->from >= to) {
+            continue;
+        }
+        if (range->from > from) {
+            report_missing(ctx, checking, from, range->from);
+        }
+        from = range->to;
+    }
+    if (from < to) {
+        report_missing(ctx, checking, from, to);
+    }
+    return hf_success();
+}
+
+static struct hf_status check_segment(struct hf_ctx *ctx, struct checking *checking, uint64_t from,
+                                      uint64_t to)
+{
+    struct vault_wal_walk walk = {
+        .store = checking->source.store,
+        .place = checking->source.place,
+        .timeline = checking->leg->timeline,
+        .segno = from / checking->source.place->segment_bytes,
+        .is_segment = true,
+        .fn = check_object,
+        .arg = checking,
+    };
+
+    HF_TRY(vault_wal_walk(ctx, &walk));
+    return check_cover(ctx, checking, from, to);
+}
+
+static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SEGMENT_ARENA);
+    uint64_t size = checking->source.place->segment_bytes;
+    struct hf_ctx sub = *ctx;
+
+    sub.arena = arena;
+    for (uint64_t from = checking->leg->from; from < checking->leg->to;) {
+        uint64_t end = (from / size + 1) * size;
+        uint64_t to = end < checking->leg->to ? end : checking->leg->to;
+        struct hf_status status = check_segment(&sub, checking, from, to);
+
+        if (status.code != HF_OK) {
+            return hf_status_copy(ctx->arena, status);
+        }
+        hf_arena_reset(arena);
+        HF_TRY(hf_ctx_check(ctx));
+        from = to;
+    }
+    return hf_success();
+}
+
+struct hf_status vault_wal_check(struct hf_ctx *ctx, struct objstore *store,
+                                 const struct vault_keyring *keyring,
+                                 const struct vault_wal_place *place,
+                                 const struct vault_wal_range *path, size_t path_len,
+                                 struct vault_wal_report *ret_report)
+{
+    struct checking checking = {.source = {store, keyring, place}, .arena = ctx->arena};
+
+    HF_TRY(vault_wal_place_check(ctx->arena, place));
+    for (size_t i = 0; i < path_len; i++) {
+        checking.leg = &path[i];
+        HF_TRY(check_leg(ctx, &checking));
+    }
+    checking.report.findings = checking.findings.items;
+    checking.report.findings_len = checking.findings.len;
+    *ret_report = checking.report;
+    return hf_success();
+}

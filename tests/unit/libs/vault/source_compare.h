@@ -1,0 +1,92 @@
+/* What extraction of a synthetic source writes, compared with it byte for byte. */
+#ifndef TESTS_SOURCE_COMPARE_H
+#define TESTS_SOURCE_COMPARE_H
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <sys/stat.h>
+
+#include "tests/unit/libs/vault/source_fixture.h"
+#include "vault/extract.h"
+
+static inline struct hf_status sink_dir(struct hf_ctx *ctx, void *arg,
+                                        const struct vault_attrs *attrs)
+{
+    return hf_make_dirs(ctx->arena, hf_path_join(ctx->arena, arg, attrs->path), 0700);
+}
+
+static inline struct hf_status sink_symlink(struct hf_ctx *ctx, void *arg,
+                                            const struct vault_attrs *attrs)
+{
+    const char *path = hf_path_join(ctx->arena, arg, attrs->path);
+
+    if (symlink(attrs->link, path) != 0) {
+        return hf_fail(ctx->arena, HF_INTERNAL, "symlink %s", path);
+    }
+    return hf_success();
+}
+
+static inline struct hf_status sink_file(struct hf_ctx *ctx, void *arg,
+                                         const struct vault_attrs *attrs,
+                                         struct vault_extract_file *ret_file)
+{
+    ret_file->action = VAULT_EXTRACT_CREATE;
+    ret_file->path = hf_path_join(ctx->arena, arg, attrs->path);
+    return hf_make_dirs(ctx->arena, dirname(hf_strdup(ctx->arena, ret_file->path)), 0700);
+}
+
+static inline struct hf_status source_extract(struct source *s, const struct vault_root *root,
+                                              char *dir)
+{
+    const struct vault_extract_sink sink = {
+        .arg = dir, .dir = sink_dir, .symlink = sink_symlink, .file = sink_file};
+    const struct vault_extract_options options = {
+        .place = source_place(s->f), .root = root, .sink = &sink, .threads = 2};
+
+    return vault_extract(&s->f->ctx, &options);
+}
+
+static inline void source_compare_file(struct source *s, const struct source_file *file,
+                                       const char *dir)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+    const char *path = hf_path_join(s->f->ctx.arena, dir, file->path);
+    struct stat st;
+
+    if (file->node == VAULT_NODE_GONE) {
+        assert_int_equal(lstat(path, &st), -1);
+        return;
+    }
+    assert_int_equal(lstat(path, &st), 0);
+    if (file->node == VAULT_NODE_DIR) {
+        assert_true(S_ISDIR(st.st_mode));
+        return;
+    }
+    if (file->node == VAULT_NODE_SYMLINK) {
+        char link[96] = {0};
+        assert_true(readlink(path, link, sizeof(link) - 1) > 0);
+        assert_string_equal(link, file->link);
+        return;
+    }
+    hf_buf_init(&buf, file->len + 1);
+    assert_ok(hf_read_file(s->f->ctx.arena, path, &buf));
+    assert_int_equal(buf.len, file->len);
+    if (file->len > 0 && memcmp(buf.ptr, file->bytes, file->len) != 0) {
+        fail_msg("%s differs", file->path);
+    }
+}
+
+/* Extract the newest backup and compare it with the source, byte for byte. */
+static inline void source_compare(struct source *s)
+{
+    char *dir = hf_printf(s->f->ctx.arena, "%s/out", s->f->dir);
+
+    assert_ok(hf_make_dirs(s->f->ctx.arena, dir, 0700));
+    assert_ok(source_extract(s, &s->root, dir));
+    for (size_t i = 0; i < s->len; i++) {
+        source_compare_file(s, &s->files[i], dir);
+    }
+    assert_ok(hf_remove_tree(s->f->ctx.arena, dir));
+}
+
+#endif
