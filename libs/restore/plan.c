@@ -1,0 +1,400 @@
+/* From a target to a point, a timeline and the WAL between, proven by walking that WAL. Points are
+ * tried from the newest to the oldest; the first from which the target can be reached is taken. The
+ * surprise: PostgreSQL fails when it is asked for a time after the last commit, so such a target
+ * becomes the LSN of the last record, if the receiver's clock records prove that nothing more had
+ * happened by then. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "pgformat/wal.h"
+#include "restore/internal.h"
+
+enum verdict { TAKE, TRY_OLDER };
+
+static struct hf_status refuse(struct restore *restore, enum hf_code code, const char *reason,
+                               const char *key, const char *value, const char *message)
+{
+    const char *const metadata[] = {key, value, NULL};
+
+    return hf_fail_info(restore->ctx->arena, code, reason, metadata, "%s", message);
+}
+
+/* --- timelines ------------------------------------------------------------------------------ */
+
+static struct hf_status load_history(struct restore *restore, struct restore_plan *plan,
+                                     uint32_t timeline)
+{
+    struct hf_ctx *ctx = restore->ctx;
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, PGF_HISTORY_MAX_BYTES);
+    if (timeline > 1) {
+        HF_TRY(hf_wrap(ctx->arena,
+                       vault_wal_history_get(ctx, restore->place.store, restore->place.keyring,
+                                             &plan->wal, timeline, &text),
+                       "history of timeline %u", timeline));
+    }
+    return pgf_history_parse(ctx->arena, timeline,
+                             (struct hf_str){(const char *)text.ptr, text.len}, &plan->history);
+}
+
+/* The newest timeline that this point can go on to, or the one that was asked for. */
+static struct hf_status choose_timeline(struct restore *restore, struct restore_plan *plan)
+{
+    const struct vault_point_info *point = plan->point;
+    const struct restore_target *target = &restore->options->target;
+    uint32_t newest = vault_wal_index_timeline(&plan->index);
+
+    if (target->kind == RESTORE_IMMEDIATE) {
+        return load_history(restore, plan, point->timeline);
+    }
+    for (uint32_t timeline = target->timeline != 0 ? target->timeline : newest;
+         timeline >= point->timeline && timeline > 0; timeline--) {
+        struct hf_status status = load_history(restore, plan, timeline);
+
+        if (hf_is_ok(status) &&
+            pgf_history_reaches(&plan->history, point->timeline, point->stop_lsn)) {
+            return hf_success();
+        }
+        if (!hf_is_ok(status) && status.code != HF_NOT_FOUND) {
+            return status;
+        }
+        if (target->timeline != 0) {
+            break;
+        }
+    }
+    return refuse(restore, HF_FAILED_PRECONDITION, "TIMELINE_UNREACHABLE", "backup", point->id,
+                  "the timeline cannot be reached from this backup");
+}
+
+/* --- the WAL at hand ------------------------------------------------------------------------ */
+
+static struct hf_status missing_wal(struct restore *restore, const struct vault_point_info *point,
+                                    uint64_t from)
+{
+    return refuse(restore, HF_OUT_OF_RANGE, "WAL_GAP", "backup", point->id,
+                  hf_printf(restore->ctx->arena,
+                            "WAL from %s on is missing in the vault; backup %s cannot become "
+                            "consistent",
+                            pgf_lsn(from).text, point->id));
+}
+
+/* Where the contiguous WAL of a leg ends; a leg may begin in its parent's bytes. */
+static uint64_t leg_end(const struct restore_plan *plan, const struct pgf_history_leg *leg)
+{
+    const struct vault_wal_range *range =
+        vault_wal_index_find(&plan->index, leg->timeline, leg->from_lsn, false);
+
+    return range == NULL ? leg->from_lsn : (range->to < leg->to_lsn ? range->to : leg->to_lsn);
+}
+
+/* Legs from the point's start; the last is cut to what is there. A hole ends the path: recovery
+ * could not pass it. */
+static struct hf_status gather_wal(struct restore *restore, struct restore_plan *plan)
+{
+    const struct vault_point_info *point = plan->point;
+    struct hf_ctx *ctx = restore->ctx;
+    const struct pgf_history_leg *legs = NULL;
+    size_t len = 0;
+
+    HF_TRY(pgf_history_path(ctx->arena, &plan->history, point->timeline, point->start_lsn, &legs,
+                            &len));
+    struct pgf_history_leg *cut = HF_NEW_N(ctx->arena, struct pgf_history_leg, len);
+
+    plan->legs_len = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint64_t end = leg_end(plan, &legs[i]);
+
+        cut[plan->legs_len] = legs[i];
+        cut[plan->legs_len].to_lsn = end;
+        if (end > legs[i].from_lsn || i == 0) {
+            plan->legs_len++;
+        }
+        if (end < legs[i].to_lsn) {
+            break;
+        }
+    }
+    plan->legs = cut;
+    plan->end_lsn = cut[plan->legs_len - 1].to_lsn;
+    return plan->end_lsn >= point->stop_lsn ? hf_success()
+                                            : missing_wal(restore, point, plan->end_lsn);
+}
+
+/* --- the walk ------------------------------------------------------------------------------- */
+
+struct walk_reader {
+    struct hf_ctx ctx;
+    struct restore_path *path;
+};
+
+static struct hf_status read_wal(void *arg, uint64_t lsn, uint8_t *ret_bytes, size_t len,
+                                 size_t *ret_len)
+{
+    struct walk_reader *reader = arg;
+
+    HF_TRY(hf_ctx_check(&reader->ctx));
+    hf_arena_reset(reader->ctx.arena);
+    return restore_path_read(&reader->ctx, reader->path, lsn, ret_bytes, len, ret_len);
+}
+
+static struct pgf_target scan_target(const struct restore_target *target)
+{
+    static const enum pgf_target_kind kinds[] = {
+        [RESTORE_LATEST] = PGF_TARGET_NONE, [RESTORE_IMMEDIATE] = PGF_TARGET_NONE,
+        [RESTORE_TIME] = PGF_TARGET_TIME,   [RESTORE_LSN] = PGF_TARGET_LSN,
+        [RESTORE_XID] = PGF_TARGET_XID,     [RESTORE_NAME] = PGF_TARGET_NAME,
+    };
+
+    return (struct pgf_target){
+        .kind = kinds[target->kind],
+        .time_us = target->time_us,
+        .xid = (uint32_t)target->xid,
+        .name = target->name,
+        .lsn = target->lsn,
+        .is_exclusive = target->is_exclusive,
+    };
+}
+
+static struct hf_status walk(struct restore *restore, struct restore_plan *plan)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)64 << 20);
+    struct walk_reader reader = {*restore->ctx, restore_path_new(restore, plan)};
+    struct pgf_target target = scan_target(&restore->options->target);
+
+    reader.ctx.arena = arena;
+    const struct pgf_walk_options options = {
+        .reader = {read_wal, &reader},
+        .start_lsn = plan->point->start_lsn,
+        .segment_bytes = plan->wal.segment_bytes,
+    };
+    struct hf_status status =
+        pgf_wal_scan(restore->ctx->arena, &options, target.kind == PGF_TARGET_NONE ? NULL : &target,
+                     &plan->seen);
+
+    restore_path_free(reader.path);
+    return hf_wrap(restore->ctx->arena, hf_status_copy(restore->ctx->arena, status), "reading WAL");
+}
+
+static int64_t proven_time(struct restore *restore, const struct restore_plan *plan)
+{
+    struct vault_wal_reader *reader =
+        vault_wal_reader_new(restore->place.store, restore->place.keyring, &plan->wal);
+    struct vault_wal_clock clock = {0};
+    struct hf_status status = hf_success();
+
+    for (size_t i = plan->legs_len; i > 0 && clock.time_us == 0; i--) {
+        status = vault_wal_covered_time(restore->ctx, reader, plan->legs[i - 1].timeline,
+                                        plan->legs[i - 1].to_lsn, &clock);
+    }
+    vault_wal_reader_free(reader);
+    return hf_is_ok(status) ? clock.time_us : 0;
+}
+
+/* --- judging a point ------------------------------------------------------------------------ */
+
+/* Every target is in the WAL: is it after the point became consistent? */
+static enum verdict judge_reached(struct restore *restore, struct restore_plan *plan)
+{
+    if (plan->seen.target_lsn < plan->point->stop_lsn) {
+        return TRY_OLDER;
+    }
+    plan->recovery = restore->options->target.kind;
+    plan->end_lsn =
+        plan->seen.last_end > plan->seen.target_lsn ? plan->seen.last_end : plan->end_lsn;
+    return TAKE;
+}
+
+/* All WAL ends before the time: proven to be the end of what had happened, or not known. */
+static struct hf_status judge_time_after_end(struct restore *restore, struct restore_plan *plan)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    int64_t wanted_us = restore->options->target.time_us;
+
+    if (plan->proven_time_us < wanted_us) {
+        const char *last = plan->proven_time_us != 0
+                               ? hf_time_text(arena, plan->proven_time_us)
+                               : hf_time_text(arena, plan->seen.last_commit_time_us);
+
+        return refuse(restore, HF_OUT_OF_RANGE, "TARGET_AFTER_WAL", "last", last,
+                      hf_printf(arena,
+                                "the WAL in the vault is proven complete up to %s only; choose an "
+                                "earlier time or --latest",
+                                last));
+    }
+    plan->recovery = RESTORE_LSN;
+    plan->recovery_lsn = plan->seen.last_start;
+    restore_note(restore,
+                 "nothing was committed between %s and the requested time: recovery goes to the "
+                 "proven end of WAL at %s",
+                 plan->seen.last_commit_time_us == 0
+                     ? "the backup"
+                     : hf_time_text(arena, plan->seen.last_commit_time_us),
+                 pgf_lsn(plan->seen.last_end).text);
+    return hf_success();
+}
+
+static struct hf_status judge_unreached(struct restore *restore, struct restore_plan *plan,
+                                        enum verdict *ret_verdict)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const struct restore_target *target = &restore->options->target;
+
+    *ret_verdict = TAKE;
+    switch (target->kind) {
+    case RESTORE_TIME:
+        return judge_time_after_end(restore, plan);
+    case RESTORE_LSN:
+        return refuse(restore, HF_OUT_OF_RANGE, "TARGET_AFTER_WAL", "last",
+                      pgf_lsn(plan->seen.last_end).text,
+                      hf_printf(arena, "the WAL in the vault ends at %s, before %s",
+                                pgf_lsn(plan->seen.last_end).text, pgf_lsn(target->lsn).text));
+    case RESTORE_XID:
+    case RESTORE_NAME:
+        *ret_verdict = TRY_OLDER; /* it may have ended before this point */
+        return hf_success();
+    case RESTORE_LATEST:
+    case RESTORE_IMMEDIATE:
+        plan->recovery = RESTORE_LSN;
+        plan->recovery_lsn = plan->seen.last_start;
+        return hf_success();
+    }
+    return hf_success();
+}
+
+static bool is_walk_needed(const struct restore_options *options)
+{
+    return options->target.kind != RESTORE_IMMEDIATE &&
+           (options->target.kind != RESTORE_LATEST || options->action != RESTORE_PROMOTE);
+}
+
+static struct hf_status judge(struct restore *restore, struct restore_plan *plan,
+                              enum verdict *ret_verdict)
+{
+    *ret_verdict = TAKE;
+    plan->recovery = restore->options->target.kind;
+    plan->proven_time_us = proven_time(restore, plan);
+    if (restore->options->target.kind == RESTORE_IMMEDIATE) {
+        plan->end_lsn = plan->point->stop_lsn;
+    }
+    if (!is_walk_needed(restore->options)) {
+        return hf_success();
+    }
+    HF_TRY(walk(restore, plan));
+    if (plan->seen.is_target_reached) {
+        *ret_verdict = judge_reached(restore, plan);
+        return hf_success();
+    }
+    return judge_unreached(restore, plan, ret_verdict);
+}
+
+static struct hf_status try_point(struct restore *restore, const struct vault_point_info *point,
+                                  struct restore_plan *plan, enum verdict *ret_verdict)
+{
+    *plan = (struct restore_plan){
+        .point = point,
+        .wal = {restore->options->source_prefix, point->lineage,
+                restore->state.source.wal_segment_bytes},
+    };
+    HF_TRY(vault_wal_index_load(restore->ctx, restore->place.store, restore->place.keyring,
+                                &plan->wal, 0, &plan->index));
+    HF_TRY(choose_timeline(restore, plan));
+    HF_TRY(gather_wal(restore, plan));
+    return judge(restore, plan, ret_verdict);
+}
+
+/* --- choosing ------------------------------------------------------------------------------- */
+
+/* Points that can be right, by what their journal entries say alone. */
+static bool is_candidate(const struct restore_options *options,
+                         const struct vault_point_info *point)
+{
+    if (options->backup_id != NULL) {
+        return hf_text_equal(point->id, options->backup_id);
+    }
+    if (options->target.kind == RESTORE_TIME) {
+        return point->stop_time_us <= options->target.time_us;
+    }
+    return options->target.kind != RESTORE_LSN || point->stop_lsn <= options->target.lsn;
+}
+
+static struct hf_status no_candidate(struct restore *restore)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const struct restore_options *options = restore->options;
+    const struct vault_source_state *state = &restore->state;
+
+    if (state->points_len == 0) {
+        return refuse(restore, HF_NOT_FOUND, "NO_POINT", "cluster", options->cluster,
+                      hf_printf(arena, "cluster %s has no backup in the vault", options->cluster));
+    }
+    if (options->backup_id != NULL && vault_state_point(state, options->backup_id) == NULL) {
+        return refuse(restore, HF_NOT_FOUND, "UNKNOWN_BACKUP", "backup", options->backup_id,
+                      hf_printf(arena, "the vault has no backup %s of cluster %s",
+                                options->backup_id, options->cluster));
+    }
+    const struct vault_point_info *first = &state->points[0];
+
+    for (size_t i = 1; i < state->points_len; i++) {
+        first = state->points[i].stop_time_us < first->stop_time_us ? &state->points[i] : first;
+    }
+    const char *earliest = hf_time_text(arena, first->stop_time_us);
+
+    return refuse(restore, HF_OUT_OF_RANGE, "TARGET_BEFORE_BACKUP", "earliest", earliest,
+                  hf_printf(arena,
+                            "the target lies before the end of the first usable backup; the "
+                            "earliest moment is %s (%s)",
+                            earliest, pgf_lsn(first->stop_lsn).text));
+}
+
+static struct hf_status not_found(struct restore *restore)
+{
+    const struct restore_target *target = &restore->options->target;
+
+    if (target->kind != RESTORE_XID && target->kind != RESTORE_NAME) {
+        return no_candidate(restore);
+    }
+    const char *text = restore_target_text(restore->ctx->arena, target);
+
+    return refuse(restore, HF_OUT_OF_RANGE, "TARGET_NOT_FOUND", "target", text,
+                  hf_printf(restore->ctx->arena,
+                            "%s was not found in the WAL after any backup of the vault", text));
+}
+
+static int compare_points(const void *a, const void *b)
+{
+    const struct vault_point_info *const *left = a;
+    const struct vault_point_info *const *right = b;
+
+    return (*left)->stop_time_us < (*right)->stop_time_us   ? 1
+           : (*left)->stop_time_us > (*right)->stop_time_us ? -1
+                                                            : 0;
+}
+
+struct hf_status restore_plan_make(struct restore *restore, struct restore_plan *ret_plan)
+{
+    const struct vault_source_state *state = &restore->state;
+    const struct vault_point_info **points =
+        HF_NEW_N(restore->ctx->arena, const struct vault_point_info *, state->points_len + 1);
+    size_t len = 0;
+
+    for (size_t i = 0; i < state->points_len; i++) {
+        if (is_candidate(restore->options, &state->points[i])) {
+            points[len++] = &state->points[i];
+        }
+    }
+    if (len == 0) {
+        return no_candidate(restore);
+    }
+    qsort(points, len, sizeof(points[0]), compare_points);
+    for (size_t i = 0; i < len; i++) {
+        enum verdict verdict = TRY_OLDER;
+
+        HF_TRY(try_point(restore, points[i], ret_plan, &verdict));
+        if (verdict == TAKE) {
+            return hf_success();
+        }
+    }
+    return not_found(restore);
+}
