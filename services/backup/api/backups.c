@@ -1,0 +1,299 @@
+/* Backups: a handler commits the backup's row and its job together; the work happens in work/. */
+#include "backup/store/backups.h"
+
+#include "backup/api/api.h"
+#include "backup/api/convert.h"
+#include "backup/api/filter.h"
+#include "backup/api/handlers.h"
+#include "backup/api/replay.h"
+#include "backup/domain/admit.h"
+#include "backup/domain/names.h"
+#include "backup/store/clusters.h"
+#include "backup/work/source.h"
+#include "backup/work/work.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "rpc/message.h"
+
+static uint32_t random_number(void)
+{
+    uint32_t number = 0;
+
+    hf_random(&number, sizeof(number));
+    return number;
+}
+
+static struct hf_status begin(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx **ret_tx)
+{
+    return db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, ret_tx);
+}
+
+static struct hf_status reply_job(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx,
+                                  const char *job_id, PbJobs__Job *resp)
+{
+    struct jobs_job job;
+
+    HF_TRY(jobs_get(ctx, tx, job_id, &job));
+    convert_job(ctx->arena, thread->grant.tenant_name, &job, resp);
+    return hf_success();
+}
+
+/* Decide over what is stored, then store backup and job. */
+static struct hf_status add_backup(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx,
+                                   const PbBackup__CreateBackupRequest *want, const char *cluster,
+                                   PbJobs__Job *resp)
+{
+    struct cluster_row row;
+    struct admit_snapshot seen = {.cluster = cluster};
+    const char *job_id = hf_uuid_new_text(ctx->arena, hf_now_us());
+    bool is_spread =
+        want->backup != NULL && want->backup->checkpoint == PB_BACKUP__BACKUP__CHECKPOINT__SPREAD;
+
+    HF_TRY(clusters_get(ctx, tx, cluster, &row));
+    HF_TRY(backups_active(ctx, tx, row.id, &seen.active_backup, &seen.active_job));
+    seen.is_connected = !hf_text_empty(row.dsn);
+    HF_TRY(admit_backup(ctx->arena, &seen));
+    struct backup_row backup = {
+        .id = admit_backup_id(ctx->arena, 'b', hf_now_us(), random_number()),
+        .cluster_id = row.id,
+        .checkpoint = is_spread ? "SPREAD" : "FAST",
+        .job_id = job_id,
+        .lineage = row.lineage,
+    };
+    const struct jobs_spec spec = {
+        .id = job_id,
+        .kind = "backup",
+        .target = name_backup(ctx->arena, thread->grant.tenant_name, cluster, backup.id),
+        .args = work_args(ctx->arena, row.id, backup.id),
+        .principal = thread->grant.principal,
+        .priority = 5,
+        .replay = JOBS_SAFE,
+    };
+
+    HF_TRY(backups_insert(ctx, tx, &backup));
+    HF_TRY(jobs_add(ctx, tx, &spec, &job_id, NULL));
+    return reply_job(ctx, thread, tx, job_id, resp);
+}
+
+API_UNARY(api_create_backup)
+{
+    const PbBackup__CreateBackupRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    const struct replay replay = {"CreateBackup", want->request_id, &want->base, resp};
+    bool is_done = false;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_CLUSTER, &name));
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    HF_TRY(add_backup(ctx, thread, tx, want, name.cluster, resp));
+    if (want->validate_only) {
+        return hf_success();
+    }
+    HF_TRY(replay_save(ctx, tx, &replay));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    jobs_wake(thread->app->jobs);
+    return hf_success();
+}
+
+API_UNARY(api_get_backup)
+{
+    const PbBackup__GetBackupRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct backup_row row;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_BACKUP, &name));
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(backups_get(ctx, tx, name.cluster, name.id, &row));
+    convert_backup(ctx->arena, thread->grant.tenant_name, &row, resp);
+    return db_tx_commit(ctx, &tx);
+}
+
+API_UNARY(api_list_backups)
+{
+    static const char *const fields[] = {"state", NULL};
+    const PbBackup__ListBackupsRequest *want = req;
+    PbBackup__ListBackupsResponse *list = resp;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct filter filter;
+    struct backup_row *rows = NULL;
+    size_t len = 0;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_CLUSTER, &name));
+    HF_TRY(filter_parse(ctx->arena, want->filter, fields, &filter));
+    HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    struct backups_query query = {
+        .cluster = name.cluster,
+        .state = filter_value(&filter, "state"),
+        .before = want->page_token,
+        .limit = filter_page_limit(want->page_size),
+    };
+
+    HF_TRY(begin(ctx, thread, &tx));
+    if (!hf_text_equal(name.cluster, "-")) { /* an unknown name is an error, not an empty list */
+        struct cluster_row row;
+
+        HF_TRY(clusters_get(ctx, tx, name.cluster, &row));
+    }
+    HF_TRY(backups_list(ctx, tx, &query, &rows, &len));
+    list->backups = HF_NEW_N(ctx->arena, PbBackup__Backup *, len + 1);
+    list->n_backups = len;
+    for (size_t i = 0; i < len; i++) {
+        list->backups[i] = rpc_message_new(ctx->arena, &pb_backup__backup__descriptor);
+        convert_backup(ctx->arena, thread->grant.tenant_name, &rows[i], list->backups[i]);
+    }
+    if (len == query.limit) {
+        list->next_page_token = convert_text(ctx->arena, rows[len - 1].id);
+    }
+    return db_tx_commit(ctx, &tx);
+}
+
+/* The vault first: a deletion that only the catalogue knew would come back with a rebuild. */
+static struct hf_status delete_point(struct hf_ctx *ctx, struct api_thread *thread,
+                                     const struct backup_row *row)
+{
+    struct source source;
+    struct vault_source_state state;
+
+    HF_TRY(source_load(ctx, thread->app, thread->grant.tenant_id, row->cluster_id, &source));
+    HF_TRY(source_journal(ctx, &source, &state));
+    if (vault_state_point(&state, row->id) == NULL) {
+        return hf_success();
+    }
+    struct vault_entry entry = {
+        .kind = VAULT_ENTRY_DELETE,
+        .time_us = hf_now_us(),
+        .attempt_id = hf_printf(ctx->arena, "delete/%s", row->id),
+        .u.deleted_id = row->id,
+    };
+    return source_append(ctx, &source, &state, &entry);
+}
+
+API_UNARY(api_delete_backup)
+{
+    const PbBackup__DeleteBackupRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct backup_row row;
+    struct backups_summary summary;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    (void)resp;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_BACKUP, &name));
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(backups_get(ctx, tx, name.cluster, name.id, &row));
+    if (!hf_text_empty(want->etag) &&
+        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)row.revision))) {
+        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
+                            "backup %s has changed since it was read", name.id);
+    }
+    HF_TRY(backups_summary(ctx, tx, row.cluster_id, &summary));
+    const struct admit_delete seen = {row.id, row.state, summary.newest};
+
+    HF_TRY(admit_backup_delete(ctx->arena, &seen));
+    if (want->validate_only) {
+        return hf_success();
+    }
+    HF_TRY(delete_point(ctx, thread, &row));
+    HF_TRY(backups_delete(ctx, tx, &row));
+    return db_tx_commit(ctx, &tx);
+}
+
+/* A job without a row of its own: verification, rebuild. */
+static struct hf_status add_job(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx,
+                                const struct jobs_spec *spec, PbJobs__Job *resp)
+{
+    const char *job_id = NULL;
+
+    HF_TRY(jobs_add(ctx, tx, spec, &job_id, NULL));
+    return reply_job(ctx, thread, tx, job_id, resp);
+}
+
+API_UNARY(api_verify_backup)
+{
+    const PbBackup__VerifyBackupRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct backup_row row;
+    const struct replay replay = {"VerifyBackup", want->request_id, &want->base, resp};
+    bool is_done = false;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_BACKUP, &name));
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    HF_TRY(backups_get(ctx, tx, name.cluster, name.id, &row));
+    if (!hf_text_equal(row.state, "SUCCEEDED")) {
+        const char *const metadata[] = {"backup", row.id, "state", row.state, NULL};
+
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "BACKUP_NOT_SUCCEEDED", metadata,
+                            "backup %s is %s; only a backup that succeeded can be verified", row.id,
+                            row.state);
+    }
+    const struct jobs_spec spec = {
+        .kind = "verify",
+        .target = want->name,
+        .args = work_args(ctx->arena, row.cluster_id, row.id),
+        .principal = thread->grant.principal,
+        .priority = 5,
+        .replay = JOBS_SAFE,
+    };
+
+    HF_TRY(add_job(ctx, thread, tx, &spec, resp));
+    if (want->validate_only) {
+        return hf_success();
+    }
+    HF_TRY(replay_save(ctx, tx, &replay));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    jobs_wake(thread->app->jobs);
+    return hf_success();
+}
+
+API_UNARY(api_rebuild_catalog)
+{
+    const PbBackup__RebuildCatalogRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    const struct replay replay = {"RebuildCatalog", want->request_id, &want->base, resp};
+    bool is_done = false;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    const struct jobs_spec spec = {
+        .kind = "catalog-rebuild",
+        .target = want->parent,
+        .args = work_args(ctx->arena, "", ""),
+        .principal = thread->grant.principal,
+        .priority = 3,
+        .replay = JOBS_SAFE,
+    };
+
+    HF_TRY(add_job(ctx, thread, tx, &spec, resp));
+    HF_TRY(replay_save(ctx, tx, &replay));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    jobs_wake(thread->app->jobs);
+    return hf_success();
+}

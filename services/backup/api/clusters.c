@@ -1,0 +1,430 @@
+/* Clusters: register, look at, remove. Registration talks to the source before anything is stored
+ * and starts the receiver after the commit, so a failure leaves nothing half registered. */
+#include "backup/store/clusters.h"
+
+#include <string.h>
+
+#include "backup/api/api.h"
+#include "backup/api/convert.h"
+#include "backup/api/filter.h"
+#include "backup/api/handlers.h"
+#include "backup/api/replay.h"
+#include "backup/domain/names.h"
+#include "backup/domain/window.h"
+#include "backup/store/backups.h"
+#include "backup/work/receivers.h"
+#include "backup/work/source.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "pgwire/dsn.h"
+#include "pgwire/slot.h"
+#include "pgwire/source.h"
+#include "rpc/message.h"
+
+#define SLOT_TRIES 25
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+struct cluster_seen {
+    struct cluster_row row;
+    struct backups_summary summary;
+    struct backup_moment *moments;
+    size_t moments_len;
+    struct gap_row *gaps;
+    size_t gaps_len;
+};
+
+static struct hf_status look(struct hf_ctx *ctx, struct db_tx *tx, struct cluster_seen *seen)
+{
+    HF_TRY(backups_summary(ctx, tx, seen->row.id, &seen->summary));
+    HF_TRY(backups_moments(ctx, tx, &seen->row, &seen->moments, &seen->moments_len));
+    return gaps_list(ctx, tx, &seen->row, &seen->gaps, &seen->gaps_len);
+}
+
+static struct window window_seen(struct hf_arena *arena, const struct cluster_seen *seen,
+                                 int64_t durable_us)
+{
+    struct window_point *points = HF_NEW_N(arena, struct window_point, seen->moments_len + 1);
+    struct window_gap *gaps = HF_NEW_N(arena, struct window_gap, seen->gaps_len + 1);
+
+    for (size_t i = 0; i < seen->moments_len; i++) {
+        points[i] = (struct window_point){seen->moments[i].stop_lsn, seen->moments[i].end_time_us};
+    }
+    for (size_t i = 0; i < seen->gaps_len; i++) {
+        gaps[i] = (struct window_gap){seen->gaps[i].from_lsn, seen->gaps[i].to_lsn};
+    }
+    return window_of(points, seen->moments_len, gaps, seen->gaps_len, durable_us);
+}
+
+static bool is_slot_unbounded(const struct cluster_row *row)
+{
+    return strstr(row->warnings, "max_slot_wal_keep_size") != NULL;
+}
+
+static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct cluster_seen *seen,
+                     PbBackup__WalStatus *wal)
+{
+    struct receiver_status status = {.state = RECEIVER_STOPPED};
+
+    (void)receivers_status(thread->app->receivers, seen->row.id, &status);
+    convert_wal(ctx->arena, thread->grant.tenant_name, &seen->row, &status, hf_now_us(), wal);
+    struct window window = window_seen(ctx->arena, seen, status.durable_time_us);
+
+    if (window.is_open) {
+        wal->window_start = convert_time(ctx->arena, window.start_us);
+        wal->window_end = convert_time(ctx->arena, window.end_us);
+    }
+    wal->slot_is_unbounded = is_slot_unbounded(&seen->row);
+}
+
+static void fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
+                         const struct cluster_seen *seen, PbBackup__Cluster *cluster)
+{
+    const char *tenant = thread->grant.tenant_name;
+
+    convert_cluster(ctx->arena, tenant, &seen->row, cluster);
+    cluster->wal = rpc_message_new(ctx->arena, &pb_backup__wal_status__descriptor);
+    fill_wal(ctx, thread, seen, cluster->wal);
+    switch (cluster->wal->receiver_state) {
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING:
+        cluster->state = seen->gaps_len > 0 && cluster->wal->window_start == NULL
+                             ? PB_BACKUP__CLUSTER__STATE__GAP
+                             : PB_BACKUP__CLUSTER__STATE__STREAMING;
+        break;
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__CONNECTING:
+        cluster->state = PB_BACKUP__CLUSTER__STATE__CONNECTING;
+        break;
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__WAITING:
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STOPPED:
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__GAP:
+    case PB_BACKUP__WAL_STATUS__RECEIVER_STATE__RECEIVER_STATE_UNSPECIFIED:
+    case _PB_BACKUP__WAL_STATUS__RECEIVER_STATE_IS_INT_SIZE:
+        cluster->state = PB_BACKUP__CLUSTER__STATE__DISCONNECTED;
+        break;
+    }
+    if (seen->summary.newest != NULL) {
+        cluster->newest_backup =
+            name_backup(ctx->arena, tenant, seen->row.name, seen->summary.newest);
+        cluster->newest_backup_time = convert_time(ctx->arena, seen->summary.newest_time_us);
+    }
+    cluster->last_verify_time = convert_time(ctx->arena, seen->summary.last_verify_us);
+}
+
+static struct hf_status load_seen(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
+                                  struct cluster_seen *ret_seen)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_REPEATABLE_READ, &tx));
+    HF_TRY(clusters_get(ctx, tx, name, &ret_seen->row));
+    HF_TRY(look(ctx, tx, ret_seen));
+    return db_tx_commit(ctx, &tx);
+}
+
+API_UNARY(api_get_cluster)
+{
+    const PbBackup__GetClusterRequest *want = req;
+    struct resource_name name;
+    struct cluster_seen seen = {0};
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
+    HF_TRY(load_seen(ctx, app, name.cluster, &seen));
+    fill_cluster(ctx, app, &seen, resp);
+    return hf_success();
+}
+
+API_UNARY(api_get_wal_status)
+{
+    const PbBackup__GetWalStatusRequest *want = req;
+    struct resource_name name;
+    struct cluster_seen seen = {0};
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
+    HF_TRY(load_seen(ctx, app, name.cluster, &seen));
+    fill_wal(ctx, app, &seen, resp);
+    return hf_success();
+}
+
+API_UNARY(api_list_clusters)
+{
+    const PbBackup__ListClustersRequest *want = req;
+    PbBackup__ListClustersResponse *list = resp;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct cluster_row *rows = NULL;
+    size_t len = 0;
+    size_t limit = filter_page_limit(want->page_size);
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
+    HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_REPEATABLE_READ, &tx));
+    HF_TRY(clusters_list(ctx, tx, want->page_token, limit, &rows, &len));
+    list->clusters = HF_NEW_N(ctx->arena, PbBackup__Cluster *, len + 1);
+    for (size_t i = 0; i < len; i++) {
+        struct cluster_seen seen = {.row = rows[i]};
+
+        HF_TRY(look(ctx, tx, &seen));
+        list->clusters[i] = rpc_message_new(ctx->arena, &pb_backup__cluster__descriptor);
+        fill_cluster(ctx, thread, &seen, list->clusters[i]);
+    }
+    list->n_clusters = len;
+    if (len == limit) {
+        list->next_page_token = convert_text(ctx->arena, rows[len - 1].name);
+    }
+    return db_tx_commit(ctx, &tx);
+}
+
+/* --- registering ---------------------------------------------------------------------------- */
+
+static struct hf_status check_request(struct hf_ctx *ctx,
+                                      const PbBackup__CreateClusterRequest *want)
+{
+    const char *const metadata[] = {"cluster_id", want->cluster_id, NULL};
+
+    if (!hf_is_name(want->cluster_id)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_NAME", metadata,
+                            "cluster_id must be a lower-case letter and up to 39 letters, digits "
+                            "or hyphens");
+    }
+    if (want->cluster == NULL || hf_text_empty(want->cluster->dsn)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DSN_MISSING", metadata,
+                            "cluster.dsn is required: host=… user=… dbname=…");
+    }
+    return pgwire_dsn_check(ctx->arena, want->cluster->dsn);
+}
+
+/* A name that is taken is refused before the source is asked anything; one that came back from the
+ * vault without a connection is adopted: ret_known is its row, else its id is NULL. */
+static struct hf_status check_free(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
+                                   struct cluster_row *ret_known)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct cluster_row row = {0};
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    struct hf_status status = clusters_get(ctx, tx, name, &row);
+
+    if (status.code == HF_NOT_FOUND) {
+        *ret_known = (struct cluster_row){0};
+        return hf_success();
+    }
+    HF_TRY(status);
+    if (hf_text_empty(row.dsn)) {
+        *ret_known = row;
+        return hf_success();
+    }
+    const char *const metadata[] = {"cluster", name, NULL};
+
+    return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "CLUSTER_EXISTS", metadata,
+                        "a cluster named %s exists already; choose another name or look at it with "
+                        "`holdfast cluster describe %s`",
+                        name, name);
+}
+
+static const char *findings_text(struct hf_ctx *ctx, const struct pgwire_source *source)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < source->findings_len; i++) {
+        const struct pgwire_finding *finding = &source->findings[i];
+
+        text = hf_printf(ctx->arena, "%s%s%s%s%s", text, i == 0 ? "" : "\n", finding->message,
+                         hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
+    }
+    return text;
+}
+
+static struct hf_status check_adoption(struct hf_ctx *ctx, const struct cluster_row *known,
+                                       const struct pgwire_source *source)
+{
+    const char *const metadata[] = {"cluster",  known->name,
+                                    "expected", known->system_identifier,
+                                    "found",    source->system_identifier,
+                                    NULL};
+
+    if (known->id == NULL || hf_text_equal(known->system_identifier, source->system_identifier)) {
+        return hf_success();
+    }
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", metadata,
+                        "the vault has backups of another system (%s) under the name %s; register "
+                        "this one (%s) under another name",
+                        known->system_identifier, known->name, source->system_identifier);
+}
+
+static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
+                                const PbBackup__CreateClusterRequest *want,
+                                const struct cluster_row *known, struct cluster_row *ret_row)
+{
+    struct pgwire_source source;
+    const struct pgwire_source_options options = {
+        .dsn = want->cluster->dsn,
+        .password = hf_text_empty(want->cluster->password) ? NULL : want->cluster->password,
+    };
+
+    HF_TRY(pgwire_source_check(ctx, &options, &source));
+    HF_TRY(check_adoption(ctx, known, &source));
+    const char *id = known->id != NULL ? known->id : hf_uuid_new_text(ctx->arena, hf_now_us());
+    struct pgwire_slot_name slot = pgwire_slot_name(want->cluster_id, id);
+    struct cluster_row row = {
+        .id = id,
+        .name = want->cluster_id,
+        .dsn = want->cluster->dsn,
+        .system_identifier = source.system_identifier,
+        .server_version = (uint32_t)source.server_version,
+        .segment_bytes = source.wal_segment_bytes,
+        .lineage = known->id != NULL ? known->lineage : "l1",
+        .slot = hf_strdup(ctx->arena, slot.text),
+        .warnings = findings_text(ctx, &source),
+        .size_bytes = source.size_bytes < 0 ? 0 : (uint64_t)source.size_bytes,
+        .create_time_us = hf_now_us(),
+        .revision = 1,
+    };
+
+    HF_TRY(source_password_seal(ctx, thread->app, thread->grant.tenant_id, id,
+                                want->cluster->password, &row.password_sealed));
+    *ret_row = row;
+    return hf_success();
+}
+
+API_UNARY(api_create_cluster)
+{
+    const PbBackup__CreateClusterRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct cluster_seen seen = {0};
+    struct cluster_row known = {0};
+    const struct replay replay = {"CreateCluster", want->request_id, &want->base, resp};
+    bool is_done = false;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
+    HF_TRY(check_request(ctx, want));
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    HF_TRY(check_free(ctx, thread, want->cluster_id, &known));
+    HF_TRY(examine(ctx, thread, want, &known, &seen.row));
+    fill_cluster(ctx, thread, &seen, resp);
+    if (want->validate_only) {
+        return hf_success();
+    }
+    HF_TRY(known.id == NULL ? clusters_insert(ctx, tx, &seen.row)
+                            : clusters_adopt(ctx, tx, &seen.row));
+    HF_TRY(replay_save(ctx, tx, &replay));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    struct hf_status started =
+        receivers_start(ctx, thread->app->receivers, thread->grant.tenant_id, seen.row.id);
+
+    if (!hf_is_ok(started)) { /* it is registered; the next start of the service tries again */
+        hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", seen.row.name),
+                 HF_TEXT("error", started.message));
+    }
+    return hf_success();
+}
+
+/* --- removing ------------------------------------------------------------------------------- */
+
+/* The server lets go of a slot only when it has noticed that our receiver is gone. */
+static struct hf_status drop_slot(struct hf_ctx *ctx, struct pgwire_conn *conn, const char *slot)
+{
+    struct hf_status status = hf_success();
+
+    for (int tries = 0; tries < SLOT_TRIES; tries++) {
+        status = pgwire_slot_drop(ctx, conn, slot);
+        if (status.code != HF_FAILED_PRECONDITION) {
+            break;
+        }
+        HF_TRY(hf_ctx_sleep(ctx, 200));
+    }
+    return status;
+}
+
+/* Drop the slot on every host of the DSN; those that cannot be reached are named. */
+static void drop_slots(struct hf_ctx *ctx, const struct source *source,
+                       PbBackup__DeleteClusterResponse *left)
+{
+    struct pgwire_dsn dsn = {0};
+    const char *password = NULL;
+
+    if (hf_text_empty(source->row.slot) ||
+        !hf_is_ok(pgwire_dsn_parse(ctx->arena, source->row.dsn, &dsn)) ||
+        !hf_is_ok(source_password(ctx, source, &password))) {
+        return;
+    }
+    left->slots_left = HF_NEW_N(ctx->arena, char *, dsn.hosts_len + 1);
+    for (size_t i = 0; i < dsn.hosts_len; i++) {
+        HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
+        char *single = NULL;
+        struct hf_status status = pgwire_dsn_single(ctx->arena, source->row.dsn, i, &single);
+        const struct pgwire_options options = {.dsn = single,
+                                               .password = password,
+                                               .mode = PGWIRE_REPLICATION,
+                                               .application_name = "holdfast",
+                                               .connect_timeout_ms = 5000};
+
+        if (hf_is_ok(status)) {
+            status = pgwire_open(ctx, &options, &conn);
+        }
+        if (hf_is_ok(status)) {
+            status = drop_slot(ctx, conn, source->row.slot);
+        }
+        if (!hf_is_ok(status)) {
+            left->slots_left[left->n_slots_left++] =
+                hf_printf(ctx->arena, "%s on %s:%s (%s)", source->row.slot, dsn.hosts[i].host,
+                          dsn.hosts[i].port, status.message);
+        }
+    }
+}
+
+static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
+                                   const struct source *source)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const char *backup = NULL;
+    const char *job = NULL;
+    struct jobs_job cancelled;
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(backups_active(ctx, tx, source->row.id, &backup, &job));
+    if (!hf_text_empty(job)) {
+        HF_TRY(jobs_cancel(ctx, tx, thread->app->jobs, job, &cancelled));
+    }
+    HF_TRY(clusters_delete(ctx, tx, source->row.id));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    jobs_wake(thread->app->jobs);
+    return hf_success();
+}
+
+API_UNARY(api_delete_cluster)
+{
+    const PbBackup__DeleteClusterRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct source source;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
+    HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
+    if (!hf_text_empty(want->etag) &&
+        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)source.row.revision))) {
+        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
+                            "cluster %s has changed since it was read", name.cluster);
+    }
+    if (want->validate_only) {
+        return hf_success();
+    }
+    HF_TRY(delete_row(ctx, thread, &source));
+    receivers_stop(thread->app->receivers, source.row.id);
+    drop_slots(ctx, &source, resp);
+    return hf_success();
+}

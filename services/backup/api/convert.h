@@ -1,0 +1,31 @@
+/* Rows to messages. Everything in the arena; generated messages want char *, so texts are copied.
+ */
+#ifndef HF_BACKUP_API_CONVERT_H
+#define HF_BACKUP_API_CONVERT_H
+
+#include "backup/store/types.h"
+#include "backup/work/receiver.h"
+#include "holdfast/backup/v1/backup.pb-c.h"
+#include "jobs/jobs.h"
+
+char *convert_text(struct hf_arena *arena, const char *text); /* NULL becomes "" */
+/* NULL for 0. */
+Google__Protobuf__Timestamp *convert_time(struct hf_arena *arena, int64_t time_us);
+char *convert_lsn(struct hf_arena *arena, uint64_t lsn); /* "" for 0 */
+
+void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cluster_row *row,
+                     PbBackup__Cluster *ret_cluster);
+void convert_backup(struct hf_arena *arena, const char *tenant, const struct backup_row *row,
+                    PbBackup__Backup *ret_backup);
+void convert_restore(struct hf_arena *arena, const char *tenant, const struct restore_row *row,
+                     PbBackup__Restore *ret_restore);
+void convert_job(struct hf_arena *arena, const char *tenant, const struct jobs_job *job,
+                 PbJobs__Job *ret_job);
+/* What the receiver says; window and slot are filled by the caller. */
+void convert_wal(struct hf_arena *arena, const char *tenant, const struct cluster_row *row,
+                 const struct receiver_status *seen, int64_t now_us, PbBackup__WalStatus *ret_wal);
+
+/* Lines of text to a repeated string. */
+void convert_lines(struct hf_arena *arena, const char *lines, size_t *ret_len, char ***ret_items);
+
+#endif

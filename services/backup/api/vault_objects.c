@@ -1,0 +1,246 @@
+/* Sealed bytes for a restore, and WAL pieces from archive_command. A reader gets objects of one
+ * cluster only, each with the secret that opens that object alone; realm keys never leave. */
+#include <string.h>
+
+#include "backup/api/api.h"
+#include "backup/api/convert.h"
+#include "backup/api/handlers.h"
+#include "backup/domain/names.h"
+#include "backup/work/source.h"
+#include "base/str.h"
+#include "pgformat/wal.h"
+#include "rpc/message.h"
+#include "vault/object.h"
+#include "vault/wal.h"
+
+#define LIST_MAX 1000u
+#define CHUNK_BYTES (1u << 20)
+
+static struct hf_status load(struct hf_ctx *ctx, struct api_thread *thread, const char *parent,
+                             struct source *ret_source)
+{
+    struct resource_name name;
+
+    HF_TRY(name_parse(ctx->arena, "parent", parent, NAME_CLUSTER, &name));
+    return source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, ret_source);
+}
+
+/* Within the cluster's own prefix, or NOT_FOUND as if it did not exist. */
+static struct hf_status check_inside(struct hf_ctx *ctx, const struct source *source,
+                                     const char *object)
+{
+    const char *prefix = hf_printf(ctx->arena, "%s/", source->prefix);
+
+    if (!hf_has_prefix(object, prefix) || strstr(object, "..") != NULL) {
+        return hf_fail(ctx->arena, HF_NOT_FOUND, "cluster %s has no object of that name",
+                       source->row.name);
+    }
+    return hf_success();
+}
+
+static void fill_keys(struct hf_ctx *ctx, const struct source *source,
+                      PbBackup__ListVaultObjectsResponse *list)
+{
+    size_t count = 0;
+    const uint8_t *keys = vault_keyring_verifying_keys(source->keyring, &count);
+
+    list->verifying_keys = HF_NEW_N(ctx->arena, ProtobufCBinaryData, count + 1);
+    list->n_verifying_keys = count;
+    for (size_t i = 0; i < count; i++) {
+        list->verifying_keys[i] = (ProtobufCBinaryData){
+            VAULT_KEY_LEN, hf_dup(ctx->arena, keys + i * VAULT_KEY_LEN, VAULT_KEY_LEN)};
+    }
+    list->source_prefix = convert_text(ctx->arena, source->prefix);
+}
+
+API_UNARY(api_list_vault_objects)
+{
+    const PbBackup__ListVaultObjectsRequest *want = req;
+    PbBackup__ListVaultObjectsResponse *list = resp;
+    struct api_thread *thread = app;
+    struct source source;
+    struct objstore_page page;
+
+    (void)peer;
+    HF_TRY(load(ctx, thread, want->parent, &source));
+    fill_keys(ctx, &source, list);
+    const char *prefix =
+        hf_text_empty(want->prefix) ? hf_printf(ctx->arena, "%s/", source.prefix) : want->prefix;
+
+    HF_TRY(check_inside(ctx, &source, prefix));
+    HF_TRY(objstore_list(ctx, thread->app->vault, prefix,
+                         hf_text_empty(want->after) ? NULL : want->after, LIST_MAX, &page));
+    list->objects =
+        HF_NEW_N(ctx->arena, PbBackup__ListVaultObjectsResponse__Object *, page.len + 1);
+    list->n_objects = page.len;
+    list->is_complete = page.is_complete;
+    for (size_t i = 0; i < page.len; i++) {
+        list->objects[i] = rpc_message_new(
+            ctx->arena, &pb_backup__list_vault_objects_response__object__descriptor);
+        list->objects[i]->name = convert_text(ctx->arena, page.entries[i].name);
+        list->objects[i]->size_bytes = (int64_t)page.entries[i].size_bytes;
+    }
+    return hf_success();
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+struct read_state {
+    struct objstore *store; /* borrowed of the app */
+    char *object;
+    uint64_t position;
+    uint64_t end;
+    uint64_t size;
+    bool is_first;
+    uint8_t secret[VAULT_KEY_LEN];
+};
+
+static struct hf_status read_open(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,
+                                  const void *req, void **ret_state)
+{
+    const PbBackup__ReadVaultObjectRequest *want = req;
+    struct api_thread *thread = app;
+    struct source source;
+    struct read_state state = {.store = thread->app->vault, .is_first = true};
+
+    (void)peer;
+    HF_TRY(load(ctx, thread, want->parent, &source));
+    HF_TRY(check_inside(ctx, &source, want->object));
+    HF_TRY(objstore_head(ctx, state.store, want->object, &state.size));
+    if (want->offset < 0 || want->length < 0 || (uint64_t)want->offset > state.size ||
+        (uint64_t)want->length > state.size - (uint64_t)want->offset) {
+        return hf_fail_info(ctx->arena, HF_OUT_OF_RANGE, "RANGE", NULL,
+                            "offset and length must lie within the object's %llu bytes",
+                            (unsigned long long)state.size);
+    }
+    HF_TRY(vault_object_secret(ctx, state.store, source.keyring, want->object, state.secret));
+    state.position = (uint64_t)want->offset;
+    state.end = want->length == 0 ? state.size : state.position + (uint64_t)want->length;
+    state.object = hf_heap_strdup(want->object);
+    struct read_state *kept = hf_heap_alloc(sizeof(*kept));
+
+    *kept = state;
+    explicit_bzero(state.secret, sizeof(state.secret));
+    *ret_state = kept;
+    return hf_success();
+}
+
+static struct hf_status read_next(struct hf_ctx *ctx, void *app, void *arg, void *resp,
+                                  bool *ret_more)
+{
+    struct read_state *state = arg;
+    PbBackup__ReadVaultObjectResponse *reply = resp;
+    uint64_t left = state->end - state->position;
+    size_t len = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
+
+    (void)app;
+    *ret_more = state->is_first || len > 0;
+    if (state->is_first) {
+        reply->size_bytes = (int64_t)state->size;
+        reply->secret =
+            (ProtobufCBinaryData){VAULT_KEY_LEN, hf_dup(ctx->arena, state->secret, VAULT_KEY_LEN)};
+        state->is_first = false;
+    }
+    if (len > 0) {
+        uint8_t *bytes = hf_alloc(ctx->arena, len);
+
+        HF_TRY(objstore_read(ctx, state->store, state->object, state->position, len, bytes));
+        reply->data = (ProtobufCBinaryData){len, bytes};
+        state->position += len;
+    }
+    return hf_success();
+}
+
+static void read_close(void *app, void *arg)
+{
+    struct read_state *state = arg;
+
+    (void)app;
+    explicit_bzero(state->secret, sizeof(state->secret));
+    hf_heap_free(state->object);
+    hf_heap_free(state);
+}
+
+const struct rpc_pull api_read_vault_object = {
+    .open = read_open, .next = read_next, .close = read_close};
+
+/* --- archive_command ------------------------------------------------------------------------ */
+
+static struct hf_status check_push(struct hf_ctx *ctx, const struct source *source,
+                                   const PbBackup__PushWalRequest *want)
+{
+    const char *const metadata[] = {"expected", source->row.system_identifier, "found",
+                                    want->system_identifier, NULL};
+
+    if (!hf_text_equal(want->system_identifier, source->row.system_identifier)) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", metadata,
+                            "this WAL is of system %s, cluster %s is system %s; a restored copy "
+                            "must not archive into its source's history",
+                            want->system_identifier, source->row.name,
+                            source->row.system_identifier);
+    }
+    if (hf_has_suffix(want->file, ".history")) {
+        return hf_success();
+    }
+    if (want->offset < 0 || (uint64_t)want->segment_bytes != source->row.segment_bytes ||
+        (uint64_t)want->offset > source->row.segment_bytes ||
+        want->data.len > source->row.segment_bytes - (uint64_t)want->offset) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "RANGE", NULL,
+                            "segment_bytes must be %llu, offset and data must lie within it",
+                            (unsigned long long)source->row.segment_bytes);
+    }
+    return hf_success();
+}
+
+static struct hf_status push_history(struct hf_ctx *ctx, const struct source *source,
+                                     const PbBackup__PushWalRequest *want)
+{
+    const struct vault_wal_place place = {source->prefix, source->row.lineage,
+                                          source->row.segment_bytes};
+    uint32_t timeline = 0;
+
+    if (!pgf_history_name_parse(want->file, &timeline)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_FILE", NULL,
+                            "%s is no timeline history file name", want->file);
+    }
+    return vault_wal_history_put(ctx, source->app->vault, source->keyring, &place, timeline,
+                                 (struct hf_bytes){want->data.data, want->data.len});
+}
+
+static struct hf_status push_segment(struct hf_ctx *ctx, const struct source *source,
+                                     const PbBackup__PushWalRequest *want, uint64_t *ret_lsn)
+{
+    const struct vault_wal_place place = {source->prefix, source->row.lineage,
+                                          source->row.segment_bytes};
+    uint32_t timeline = 0;
+    uint64_t segno = 0;
+
+    if (!pgf_wal_name_parse(want->file, source->row.segment_bytes, &timeline, &segno)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_FILE", NULL,
+                            "%s is no WAL segment or timeline history file name", want->file);
+    }
+    uint64_t lsn = pgf_wal_segment_start(segno, source->row.segment_bytes) + (uint64_t)want->offset;
+
+    *ret_lsn = lsn + want->data.len;
+    return vault_wal_push(ctx, source->app->vault, source->keyring, &place, timeline, lsn,
+                          (struct hf_bytes){want->data.data, want->data.len});
+}
+
+API_UNARY(api_push_wal)
+{
+    const PbBackup__PushWalRequest *want = req;
+    PbBackup__PushWalResponse *reply = resp;
+    struct source source;
+    uint64_t lsn = 0;
+
+    (void)peer;
+    HF_TRY(load(ctx, app, want->parent, &source));
+    HF_TRY(check_push(ctx, &source, want));
+    if (hf_has_suffix(want->file, ".history")) {
+        HF_TRY(push_history(ctx, &source, want));
+    } else {
+        HF_TRY(push_segment(ctx, &source, want, &lsn));
+    }
+    reply->durable_lsn = convert_lsn(ctx->arena, lsn);
+    return hf_success();
+}

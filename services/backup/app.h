@@ -1,0 +1,31 @@
+/* What the parts of the backup service share: made by main, handed to handlers and jobs. */
+#ifndef HF_BACKUP_APP_H
+#define HF_BACKUP_APP_H
+
+#include <stddef.h>
+
+#include "auth/auth.h"
+#include "auth/secret.h"
+#include "backup/work/realms.h"
+#include "base/ctx.h"
+#include "db/db.h"
+#include "jobs/worker.h"
+#include "objstore/objstore.h"
+
+struct receivers;
+
+struct backup_app {
+    const char *install_id;
+    const char *cache_dir; /* digest caches: <cache_dir>/<cluster id>.digests */
+    size_t threads;        /* of one backup's pipeline */
+    struct db *db;
+    struct db *dispatch_db;
+    struct jobs *jobs;
+    struct objstore *vault;
+    struct realms *realms;
+    struct secret_key *secrets;
+    struct receivers *receivers;
+    struct hf_cancel stop;
+};
+
+#endif

@@ -1,0 +1,67 @@
+/* One row per field of the configuration. */
+#include "backup/config.h"
+
+#include "backup/service.h"
+
+#define TEXT(member, env_name, flag_name, value, text)                                             \
+    {                                                                                              \
+        .key = #member, .env = (env_name), .flag = (flag_name), .type = SVC_TEXT,                  \
+        .offset = offsetof(struct backup_config, member), .fallback = (value), .help = (text)      \
+    }
+
+static const struct svc_field fields[] = {
+    TEXT(listen, "HOLDFAST_BACKUP_LISTEN", "listen", "127.0.0.1:7401", "address of the gRPC API"),
+    TEXT(metrics_listen, "HOLDFAST_BACKUP_METRICS_LISTEN", "metrics-listen", NULL,
+         "address of /metrics, /healthz and /readyz; unset: none"),
+    TEXT(install_id, "HOLDFAST_INSTALL_ID", "install-id", NULL,
+         "UUID of the installation; peers of others are refused"),
+    TEXT(tls_ca, "HOLDFAST_TLS_CA", "tls-ca", NULL, "trust bundle, PEM file"),
+    TEXT(tls_cert, "HOLDFAST_TLS_CERT", "tls-cert", NULL, "own certificate, PEM file"),
+    TEXT(tls_key, "HOLDFAST_TLS_KEY", "tls-key", NULL, "own private key, PEM file"),
+    TEXT(database, "HOLDFAST_DATABASE", NULL, NULL, "state database, role holdfast_app"),
+    TEXT(database_dispatch, "HOLDFAST_DATABASE_DISPATCH", NULL, NULL,
+         "state database, role holdfast_dispatch"),
+    TEXT(database_migrate, "HOLDFAST_DATABASE_MIGRATE", NULL, NULL,
+         "state database, role holdfast_migrate; unset: the schema is migrated elsewhere"),
+    TEXT(redis, "HOLDFAST_REDIS", NULL, NULL,
+         "Redis, /path/to/socket or host:port; unset: PostgreSQL is swept every 250 ms"),
+    TEXT(vault_dir, "HOLDFAST_VAULT_DIR", "vault-dir", NULL, "directory of the vault"),
+    TEXT(cache_dir, "HOLDFAST_CACHE_DIR", "cache-dir", NULL, "directory of sealed digest caches"),
+    TEXT(vault_key_file, "HOLDFAST_VAULT_KEY_FILE", "vault-key-file", NULL,
+         "key-encryption key of the vault"),
+    TEXT(signing_key_file, "HOLDFAST_SIGNING_KEY_FILE", "signing-key-file", NULL,
+         "Ed25519 key that signs journals, PEM file"),
+    TEXT(escrow_key_file, "HOLDFAST_ESCROW_KEY_FILE", "escrow-key-file", NULL,
+         "public key of the recovery kit; unset: no escrow"),
+    TEXT(secrets_key_file, "HOLDFAST_SECRETS_KEY_FILE", "secrets-key-file", NULL,
+         "key that seals passwords of sources"),
+    TEXT(epoch_file, "HOLDFAST_EPOCH_FILE", "epoch-file", NULL,
+         "file that remembers the state epoch, beside the keys"),
+    TEXT(role, "HOLDFAST_ROLE", "role", "all", "all, api or worker"),
+    {.key = "threads",
+     .env = "HOLDFAST_THREADS",
+     .flag = "threads",
+     .type = SVC_INT,
+     .offset = offsetof(struct backup_config, threads),
+     .fallback = "0",
+     .min = 0,
+     .max = 256,
+     .help = "worker threads of one backup; 0: one per core"},
+    {.key = "lease",
+     .env = "HOLDFAST_LEASE",
+     .flag = "lease",
+     .type = SVC_DURATION,
+     .offset = offsetof(struct backup_config, lease_us),
+     .fallback = "60s",
+     .min = 1000000,
+     .max = 3600000000,
+     .help = "a worker whose beat stands still that long is dead"},
+};
+
+const struct svc_program backup_program = {
+    .name = "holdfast-backup",
+    .summary = "protects PostgreSQL clusters: backups, WAL, verification, restores",
+    .version = HF_VERSION,
+    .fields = fields,
+    .fields_len = sizeof(fields) / sizeof(fields[0]),
+};

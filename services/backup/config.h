@@ -1,0 +1,34 @@
+/* Configuration of holdfast-backup. */
+#ifndef HF_BACKUP_CONFIG_H
+#define HF_BACKUP_CONFIG_H
+
+#include <stdint.h>
+
+#include "svc/config.h"
+
+struct backup_config {
+    const char *listen;
+    const char *metrics_listen;
+    const char *install_id;
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *database;          /* conninfo of the app role */
+    const char *database_dispatch; /* of the dispatch role */
+    const char *database_migrate;  /* of the migrate role; NULL: somebody else migrates */
+    const char *redis;             /* NULL: sweeps only */
+    const char *vault_dir;
+    const char *cache_dir;
+    const char *vault_key_file;
+    const char *signing_key_file;
+    const char *escrow_key_file;
+    const char *secrets_key_file;
+    const char *epoch_file;
+    const char *role;
+    int64_t threads;
+    int64_t lease_us;
+};
+
+extern const struct svc_program backup_program;
+
+#endif

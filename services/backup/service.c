@@ -1,0 +1,234 @@
+/* Parts of the process and their order: what is started last is stopped first. The API opens after
+ * the receivers, so that a client never sees a cluster without its receiver just because it was
+ * early. */
+#include "backup/service.h"
+
+#include <unistd.h>
+
+#include "backup/api/api.h"
+#include "backup/config.h"
+#include "backup/telemetry.h"
+#include "backup/work/receivers.h"
+#include "backup/work/work.h"
+#include "backup_migrations.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "vault/marker.h"
+
+#define TRIM_US (INT64_C(10) * HF_US_PER_S)
+
+struct process {
+    struct backup_app app;
+    struct rpc_server *server;
+    struct telemetry *telemetry; /* NULL: not configured */
+    int64_t trimmed_us;
+};
+
+static void observe(void *app, const char *method, enum hf_code code, int64_t duration_us)
+{
+    struct process *process = app; /* app is the first member */
+
+    telemetry_call(process->telemetry, method, code, duration_us);
+}
+
+/* Every path and address that must be there; what is missing is named at once. */
+static struct hf_status check_config(struct hf_arena *arena, const struct backup_config *config)
+{
+    const struct {
+        const char *key;
+        const char *value;
+    } needed[] = {
+        {"install_id", config->install_id},
+        {"tls_ca", config->tls_ca},
+        {"tls_cert", config->tls_cert},
+        {"tls_key", config->tls_key},
+        {"database", config->database},
+        {"database_dispatch", config->database_dispatch},
+        {"vault_dir", config->vault_dir},
+        {"cache_dir", config->cache_dir},
+        {"vault_key_file", config->vault_key_file},
+        {"signing_key_file", config->signing_key_file},
+        {"secrets_key_file", config->secrets_key_file},
+    };
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        if (hf_text_empty(needed[i].value)) {
+            return hf_fail(arena, HF_INVALID_ARGUMENT, "%s is not configured; see --help",
+                           needed[i].key);
+        }
+    }
+    if (!hf_text_equal(config->role, "all") && !hf_text_equal(config->role, "api") &&
+        !hf_text_equal(config->role, "worker")) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "role must be all, api or worker, not %s",
+                       config->role);
+    }
+    return hf_success();
+}
+
+static struct hf_status open_database(struct hf_ctx *ctx, const struct backup_config *config,
+                                      struct backup_app *app)
+{
+    const struct db_schema schemas[] = {
+        auth_schema(),
+        jobs_schema("backup"),
+        {.schema = "backup",
+         .component = "backup",
+         .migrations = backup_migrations,
+         .migrations_len = BACKUP_MIGRATIONS_LEN},
+    };
+    const struct db_options app_options = {.conninfo = config->database,
+                                           .role = DB_APP,
+                                           .schema = "backup",
+                                           .application_name = "holdfast-backup"};
+    const struct db_options dispatch_options = {.conninfo = config->database_dispatch,
+                                                .role = DB_DISPATCH,
+                                                .schema = "backup",
+                                                .application_name = "holdfast-backup-dispatch"};
+
+    if (config->database_migrate != NULL) {
+        HF_TRY(db_migrate(ctx, config->database_migrate, schemas,
+                          sizeof(schemas) / sizeof(schemas[0])));
+    }
+    app->db = db_new(&app_options);
+    app->dispatch_db = db_new(&dispatch_options);
+    HF_TRY(db_check(ctx, app->db));
+    return db_check(ctx, app->dispatch_db);
+}
+
+static struct hf_status open_vault(struct hf_ctx *ctx, const struct backup_config *config,
+                                   struct backup_app *app)
+{
+    HF_TRY(objstore_local_open(ctx, config->vault_dir, true, &app->vault));
+    HF_TRY(vault_create(ctx, app->vault));
+    const struct realms_options options = {.vault = app->vault,
+                                           .kek_path = config->vault_key_file,
+                                           .signing_key_path = config->signing_key_file,
+                                           .escrow_public_path = config->escrow_key_file};
+
+    HF_TRY(realms_new(ctx, &options, &app->realms));
+    return secret_key_load(ctx, config->secrets_key_file, &app->secrets);
+}
+
+static struct hf_status start_work(struct hf_ctx *ctx, const struct backup_config *config,
+                                   struct backup_app *app)
+{
+    const struct jobs_options options = {
+        .app_db = app->db,
+        .dispatch_db = app->dispatch_db,
+        .redis = config->redis,
+        .name = "backup",
+        .queue_prefix = "backup",
+        .epoch_file = config->epoch_file,
+        .kinds = work_kinds,
+        .kinds_len = work_kinds_len,
+        .app = app,
+        .is_worker = !hf_text_equal(config->role, "api"),
+        .lease_ms = (int)(config->lease_us / 1000),
+    };
+
+    app->receivers = receivers_new(app);
+    if (options.is_worker) {
+        HF_TRY(receivers_start_all(ctx, app->receivers));
+    }
+    app->jobs = jobs_new(&options);
+    return jobs_start(ctx, app->jobs);
+}
+
+static struct hf_status start_api(struct hf_ctx *ctx, const struct backup_config *config,
+                                  struct process *process)
+{
+    const struct rpc_server_config server = {
+        .address = config->listen,
+        .tls = {config->tls_ca, config->tls_cert, config->tls_key},
+        .install = config->install_id,
+        .app = &process->app,
+        .thread_init = api_thread_init,
+        .thread_done = api_thread_done,
+        .authorize = api_authorize,
+        .observe = observe,
+    };
+    struct rpc_server_config *kept = HF_NEW(ctx->arena, struct rpc_server_config);
+
+    *kept = server; /* the server borrows it as long as it lives */
+    HF_TRY(rpc_server_new(ctx->arena, kept, &process->server));
+    HF_TRY(api_add_services(ctx->arena, process->server));
+    return rpc_server_start(ctx->arena, process->server);
+}
+
+static void stop(struct hf_ctx *ctx, void *arg)
+{
+    struct process *process = arg;
+    struct backup_app *app = &process->app;
+
+    (void)ctx;
+    rpc_server_free(process->server);
+    telemetry_free(process->telemetry);
+    if (app->jobs != NULL) {
+        jobs_stop(app->jobs, 10000);
+        jobs_free(app->jobs);
+    }
+    receivers_free(app->receivers);
+    realms_free(app->realms);
+    secret_key_free(app->secrets);
+    objstore_free(app->vault);
+    db_free(app->dispatch_db);
+    db_free(app->db);
+    hf_heap_free(process);
+}
+
+/* Bursts (a restore's streams, a backup) leave free pages with the allocator; an idle service gives
+ * them back. */
+static bool is_alive(void *arg)
+{
+    struct process *process = arg;
+    int64_t now_us = hf_mono_us();
+
+    if (now_us - process->trimmed_us > TRIM_US) {
+        process->trimmed_us = now_us;
+        hf_heap_trim();
+    }
+    return true;
+}
+
+static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_config *config,
+                                    struct process *process)
+{
+    struct backup_app *app = &process->app;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    app->install_id = config->install_id;
+    app->cache_dir = config->cache_dir;
+    app->threads = config->threads > 0 ? (size_t)config->threads : (size_t)(cores < 1 ? 1 : cores);
+    HF_TRY(check_config(ctx->arena, config));
+    HF_TRY(open_database(ctx, config, app));
+    HF_TRY(open_vault(ctx, config, app));
+    HF_TRY(start_work(ctx, config, app));
+    if (!hf_text_empty(config->metrics_listen)) {
+        HF_TRY(telemetry_start(ctx, app, config->metrics_listen, &process->telemetry));
+    }
+    return start_api(ctx, config, process);
+}
+
+static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret_app)
+{
+    struct process *process = hf_heap_alloc(sizeof(*process));
+    struct hf_status status = start_parts(ctx, config, process);
+
+    if (!hf_is_ok(status)) {
+        stop(ctx, process);
+        return status;
+    }
+    hf_info(ctx, HF_EVENT("service.ready"), HF_INT("port", rpc_server_port(process->server)));
+    *ret_app = process;
+    return hf_success();
+}
+
+const struct svc_service backup_service = {
+    .program = &backup_program,
+    .config_size = sizeof(struct backup_config),
+    .start = start,
+    .is_alive = is_alive,
+    .stop = stop,
+    .drain_ms = 30000,
+};

@@ -1,0 +1,238 @@
+/* Clusters in PostgreSQL. LSNs travel as text because PostgreSQL has no unsigned 64-bit integer. */
+#include "backup/store/clusters.h"
+
+#include <string.h>
+
+#include "backup_queries.h"
+#include "base/buf.h"
+
+static uint64_t number(const struct db_rows *rows, size_t row, size_t column)
+{
+    uint64_t value = 0;
+
+    return hf_parse_u64(db_text(rows, row, column), &value) ? value : 0;
+}
+
+static void load(const struct db_rows *rows, size_t i, struct cluster_row *ret_row)
+{
+    *ret_row = (struct cluster_row){
+        .id = db_text(rows, i, 0),
+        .name = db_text(rows, i, 1),
+        .dsn = db_text(rows, i, 2),
+        .password_sealed = db_bytes(rows, i, 3),
+        .system_identifier = db_text(rows, i, 4),
+        .server_version = (uint32_t)db_int(rows, i, 5),
+        .segment_bytes = (uint64_t)db_int(rows, i, 6),
+        .lineage = db_text(rows, i, 7),
+        .slot = db_text(rows, i, 8),
+        .warnings = db_text(rows, i, 9),
+        .size_bytes = (uint64_t)db_int(rows, i, 10),
+        .next_pack = (uint64_t)db_int(rows, i, 11),
+        .journal_head = (uint64_t)db_int(rows, i, 12),
+        .journal_hash = db_bytes(rows, i, 13),
+        .create_time_us = db_time(rows, i, 14),
+        .revision = db_int(rows, i, 15),
+    };
+}
+
+struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
+                                 const struct cluster_row *row)
+{
+    struct hf_status status = db_exec(
+        ctx, tx, sql_cluster_insert,
+        DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->name), DB_TEXT(row->dsn),
+                DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
+                DB_TEXT(row->system_identifier), DB_INT(row->server_version),
+                DB_INT(row->segment_bytes), DB_TEXT(row->lineage), DB_TEXT(row->slot),
+                DB_TEXT(row->warnings), DB_INT(row->size_bytes)),
+        NULL);
+
+    if (db_is_unique_violation(status, "clusters_name")) {
+        const char *const metadata[] = {"cluster", row->name, NULL};
+
+        return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "CLUSTER_EXISTS", metadata,
+                            "a cluster named %s exists already; choose another name or look at it "
+                            "with `holdfast cluster describe %s`",
+                            row->name, row->name);
+    }
+    return status;
+}
+
+/* "; did you mean orders?" from the tenant's names, or "". */
+static const char *near_name(struct hf_ctx *ctx, struct db_tx *tx, const char *name)
+{
+    struct cluster_row *rows = NULL;
+    size_t len = 0;
+    const char *best = NULL;
+    int best_distance = 4;
+
+    if (!hf_is_ok(clusters_list(ctx, tx, "", 1000, &rows, &len))) {
+        return "";
+    }
+    for (size_t i = 0; i < len; i++) {
+        int distance = hf_text_distance(name, rows[i].name);
+
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = rows[i].name;
+        }
+    }
+    return best == NULL ? "" : hf_printf(ctx->arena, "; did you mean %s?", best);
+}
+
+struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *name,
+                              struct cluster_row *ret_row)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_by_name, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(name)),
+                    &rows));
+    if (db_len(rows) == 0) {
+        const char *const metadata[] = {"cluster", name, NULL};
+
+        return hf_fail_info(ctx->arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", metadata,
+                            "there is no cluster named %s%s", name, near_name(ctx, tx, name));
+    }
+    load(rows, 0, ret_row);
+    return hf_success();
+}
+
+struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                 struct cluster_row *ret_row)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_by_id, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)),
+                    &rows));
+    if (db_len(rows) == 0) {
+        return hf_fail(ctx->arena, HF_NOT_FOUND, "the cluster was removed");
+    }
+    load(rows, 0, ret_row);
+    return hf_success();
+}
+
+struct hf_status clusters_list(struct hf_ctx *ctx, struct db_tx *tx, const char *after,
+                               size_t limit, struct cluster_row **ret_rows, size_t *ret_len)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_list,
+                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(after), DB_INT(limit)), &rows));
+    size_t len = db_len(rows);
+    struct cluster_row *list = HF_NEW_N(ctx->arena, struct cluster_row, len + 1);
+
+    for (size_t i = 0; i < len; i++) {
+        load(rows, i, &list[i]);
+    }
+    *ret_rows = list;
+    *ret_len = len;
+    return hf_success();
+}
+
+struct hf_status clusters_delete(struct hf_ctx *ctx, struct db_tx *tx, const char *id)
+{
+    return db_exec(ctx, tx, sql_cluster_delete, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)),
+                   NULL);
+}
+
+struct hf_status clusters_set_pack(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                   uint64_t next_pack)
+{
+    return db_exec(ctx, tx, sql_cluster_set_pack,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id), DB_INT(next_pack)), NULL);
+}
+
+struct hf_status clusters_set_head(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                   uint64_t head, struct hf_bytes hash)
+{
+    return db_exec(
+        ctx, tx, sql_cluster_set_head,
+        DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id), DB_INT(head), DB_BYTES(hash.ptr, hash.len)),
+        NULL);
+}
+
+struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                      const char *lineage, const char *system_identifier)
+{
+    return db_exec(ctx, tx, sql_cluster_set_lineage,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id), DB_TEXT(lineage),
+                           DB_TEXT(system_identifier)),
+                   NULL);
+}
+
+struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                     bool *ret_is_removed)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_is_removed,
+                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)), &rows));
+    *ret_is_removed = db_int(rows, 0, 0) > 0;
+    return hf_success();
+}
+
+struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row)
+{
+    int64_t affected = 0;
+
+    HF_TRY(db_exec(ctx, tx, sql_cluster_adopt,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->dsn),
+                           DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
+                           DB_INT(row->server_version), DB_TEXT(row->slot), DB_TEXT(row->warnings),
+                           DB_INT(row->size_bytes)),
+                   &affected));
+    return affected == 1
+               ? hf_success()
+               : hf_fail(ctx->arena, HF_ABORTED, "cluster %s was changed meanwhile", row->name);
+}
+
+struct hf_status clusters_refs(struct hf_ctx *ctx, struct db_tx *tx, struct cluster_ref **ret_refs,
+                               size_t *ret_len)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_ids_all, DB_NO_ARGS, &rows));
+    size_t len = db_len(rows);
+    struct cluster_ref *refs = HF_NEW_N(ctx->arena, struct cluster_ref, len + 1);
+
+    for (size_t i = 0; i < len; i++) {
+        refs[i] = (struct cluster_ref){db_text(rows, i, 0), db_text(rows, i, 1)};
+    }
+    *ret_refs = refs;
+    *ret_len = len;
+    return hf_success();
+}
+
+struct hf_status gaps_insert(struct hf_ctx *ctx, struct db_tx *tx,
+                             const struct cluster_row *cluster, const struct gap_row *gap)
+{
+    const char *from = hf_printf(ctx->arena, "%llu", (unsigned long long)gap->from_lsn);
+    const char *to = hf_printf(ctx->arena, "%llu", (unsigned long long)gap->to_lsn);
+
+    return db_exec(ctx, tx, sql_gap_insert,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster->id),
+                           DB_TEXT(cluster->lineage), DB_INT(gap->timeline), DB_TEXT(from),
+                           DB_TEXT(to)),
+                   NULL);
+}
+
+struct hf_status gaps_list(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
+                           struct gap_row **ret_gaps, size_t *ret_len)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(
+        ctx, tx, sql_gap_list,
+        DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster->id), DB_TEXT(cluster->lineage)),
+        &rows));
+    size_t len = db_len(rows);
+    struct gap_row *gaps = HF_NEW_N(ctx->arena, struct gap_row, len + 1);
+
+    for (size_t i = 0; i < len; i++) {
+        gaps[i] =
+            (struct gap_row){(uint32_t)db_int(rows, i, 0), number(rows, i, 1), number(rows, i, 2)};
+    }
+    *ret_gaps = gaps;
+    *ret_len = len;
+    return hf_success();
+}

@@ -1,0 +1,55 @@
+/* Clusters and their gaps in PostgreSQL. Every call runs in the caller's transaction, which carries
+ * the tenant. Errors are those of libs/db plus the ones named. */
+#ifndef HF_BACKUP_STORE_CLUSTERS_H
+#define HF_BACKUP_STORE_CLUSTERS_H
+
+#include <stdbool.h>
+
+#include "backup/store/types.h"
+#include "base/ctx.h"
+#include "db/db.h"
+
+/* ALREADY_EXISTS reason CLUSTER_EXISTS when the tenant has a cluster of this name. */
+struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
+                                 const struct cluster_row *row) HF_MUST_USE;
+/* NOT_FOUND reason CLUSTER_NOT_FOUND with near names as "did you mean". */
+struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *name,
+                              struct cluster_row *ret_row) HF_MUST_USE;
+struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                 struct cluster_row *ret_row) HF_MUST_USE;
+/* Names greater than after, at most limit. */
+struct hf_status clusters_list(struct hf_ctx *ctx, struct db_tx *tx, const char *after,
+                               size_t limit, struct cluster_row **ret_rows,
+                               size_t *ret_len) HF_MUST_USE;
+struct hf_status clusters_delete(struct hf_ctx *ctx, struct db_tx *tx, const char *id) HF_MUST_USE;
+struct hf_status clusters_set_pack(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                   uint64_t next_pack) HF_MUST_USE;
+/* Only ever moves forward. */
+struct hf_status clusters_set_head(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                   uint64_t head, struct hf_bytes hash) HF_MUST_USE;
+struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                      const char *lineage,
+                                      const char *system_identifier) HF_MUST_USE;
+
+/* Was this cluster removed by somebody (not just unknown)? */
+struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                     bool *ret_is_removed) HF_MUST_USE;
+/* Connection facts of row for the cluster row->id that has none yet. ABORTED when it has. */
+struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx,
+                                const struct cluster_row *row) HF_MUST_USE;
+
+struct cluster_ref {
+    const char *tenant_id;
+    const char *cluster_id;
+};
+/* Of all tenants, for the start of the receivers: a system transaction of the dispatch role. */
+struct hf_status clusters_refs(struct hf_ctx *ctx, struct db_tx *tx, struct cluster_ref **ret_refs,
+                               size_t *ret_len) HF_MUST_USE;
+
+struct hf_status gaps_insert(struct hf_ctx *ctx, struct db_tx *tx,
+                             const struct cluster_row *cluster,
+                             const struct gap_row *gap) HF_MUST_USE;
+struct hf_status gaps_list(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
+                           struct gap_row **ret_gaps, size_t *ret_len) HF_MUST_USE;
+
+#endif

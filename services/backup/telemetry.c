@@ -1,0 +1,157 @@
+/* What the service tells Prometheus. Figures of receivers and jobs are read at each scrape. */
+#include "backup/telemetry.h"
+
+#include <string.h>
+
+#include "backup/work/receivers.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "obs/http.h"
+#include "obs/metrics.h"
+
+enum { CALLS, CALL_SECONDS, JOBS_NOW, JOBS_DONE, WAL_LAG, WAL_AGE, WAL_STREAMING };
+
+static const int64_t call_bounds_us[] = {1000,   2500,   5000,    10000,   25000,   50000,
+                                         100000, 250000, 1000000, 5000000, 30000000};
+
+static const struct obs_metric table[] = {
+    [CALLS] = {"holdfast_rpc_requests_total",
+               "Calls by method and code.",
+               OBS_COUNTER,
+               OBS_PLAIN,
+               {"method", "code"},
+               NULL,
+               0},
+    [CALL_SECONDS] = {"holdfast_rpc_duration_seconds",
+                      "Duration of calls by method.",
+                      OBS_HISTOGRAM,
+                      OBS_SECONDS,
+                      {"method"},
+                      call_bounds_us,
+                      HF_LEN(call_bounds_us)},
+    [JOBS_NOW] = {"holdfast_jobs_running",
+                  "Jobs that run in this process.",
+                  OBS_GAUGE,
+                  OBS_PLAIN,
+                  {NULL},
+                  NULL,
+                  0},
+    [JOBS_DONE] = {"holdfast_jobs_finished_total",
+                   "Jobs that ended in this process.",
+                   OBS_COUNTER,
+                   OBS_PLAIN,
+                   {NULL},
+                   NULL,
+                   0},
+    [WAL_LAG] = {"holdfast_wal_lag_bytes",
+                 "WAL of the source that is not durable in the vault.",
+                 OBS_GAUGE,
+                 OBS_PLAIN,
+                 {"tenant", "cluster"},
+                 NULL,
+                 0},
+    [WAL_AGE] = {"holdfast_wal_durable_age_seconds",
+                 "Age of the newest server time whose WAL is all durable.",
+                 OBS_GAUGE,
+                 OBS_SECONDS,
+                 {"tenant", "cluster"},
+                 NULL,
+                 0},
+    [WAL_STREAMING] = {"holdfast_wal_streaming",
+                       "1 while the receiver streams.",
+                       OBS_GAUGE,
+                       OBS_PLAIN,
+                       {"tenant", "cluster"},
+                       NULL,
+                       0},
+};
+
+struct telemetry {
+    struct backup_app *app;
+    struct obs *obs;
+    struct obs_http *http;
+};
+
+static void show_cluster(const char *tenant_id, const char *cluster,
+                         const struct receiver_status *seen, void *arg)
+{
+    struct telemetry *telemetry = arg;
+    const char *const labels[] = {tenant_id, cluster};
+    uint64_t lag = seen->source_lsn > seen->durable_lsn ? seen->source_lsn - seen->durable_lsn : 0;
+
+    obs_set(obs_series(telemetry->obs, WAL_LAG, labels), (int64_t)lag);
+    obs_set(obs_series(telemetry->obs, WAL_STREAMING, labels), seen->state == RECEIVER_STREAMING);
+    if (seen->durable_time_us != 0) {
+        obs_set(obs_series(telemetry->obs, WAL_AGE, labels), hf_now_us() - seen->durable_time_us);
+    }
+}
+
+static void scrape(void *arg)
+{
+    struct telemetry *telemetry = arg;
+    struct jobs_stats stats;
+    struct obs_series *done = obs_series(telemetry->obs, JOBS_DONE, NULL);
+
+    jobs_stats_get(telemetry->app->jobs, &stats);
+    obs_set(obs_series(telemetry->obs, JOBS_NOW, NULL), (int64_t)stats.running);
+    obs_add(done, stats.finished - obs_value(done));
+    receivers_each(telemetry->app->receivers, show_cluster, telemetry);
+}
+
+void telemetry_call(struct telemetry *telemetry, const char *method, enum hf_code code,
+                    int64_t duration_us)
+{
+    const char *const labels[] = {method, hf_code_name(code)};
+
+    if (telemetry != NULL) {
+        obs_add(obs_series(telemetry->obs, CALLS, labels), 1);
+        obs_observe(obs_series(telemetry->obs, CALL_SECONDS, labels), duration_us);
+    }
+}
+
+static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetry,
+                                  const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port = 0;
+
+    if (colon == NULL || !hf_parse_u64(colon + 1, &port) || port > 65535) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                       "metrics_listen must have the form 127.0.0.1:7402, not %s", address);
+    }
+    const struct obs_http_options options = {
+        .address = hf_strndup(ctx->arena, address, (size_t)(colon - address)),
+        .port = (int)port,
+        .obs = telemetry->obs,
+    };
+
+    return obs_http_start(ctx->arena, &options, &telemetry->http);
+}
+
+struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
+                                 struct telemetry **ret_telemetry)
+{
+    struct telemetry *telemetry = hf_heap_alloc(sizeof(*telemetry));
+
+    telemetry->app = app;
+    telemetry->obs = obs_new(table, HF_LEN(table));
+    obs_on_scrape(telemetry->obs, scrape, telemetry);
+    struct hf_status status = listen_at(ctx, telemetry, address);
+
+    if (!hf_is_ok(status)) {
+        telemetry_free(telemetry);
+        return status;
+    }
+    *ret_telemetry = telemetry;
+    return hf_success();
+}
+
+void telemetry_free(struct telemetry *telemetry)
+{
+    if (telemetry != NULL) {
+        obs_http_stop(telemetry->http);
+        obs_free(telemetry->obs);
+        hf_heap_free(telemetry);
+    }
+}

@@ -1,0 +1,19 @@
+/* Prometheus metrics of the backup service; `curl http://<metrics_listen>/metrics` shows them. */
+#ifndef HF_BACKUP_TELEMETRY_H
+#define HF_BACKUP_TELEMETRY_H
+
+#include "backup/app.h"
+
+struct telemetry;
+
+/* address "127.0.0.1:17402"; app is borrowed until free. INVALID_ARGUMENT, ALREADY_EXISTS the port.
+ */
+struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
+                                 struct telemetry **ret_telemetry) HF_MUST_USE;
+void telemetry_free(struct telemetry *telemetry); /* accepts NULL */
+
+/* Count one call: an observe hook of struct rpc_server_config. telemetry may be NULL. */
+void telemetry_call(struct telemetry *telemetry, const char *method, enum hf_code code,
+                    int64_t duration_us);
+
+#endif

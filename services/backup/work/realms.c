@@ -1,0 +1,117 @@
+/* One keyring per tenant. The lock is held while a keyring is opened: that is one small read of the
+ * vault per tenant and process, and two openings at once would race to create the realm. */
+#include "backup/work/realms.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/map.h"
+#include "base/pool.h"
+#include "base/str.h"
+
+struct realms {
+    struct hf_lock keyrings_lock;
+    struct hf_map *keyrings; /* tenant name → struct vault_keyring */
+
+    struct objstore *vault;
+    char *signing_key_path;
+    bool has_escrow;
+    uint8_t escrow[VAULT_KEY_LEN];
+    uint8_t kek[VAULT_KEY_LEN];
+};
+
+static struct hf_status load_escrow(struct hf_ctx *ctx, struct realms *realms, const char *path)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, 256);
+    HF_TRY(hf_read_file(ctx->arena, path, &text));
+    const char *digits =
+        hf_strndup(ctx->arena, hf_buf_text(&text), strcspn(hf_buf_text(&text), "\n"));
+
+    if (!hf_unhex(digits, realms->escrow, VAULT_KEY_LEN)) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s must hold 64 hexadecimal digits", path);
+    }
+    realms->has_escrow = true;
+    return hf_success();
+}
+
+struct hf_status realms_new(struct hf_ctx *ctx, const struct realms_options *options,
+                            struct realms **ret_realms)
+{
+    struct realms *realms = hf_heap_alloc(sizeof(*realms));
+    struct hf_status status = vault_kek_load(ctx, options->kek_path, realms->kek);
+
+    hf_lock_init(&realms->keyrings_lock);
+    realms->keyrings = hf_map_new();
+    realms->vault = options->vault;
+    realms->signing_key_path = hf_heap_strdup(options->signing_key_path);
+    if (hf_is_ok(status) && options->escrow_public_path != NULL) {
+        status = load_escrow(ctx, realms, options->escrow_public_path);
+    }
+    if (!hf_is_ok(status)) {
+        realms_free(realms);
+        return status;
+    }
+    *ret_realms = realms;
+    return hf_success();
+}
+
+static bool free_keyring(const char *key, void *value, void *arg)
+{
+    (void)key;
+    (void)arg;
+    vault_keyring_free(value);
+    return true;
+}
+
+void realms_free(struct realms *realms)
+{
+    if (realms == NULL) {
+        return;
+    }
+    hf_map_each(realms->keyrings, free_keyring, NULL);
+    hf_map_free(realms->keyrings);
+    hf_lock_done(&realms->keyrings_lock);
+    explicit_bzero(realms->kek, sizeof(realms->kek));
+    hf_heap_free(realms->signing_key_path);
+    hf_heap_free(realms);
+}
+
+static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
+                                     struct vault_keyring **ret_keyring)
+{
+    const struct vault_realm_options options = {
+        .realm = tenant,
+        .kek = realms->kek,
+        .signing_key_path = realms->signing_key_path,
+        .escrow_public =
+            realms->has_escrow ? (const uint8_t(*)[VAULT_KEY_LEN]) & realms->escrow : NULL,
+        .create = true,
+    };
+
+    return hf_wrap(ctx->arena, vault_keyring_open(ctx, realms->vault, &options, ret_keyring),
+                   "opening the keys of tenant %s", tenant);
+}
+
+struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
+                            const struct vault_keyring **ret_keyring)
+{
+    struct hf_status status = hf_success();
+
+    hf_lock_take(&realms->keyrings_lock);
+    struct vault_keyring *keyring = hf_map_get(realms->keyrings, tenant);
+
+    if (keyring == NULL) {
+        status = open_keyring(ctx, realms, tenant, &keyring);
+        if (hf_is_ok(status)) {
+            (void)hf_map_put(realms->keyrings, tenant, keyring);
+        }
+    }
+    hf_lock_release(&realms->keyrings_lock);
+    if (hf_is_ok(status)) {
+        *ret_keyring = keyring;
+    }
+    return status;
+}

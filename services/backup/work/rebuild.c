@@ -1,0 +1,156 @@
+/* The catalogue from the vault alone: every source of the tenant, every live point. The vault wins:
+ * a point that it does not know is taken off the catalogue. A source that PostgreSQL has forgotten
+ * comes back without connection; registering a cluster of that name and system adopts it. */
+#include <string.h>
+
+#include "backup/store/backups.h"
+#include "backup/store/clusters.h"
+#include "backup/work/source.h"
+#include "backup/work/work.h"
+#include "base/log.h"
+#include "base/str.h"
+
+struct rebuild {
+    struct jobs_run *run;
+    struct backup_app *app;
+    const char *tenant;
+    const struct vault_keyring *keyring;
+};
+
+static const char *source_id(const char *prefix)
+{
+    const char *slash = strrchr(prefix, '/');
+
+    return slash == NULL ? prefix : slash + 1;
+}
+
+static const struct vault_lineage_info *newest_lineage(const struct vault_source_state *state)
+{
+    return state->lineages_len == 0 ? NULL : &state->lineages[state->lineages_len - 1];
+}
+
+/* The row of the source, made when PostgreSQL has none. ret_is_removed: it was removed on purpose.
+ */
+static struct hf_status ensure_row(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                   const struct vault_source_state *state, bool *ret_is_removed)
+{
+    struct cluster_row row;
+    const struct vault_lineage_info *lineage = newest_lineage(state);
+
+    HF_TRY(clusters_is_removed(ctx, tx, id, ret_is_removed));
+    if (*ret_is_removed) {
+        return hf_success();
+    }
+    struct hf_status found = clusters_get_id(ctx, tx, id, &row);
+
+    if (found.code != HF_NOT_FOUND) {
+        return found;
+    }
+    const char *name = state->source.name;
+    struct hf_status taken = clusters_get(ctx, tx, name, &row);
+
+    if (hf_is_ok(taken)) {
+        name = hf_printf(ctx->arena, "%.32s-%.6s", name, id + 28);
+    }
+    row = (struct cluster_row){
+        .id = id,
+        .name = name,
+        .dsn = "",
+        .system_identifier = state->source.system_identifier,
+        .server_version = state->source.server_version,
+        .segment_bytes = state->source.wal_segment_bytes,
+        .lineage = lineage == NULL ? "l1" : lineage->lineage,
+        .slot = "",
+        .warnings = "not connected: register it again with `holdfast cluster add`",
+    };
+    return clusters_insert(ctx, tx, &row);
+}
+
+static void point_row(const char *cluster_id, const struct vault_source_state *state, size_t i,
+                      struct backup_row *ret_row)
+{
+    const struct vault_point_info *point = &state->points[i];
+
+    *ret_row = (struct backup_row){
+        .id = point->id,
+        .cluster_id = cluster_id,
+        .timeline = point->timeline,
+        .start_lsn = point->start_lsn,
+        .stop_lsn = point->stop_lsn,
+        .start_time_us = point->start_time_us,
+        .end_time_us = point->stop_time_us,
+        .source_bytes = point->source_bytes,
+        .changed_bytes = point->changed_bytes,
+        .stored_bytes = point->stored_bytes,
+        .files = point->files,
+        .journal_entry = state->point_entries[i],
+        .server_version = point->server_version,
+        .predecessor = "",
+        .root = point->root,
+        .lineage = point->lineage,
+    };
+}
+
+/* Take what the vault does not know off the catalogue. */
+static struct hf_status drop_unknown(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster_id,
+                                     const struct vault_source_state *state)
+{
+    struct cluster_row cluster;
+    struct backup_row *rows = NULL;
+    size_t len = 0;
+
+    HF_TRY(clusters_get_id(ctx, tx, cluster_id, &cluster));
+    const struct backups_query query = {
+        .cluster = cluster.name, .state = "SUCCEEDED", .before = "", .limit = 10000};
+
+    HF_TRY(backups_list(ctx, tx, &query, &rows, &len));
+    for (size_t i = 0; i < len; i++) {
+        if (vault_state_point(state, rows[i].id) == NULL) {
+            HF_TRY(backups_delete(ctx, tx, &rows[i]));
+        }
+    }
+    return hf_success();
+}
+
+static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
+                                       const char *prefix)
+{
+    struct vault_source_state state = {0};
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const char *id = source_id(prefix);
+    bool is_removed = false;
+
+    HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL, &state));
+    HF_TRY(db_tx_begin(ctx, rebuild->app->db, rebuild->run->job.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(ensure_row(ctx, tx, id, &state, &is_removed));
+    if (is_removed) {
+        return hf_success();
+    }
+    for (size_t i = 0; i < state.points_len; i++) {
+        struct backup_row row;
+
+        point_row(id, &state, i, &row);
+        HF_TRY(backups_upsert(ctx, tx, &row));
+    }
+    HF_TRY(drop_unknown(ctx, tx, id, &state));
+    HF_TRY(clusters_set_head(ctx, tx, id, state.head,
+                             (struct hf_bytes){state.head_hash, VAULT_HASH_LEN}));
+    return db_tx_commit(ctx, &tx);
+}
+
+struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
+{
+    struct rebuild rebuild = {.run = run, .app = run->app};
+    const char **prefixes = NULL;
+    size_t len = 0;
+
+    HF_TRY(auth_tenant_name(ctx, rebuild.app->db, run->job.tenant_id, &rebuild.tenant));
+    HF_TRY(realms_get(ctx, rebuild.app->realms, rebuild.tenant, &rebuild.keyring));
+    HF_TRY(vault_sources_list(ctx, rebuild.app->vault, rebuild.tenant, &prefixes, &len));
+    for (size_t i = 0; i < len; i++) {
+        HF_TRY(jobs_progress(ctx, run, "reading journals", (int64_t)i, (int64_t)len));
+        HF_TRY(hf_wrap(ctx->arena, rebuild_source(ctx, &rebuild, prefixes[i]), "source %s",
+                       source_id(prefixes[i])));
+    }
+    return hf_success();
+}

@@ -1,0 +1,90 @@
+/* What the files of the receiver share. */
+#ifndef HF_BACKUP_RECEIVER_INTERNAL_H
+#define HF_BACKUP_RECEIVER_INTERNAL_H
+
+#include "backup/work/receiver.h"
+#include "base/pool.h"
+#include "pgformat/history.h"
+#include "pgwire/conn.h"
+#include "vault/wal_writer.h"
+
+#define RECEIVER_ENDS_MAX 32
+
+/* A timeline that was left, and the LSN through which its WAL is durable and counts. */
+struct receiver_end {
+    uint32_t timeline;
+    uint64_t lsn;
+};
+
+struct receiver {
+    struct hf_lock lock; /* guards status, ends and forks */
+    struct receiver_status status;
+    struct receiver_end ends[RECEIVER_ENDS_MAX];
+    size_t ends_len;
+    uint64_t forks; /* new lineages begun */
+
+    /* Constant after start. */
+    struct receiver_options options; /* strings on the heap */
+    char *application_name;
+    struct hf_cancel stop;
+    struct hf_thread *thread; /* streams */
+    struct hf_thread *clerk;  /* inventory, compaction, other members */
+
+    /* The streaming thread's own. */
+    struct vault_wal_writer *writer; /* NULL: not opened, or spent */
+    uint32_t timeline;               /* of writer; 0: unknown */
+    char lineage[RECEIVER_LINEAGE_MAX];
+    bool is_gap_due; /* the source has lost the WAL at the position */
+    unsigned failures;
+};
+
+/* One connection. Its data lives in ctx->arena until it ends. */
+struct receiver_session {
+    struct receiver *receiver;
+    struct pgwire_conn *conn;
+    bool is_standby;            /* no host of the DSN is a primary: streaming from a standby */
+    int64_t leave_us;           /* hf_mono_us() when a primary is looked for again; 0: never */
+    uint32_t timeline;          /* of the server */
+    uint64_t flush_lsn;         /* of the server when it was asked */
+    struct pgf_history history; /* of the server's timeline */
+    struct vault_wal_place place;
+};
+
+/* receiver_plan.c: open or move the writer to where streaming goes on: timelines, gaps, forks. */
+struct hf_status receiver_plan(struct hf_ctx *ctx, struct receiver_session *session) HF_MUST_USE;
+/* Begin a new lineage at the server's end, because of cause (a WAL_CONFLICT). */
+struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_session *session,
+                                       const char *why) HF_MUST_USE;
+/* receiver_stream.c: stream the writer's timeline until it ends (OK) or something fails. */
+struct hf_status receiver_stream(struct hf_ctx *ctx, struct receiver_session *session) HF_MUST_USE;
+/* receiver_loop.c: body of the streaming thread. */
+void receiver_loop(void *arg);
+/* receiver_clerk.c: body of the thread for all that may be slow. */
+void receiver_clerk(void *arg);
+
+/* What the clerk has compacted of the current range. */
+struct receiver_compaction {
+    uint32_t timeline;
+    uint64_t range_start;
+    char lineage[RECEIVER_LINEAGE_MAX];
+    uint64_t written; /* segments below have their whole object, or need none */
+    uint64_t cleaned; /* segments below have no slices left */
+};
+/* receiver_compact.c: a few segments further. */
+struct hf_status receiver_compact(struct hf_ctx *ctx, const struct receiver *receiver,
+                                  const struct receiver_status *now,
+                                  struct receiver_compaction *state) HF_MUST_USE;
+/* receiver_members.c: keep our slot on the other hosts of the DSN. */
+void receiver_tend_members(struct hf_ctx *ctx, const struct receiver *receiver,
+                           const struct receiver_status *now);
+
+/* receiver.c: changes of the snapshot, each under the lock. */
+void receiver_note_state(struct receiver *receiver, enum receiver_state state, const char *error);
+void receiver_note_durable(struct receiver *receiver);
+void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_t bytes);
+void receiver_note_flush(struct receiver *receiver, int64_t took_us);
+void receiver_note_end(struct receiver *receiver, uint32_t timeline, uint64_t lsn);
+void receiver_note_gap(struct receiver *receiver, const struct vault_wal_range *gap);
+void receiver_note_lineage(struct receiver *receiver, const char *lineage);
+
+#endif

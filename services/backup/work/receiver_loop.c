@@ -1,0 +1,211 @@
+/* The receiver's thread: connect, plan, stream, and after any failure again, for ever.
+ *
+ * Surprise: a primary is preferred even when a standby would answer first. A synchronous commit
+ * waits for us on the primary, and a standby cannot pass our acknowledgement on.
+ */
+#include <string.h>
+
+#include "backup/work/receiver_internal.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "pgwire/dsn.h"
+#include "pgwire/slot.h"
+#include "pgwire/source.h"
+
+#define SESSION_ARENA ((size_t)256 << 20)
+#define BACKOFF_FIRST_MS 200
+#define BACKOFF_MAX_MS 10000
+#define STANDBY_US (30 * HF_US_PER_S) /* on a standby, when a primary may be elsewhere */
+#define CLOSE_US (10 * HF_US_PER_S)   /* the last flush when the receiver is stopped */
+
+static bool has_reason(struct hf_status status, const char *reason)
+{
+    return status.info != NULL && hf_text_equal(status.info->reason, reason);
+}
+
+static struct hf_status connect_source(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    const struct receiver *receiver = session->receiver;
+    struct pgwire_options options = {
+        .dsn = receiver->options.dsn,
+        .password = receiver->options.password,
+        .mode = PGWIRE_REPLICATION,
+        .application_name = receiver->application_name,
+        .is_primary_only = true,
+    };
+    struct pgwire_dsn dsn = {0};
+    struct hf_status status = pgwire_open(ctx, &options, &session->conn);
+
+    if (!has_reason(status, "WRONG_SERVER_ROLE")) {
+        return status;
+    }
+    HF_TRY(pgwire_dsn_parse(ctx->arena, receiver->options.dsn, &dsn));
+    options.is_primary_only = false;
+    HF_TRY(pgwire_open(ctx, &options, &session->conn));
+    session->is_standby = true;
+    session->leave_us = dsn.hosts_len > 1 ? hf_mono_us() + STANDBY_US : 0;
+    return hf_success();
+}
+
+/* Is it the server that is protected? */
+static struct hf_status identify(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    const struct receiver_options *options = &session->receiver->options;
+    struct pgwire_identity identity = {0};
+
+    HF_TRY(pgwire_identify(ctx, session->conn, &identity));
+    if (!hf_text_equal(identity.system_identifier, options->system_identifier)) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", NULL,
+                            "%s has system identifier %s, but %s is protected: another cluster "
+                            "answers at this DSN",
+                            pgwire_peer(session->conn), identity.system_identifier,
+                            options->system_identifier);
+    }
+    session->timeline = identity.timeline;
+    session->flush_lsn = identity.flush_lsn;
+    return hf_success();
+}
+
+static struct hf_status check_segment_size(struct hf_ctx *ctx,
+                                           const struct receiver_session *session)
+{
+    uint64_t bytes = 0;
+
+    HF_TRY(pgwire_segment_size(ctx, session->conn, &bytes));
+    if (bytes != session->place.segment_bytes) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "SEGMENT_SIZE", NULL,
+                            "%s has WAL segments of %llu bytes, the stored ones have %llu",
+                            pgwire_peer(session->conn), (unsigned long long)bytes,
+                            (unsigned long long)session->place.segment_bytes);
+    }
+    return hf_success();
+}
+
+/* A slot that lost its WAL can never be used again: the next session makes a new one. */
+static struct hf_status judge_failure(struct hf_ctx *ctx, struct receiver_session *session,
+                                      struct hf_status status)
+{
+    struct receiver *receiver = session->receiver;
+
+    if (vault_wal_is_conflict(status)) {
+        HF_TRY(receiver_fork_lineage(ctx, session, status.message));
+    } else if (has_reason(status, "WAL_REMOVED")) {
+        receiver->is_gap_due = true;
+    } else if (has_reason(status, "SLOT_LOST") && pgwire_is_alive(session->conn)) {
+        HF_TRY(pgwire_slot_drop(ctx, session->conn, receiver->options.slot));
+    }
+    return status;
+}
+
+static struct hf_status run_legs(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    for (;;) {
+        HF_TRY(hf_ctx_check(ctx));
+        HF_TRY(identify(ctx, session));
+        HF_TRY(receiver_plan(ctx, session));
+        HF_TRY(receiver_stream(ctx, session));
+    }
+}
+
+static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receiver)
+{
+    HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
+    struct receiver_session session = {
+        .receiver = receiver,
+        .place = {receiver->options.prefix, receiver->lineage, receiver->options.segment_bytes},
+    };
+    struct hf_status status;
+    bool is_made = false;
+
+    receiver_note_state(receiver, RECEIVER_CONNECTING, NULL);
+    status = connect_source(ctx, &session);
+    conn = session.conn;
+    HF_TRY(status);
+    HF_TRY(check_segment_size(ctx, &session));
+    HF_TRY(identify(ctx, &session));
+    HF_TRY(pgwire_slot_make(ctx, conn, receiver->options.slot, &is_made));
+    status = run_legs(ctx, &session);
+    return judge_failure(ctx, &session, status);
+}
+
+/* What only a person can mend. It is tried again all the same. */
+static bool needs_person(struct hf_status status)
+{
+    return status.code == HF_PERMISSION_DENIED || has_reason(status, "FOREIGN_SYSTEM") ||
+           has_reason(status, "OLD_TIMELINE") || has_reason(status, "SEGMENT_SIZE") ||
+           has_reason(status, "WAL_LEVEL_MINIMAL") || has_reason(status, "SLOT_NAME_TAKEN");
+}
+
+/* Full jitter above a floor, so that a hundred receivers do not come back together. */
+static int backoff_ms(struct receiver *receiver)
+{
+    unsigned exponent = receiver->failures < 6 ? receiver->failures : 6;
+    int most = BACKOFF_FIRST_MS << exponent;
+    uint32_t random = 0;
+
+    receiver->failures++;
+    most = most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS;
+    hf_random(&random, sizeof(random));
+    return most / 2 + (int)(random % (uint32_t)(most / 2 + 1));
+}
+
+/* Logged when it is news: a source that is away for a day fails ten thousand times alike. */
+static void note_failure(struct hf_ctx *ctx, struct receiver *receiver, struct hf_status status)
+{
+    enum receiver_state state = needs_person(status) ? RECEIVER_STALLED : RECEIVER_WAITING;
+    const char *message = status.message == NULL ? "" : status.message;
+    struct receiver_status before;
+
+    receiver_status_get(receiver, &before);
+    receiver_note_state(receiver, state, message);
+    if (strncmp(before.error, message, sizeof(before.error) - 1) != 0) {
+        hf_warn(ctx, HF_EVENT("wal.receiver.failed"), HF_TEXT("cluster", receiver->options.cluster),
+                HF_TEXT("code", hf_code_name(status.code)), HF_TEXT("error", message));
+    }
+}
+
+/* The writer survives a lost connection, but not an error of its own: then what is durable must be
+ * read from the vault again. */
+static void drop_spent_writer(struct receiver *receiver)
+{
+    if (receiver->writer != NULL && vault_wal_writer_is_spent(receiver->writer)) {
+        vault_wal_writer_free(HF_TAKE(receiver->writer));
+    }
+}
+
+static void finish(struct receiver *receiver)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SESSION_ARENA);
+    struct hf_ctx ctx = {.arena = arena, .deadline_us = hf_mono_us() + CLOSE_US};
+
+    if (receiver->writer != NULL && !vault_wal_writer_is_spent(receiver->writer)) {
+        struct hf_status status = vault_wal_writer_close(&ctx, receiver->writer);
+
+        if (status.code != HF_OK) {
+            note_failure(&ctx, receiver, status);
+        }
+        receiver_note_durable(receiver);
+    }
+    vault_wal_writer_free(HF_TAKE(receiver->writer));
+    receiver_note_state(receiver, RECEIVER_STOPPED, NULL);
+}
+
+void receiver_loop(void *arg)
+{
+    struct receiver *receiver = arg;
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SESSION_ARENA);
+    struct hf_ctx ctx = {.arena = arena, .stop = &receiver->stop};
+
+    while (!atomic_load(&receiver->stop.is_set)) {
+        struct hf_status status = run_session(&ctx, receiver);
+
+        drop_spent_writer(receiver);
+        if (!atomic_load(&receiver->stop.is_set)) {
+            note_failure(&ctx, receiver, status);
+            status = hf_ctx_sleep(&ctx, backoff_ms(receiver));
+        }
+        hf_arena_reset(arena);
+    }
+    finish(receiver);
+}

@@ -1,0 +1,282 @@
+/* Where streaming goes on: which timeline, from which LSN, in which lineage.
+ *
+ * Surprise: WAL that we hold beyond the point where the next timeline branched off is no conflict.
+ * An old primary sent it and nobody else got it; it stays, and the new timeline is followed.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "backup/work/receiver_internal.h"
+#include "base/check.h"
+#include "pgwire/slot.h"
+#include "pgwire/source.h"
+#include "pgwire/walstream.h"
+#include "vault/wal_index.h"
+
+static uint64_t segment_start(const struct receiver_session *session, uint64_t lsn)
+{
+    return lsn - lsn % session->place.segment_bytes;
+}
+
+/* The history file must be in the vault before any WAL of its timeline. */
+static struct hf_status store_history(struct hf_ctx *ctx, const struct receiver_session *session,
+                                      uint32_t timeline)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const struct receiver_options *options = &session->receiver->options;
+
+    if (timeline == 1) {
+        return hf_success();
+    }
+    hf_buf_init(&text, VAULT_WAL_HISTORY_MAX);
+    HF_TRY(pgwire_timeline_history(ctx, session->conn, timeline, &text));
+    return vault_wal_history_put(ctx, options->store, options->keyring, &session->place, timeline,
+                                 (struct hf_bytes){text.ptr, text.len});
+}
+
+static struct hf_status load_history(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    struct hf_str view;
+
+    if (session->history.timeline == session->timeline) {
+        return hf_success();
+    }
+    hf_buf_init(&text, VAULT_WAL_HISTORY_MAX);
+    if (session->timeline > 1) {
+        HF_TRY(pgwire_timeline_history(ctx, session->conn, session->timeline, &text));
+    }
+    view.ptr = hf_strndup(ctx->arena, text.len == 0 ? "" : (const char *)text.ptr, text.len);
+    view.len = text.len;
+    return pgf_history_parse(ctx->arena, session->timeline, view, &session->history);
+}
+
+static struct hf_status open_writer(struct hf_ctx *ctx, struct receiver_session *session,
+                                    uint32_t timeline, uint64_t start_lsn)
+{
+    struct receiver *receiver = session->receiver;
+    struct vault_wal_writer_options options = {
+        .place = session->place,
+        .timeline = timeline,
+        .start_lsn = start_lsn,
+    };
+
+    HF_CHECK(receiver->writer == NULL);
+    HF_TRY(store_history(ctx, session, timeline));
+    HF_TRY(vault_wal_writer_open(ctx, receiver->options.store, receiver->options.keyring, &options,
+                                 &receiver->writer));
+    receiver->timeline = timeline;
+    receiver_note_durable(receiver);
+    return hf_success();
+}
+
+static struct hf_status close_writer(struct hf_ctx *ctx, struct receiver *receiver)
+{
+    HF_CLEANUP(vault_wal_writer_free) struct vault_wal_writer *writer = HF_TAKE(receiver->writer);
+
+    return writer == NULL ? hf_success() : vault_wal_writer_close(ctx, writer);
+}
+
+/* The oldest LSN that the slot keeps, or the server's end when it does not say. */
+static struct hf_status reserved_lsn(struct hf_ctx *ctx, const struct receiver_session *session,
+                                     uint64_t *ret_lsn)
+{
+    struct pgwire_slot slot = {0};
+    struct hf_status status =
+        pgwire_slot_read(ctx, session->conn, session->receiver->options.slot, &slot);
+
+    /* Servers before 15 do not tell a walsender; our own slot reserves at most what is there. */
+    if (status.code != HF_OK && status.code != HF_FAILED_PRECONDITION) {
+        return status;
+    }
+    *ret_lsn =
+        status.code == HF_OK && slot.restart_lsn != 0 ? slot.restart_lsn : session->flush_lsn;
+    return hf_success();
+}
+
+/* Nothing is stored yet: begin at the start of the segment that the slot keeps. */
+static struct hf_status begin_lineage(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    uint64_t lsn = 0;
+    uint32_t timeline;
+
+    HF_TRY(reserved_lsn(ctx, session, &lsn));
+    HF_TRY(load_history(ctx, session));
+    timeline = pgf_history_timeline_at(&session->history, lsn);
+    return open_writer(ctx, session, timeline, segment_start(session, lsn));
+}
+
+static struct hf_status ensure_writer(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    struct receiver *receiver = session->receiver;
+    struct vault_wal_index index = {0};
+    uint32_t timeline = receiver->timeline;
+
+    if (receiver->writer != NULL) {
+        return hf_success();
+    }
+    if (timeline == 0) {
+        HF_TRY(vault_wal_index_load(ctx, receiver->options.store, receiver->options.keyring,
+                                    &session->place, 0, &index));
+        timeline = vault_wal_index_timeline(&index);
+    }
+    if (timeline == 0) {
+        return begin_lineage(ctx, session);
+    }
+    if (timeline > session->timeline) {
+        return hf_success(); /* judged by the caller; nothing of that timeline can be asked */
+    }
+    return open_writer(ctx, session, timeline, 0);
+}
+
+struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_session *session,
+                                       const char *why)
+{
+    struct receiver *receiver = session->receiver;
+    struct receiver_fork fork = {
+        .lineage = hf_strdup(ctx->arena, receiver->lineage),
+        .timeline = session->timeline,
+        .start_lsn = segment_start(session, session->flush_lsn),
+        .why = why,
+    };
+    const char *lineage = NULL;
+
+    if (receiver->options.hooks.on_lineage == NULL) {
+        return hf_fail(ctx->arena, HF_FAILED_PRECONDITION, "a new lineage must begin: %s", why);
+    }
+    HF_TRY(receiver->options.hooks.on_lineage(ctx, receiver->options.hooks.arg, &fork, &lineage));
+    HF_CHECK(strlen(lineage) < RECEIVER_LINEAGE_MAX);
+    vault_wal_writer_free(HF_TAKE(receiver->writer));
+    receiver->timeline = 0;
+    receiver->is_gap_due = false;
+    receiver_note_lineage(receiver, lineage);
+    session->place.lineage = receiver->lineage;
+    return open_writer(ctx, session, session->timeline, fork.start_lsn);
+}
+
+static struct hf_status record_gap(struct hf_ctx *ctx, struct receiver *receiver, uint64_t to)
+{
+    struct vault_wal_range gap = {
+        .timeline = receiver->timeline,
+        .from = vault_wal_writer_position(receiver->writer),
+        .to = to,
+    };
+
+    if (receiver->options.hooks.on_gap != NULL) {
+        HF_TRY(receiver->options.hooks.on_gap(ctx, receiver->options.hooks.arg, receiver->lineage,
+                                              &gap));
+    }
+    HF_TRY(vault_wal_writer_skip(ctx, receiver->writer, to));
+    receiver->is_gap_due = false;
+    receiver_note_gap(receiver, &gap);
+    receiver_note_durable(receiver);
+    return hf_success();
+}
+
+/* The WAL at the position of the server's own timeline is gone: go on at what the slot keeps. */
+static struct hf_status cross_gap(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    uint64_t position = vault_wal_writer_position(session->receiver->writer);
+    uint64_t lsn = 0;
+
+    HF_TRY(reserved_lsn(ctx, session, &lsn));
+    if (segment_start(session, lsn) <= position) {
+        lsn = session->flush_lsn;
+    }
+    if (segment_start(session, lsn) <= position) {
+        return hf_fail(ctx->arena, HF_UNAVAILABLE,
+                       "the server has removed the WAL at its own end, %s",
+                       vault_wal_lsn_text(ctx->arena, position));
+    }
+    return record_gap(ctx, session->receiver, segment_start(session, lsn));
+}
+
+static const struct pgf_history_entry *find_entry(const struct pgf_history *history,
+                                                  uint32_t timeline, uint32_t *ret_next)
+{
+    for (size_t i = 0; i < history->len; i++) {
+        if (history->entries[i].timeline == timeline) {
+            *ret_next = i + 1 < history->len ? history->entries[i + 1].timeline : history->timeline;
+            return &history->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* The writer's timeline is an ancestor of the server's: leave it when all of it that counts is
+ * durable. ret_is_done: there is WAL of it to stream yet. */
+static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_session *session,
+                                       bool *ret_is_done)
+{
+    struct receiver *receiver = session->receiver;
+    const struct pgf_history_entry *entry;
+    uint32_t next = 0;
+
+    HF_TRY(load_history(ctx, session));
+    entry = find_entry(&session->history, receiver->timeline, &next);
+    if (entry == NULL) {
+        return receiver_fork_lineage(ctx, session,
+                                     hf_printf(ctx->arena,
+                                               "the source is on timeline %" PRIu32
+                                               ", which did not come from "
+                                               "the stored timeline %" PRIu32,
+                                               session->timeline, receiver->timeline));
+    }
+    if (vault_wal_writer_position(receiver->writer) < entry->switch_lsn) {
+        *ret_is_done = !receiver->is_gap_due;
+        return receiver->is_gap_due ? record_gap(ctx, receiver, entry->switch_lsn) : hf_success();
+    }
+    receiver_note_end(receiver, receiver->timeline, entry->switch_lsn);
+    HF_TRY(close_writer(ctx, receiver));
+    return open_writer(ctx, session, next, segment_start(session, entry->switch_lsn));
+}
+
+/* The server's end lies below what is durable here: it has lost WAL that it had sent. */
+static struct hf_status judge_behind(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    const char *stored =
+        vault_wal_lsn_text(ctx->arena, vault_wal_writer_position(session->receiver->writer));
+    const char *has = vault_wal_lsn_text(ctx->arena, session->flush_lsn);
+
+    if (session->is_standby) {
+        return hf_fail(ctx->arena, HF_UNAVAILABLE,
+                       "the standby %s is at %s, behind the stored %s: waiting for it",
+                       pgwire_peer(session->conn), has, stored);
+    }
+    return receiver_fork_lineage(
+        ctx, session,
+        hf_printf(ctx->arena, "the source ends at %s, but its WAL is stored through %s", has,
+                  stored));
+}
+
+static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    struct receiver *receiver = session->receiver;
+    bool is_done = false;
+
+    HF_TRY(ensure_writer(ctx, session));
+    if (receiver->writer == NULL || receiver->timeline > session->timeline) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OLD_TIMELINE", NULL,
+                            "%s is on timeline %" PRIu32 ", but WAL of a later one is stored: an "
+                            "old primary that came back? point the DSN at the right server",
+                            pgwire_peer(session->conn), session->timeline);
+    }
+    while (receiver->timeline < session->timeline && !is_done) {
+        HF_TRY(leave_timeline(ctx, session, &is_done));
+    }
+    if (receiver->timeline < session->timeline) {
+        return hf_success();
+    }
+    if (vault_wal_writer_position(receiver->writer) > session->flush_lsn) {
+        return judge_behind(ctx, session);
+    }
+    return receiver->is_gap_due ? cross_gap(ctx, session) : hf_success();
+}
+
+struct hf_status receiver_plan(struct hf_ctx *ctx, struct receiver_session *session)
+{
+    struct hf_status status = plan(ctx, session);
+
+    return vault_wal_is_conflict(status) ? receiver_fork_lineage(ctx, session, status.message)
+                                         : status;
+}

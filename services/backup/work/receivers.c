@@ -1,0 +1,336 @@
+/* Who receives WAL for whom. A slot is counted while somebody waits on it, so that removing a
+ * cluster cannot free a receiver under a backup that waits for WAL. */
+#include "backup/work/receivers.h"
+
+#include "backup/store/clusters.h"
+#include "backup/work/source.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/pool.h"
+
+struct slot {
+    struct receiver *receiver;
+    struct receivers *owner;
+    char *tenant_id;
+    char *cluster_id;
+    char *cluster; /* name */
+    size_t users;
+};
+
+struct receivers {
+    struct hf_lock slots_lock;
+    struct hf_map *slots; /* cluster id → struct slot */
+
+    struct backup_app *app;
+};
+
+struct receivers *receivers_new(struct backup_app *app)
+{
+    struct receivers *receivers = hf_heap_alloc(sizeof(*receivers));
+
+    hf_lock_init(&receivers->slots_lock);
+    receivers->slots = hf_map_new();
+    receivers->app = app;
+    return receivers;
+}
+
+static void slot_free(struct slot *slot)
+{
+    receiver_free(slot->receiver);
+    hf_heap_free(slot->tenant_id);
+    hf_heap_free(slot->cluster_id);
+    hf_heap_free(slot->cluster);
+    hf_heap_free(slot);
+}
+
+static bool stop_slot(const char *key, void *value, void *arg)
+{
+    struct slot *slot = value;
+
+    (void)key;
+    (void)arg;
+    receiver_stop(slot->receiver);
+    return true;
+}
+
+static bool free_slot(const char *key, void *value, void *arg)
+{
+    (void)key;
+    (void)arg;
+    slot_free(value);
+    return true;
+}
+
+void receivers_free(struct receivers *receivers)
+{
+    if (receivers == NULL) {
+        return;
+    }
+    hf_map_each(receivers->slots, stop_slot, NULL); /* all at once, then wait for each */
+    hf_map_each(receivers->slots, free_slot, NULL);
+    hf_map_free(receivers->slots);
+    hf_lock_done(&receivers->slots_lock);
+    hf_heap_free(receivers);
+}
+
+/* --- hooks, on the receiver's thread -------------------------------------------------------- */
+
+static struct hf_status on_gap(struct hf_ctx *ctx, void *arg, const char *lineage,
+                               const struct vault_wal_range *gap)
+{
+    struct slot *slot = arg;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct cluster_row row;
+    const struct gap_row found = {gap->timeline, gap->from, gap->to};
+
+    hf_warn(ctx, HF_EVENT("wal.gap"), HF_TEXT("cluster", slot->cluster_id),
+            HF_INT("from_lsn", gap->from), HF_INT("to_lsn", gap->to));
+    HF_TRY(db_tx_begin(ctx, slot->owner->app->db, slot->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_get_id(ctx, tx, slot->cluster_id, &row));
+    row.lineage = lineage;
+    HF_TRY(gaps_insert(ctx, tx, &row, &found));
+    return db_tx_commit(ctx, &tx);
+}
+
+static const char *next_lineage(struct hf_ctx *ctx, const struct vault_source_state *state)
+{
+    return hf_printf(ctx->arena, "l%zu", state->lineages_len + 1);
+}
+
+static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
+                                   const char **ret_lineage)
+{
+    struct slot *slot = arg;
+    struct source source;
+    struct vault_source_state state;
+
+    HF_TRY(source_load(ctx, slot->owner->app, slot->tenant_id, slot->cluster_id, &source));
+    HF_TRY(source_journal(ctx, &source, &state));
+    const char *lineage = next_lineage(ctx, &state);
+    struct vault_entry entry = {
+        .kind = VAULT_ENTRY_LINEAGE,
+        .time_us = hf_now_us(),
+        .attempt_id = hf_printf(ctx->arena, "lineage/%s", lineage),
+        .u.lineage = {.lineage = lineage,
+                      .system_identifier = source.row.system_identifier,
+                      .timeline = fork->timeline,
+                      .start_lsn = fork->start_lsn},
+    };
+
+    hf_warn(ctx, HF_EVENT("wal.lineage"), HF_TEXT("cluster", source.row.name),
+            HF_TEXT("lineage", lineage), HF_TEXT("why", fork->why));
+    HF_TRY(source_append(ctx, &source, &state, &entry));
+
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, source.app->db, source.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_set_lineage(ctx, tx, source.row.id, lineage, source.row.system_identifier));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    *ret_lineage = lineage;
+    return hf_success();
+}
+
+static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
+                                     const struct vault_wal_info *wal)
+{
+    struct slot *slot = arg;
+    struct source source;
+    struct vault_source_state state;
+
+    HF_TRY(source_load(ctx, slot->owner->app, slot->tenant_id, slot->cluster_id, &source));
+    HF_TRY(source_journal(ctx, &source, &state));
+    struct vault_entry entry = {
+        .kind = VAULT_ENTRY_WAL,
+        .time_us = hf_now_us(),
+        .attempt_id = hf_printf(ctx->arena, "wal/%s/%08x/%016llx", wal->lineage, wal->timeline,
+                                (unsigned long long)wal->durable_lsn),
+        .u.wal = *wal,
+    };
+    return source_append(ctx, &source, &state, &entry);
+}
+
+/* --- start, stop ---------------------------------------------------------------------------- */
+
+static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receivers,
+                                  const char *tenant_id, const char *cluster_id,
+                                  struct slot **ret_slot)
+{
+    struct source source;
+    struct vault_source_state state;
+    const char *password = NULL;
+
+    HF_TRY(source_load(ctx, receivers->app, tenant_id, cluster_id, &source));
+    HF_TRY(source_password(ctx, &source, &password));
+    HF_TRY(
+        source_journal(ctx, &source, &state)); /* so that the vault explains itself from now on */
+
+    struct slot *slot = hf_heap_alloc(sizeof(*slot));
+    slot->owner = receivers;
+    slot->tenant_id = hf_heap_strdup(tenant_id);
+    slot->cluster_id = hf_heap_strdup(cluster_id);
+    slot->cluster = hf_heap_strdup(source.row.name);
+    const struct receiver_options options = {
+        .cluster = source.row.name,
+        .dsn = source.row.dsn,
+        .password = password,
+        .slot = source.row.slot,
+        .system_identifier = source.row.system_identifier,
+        .store = receivers->app->vault,
+        .keyring = source.keyring,
+        .prefix = source.prefix,
+        .lineage = source.row.lineage,
+        .segment_bytes = source.row.segment_bytes,
+        .hooks = {slot, on_gap, on_lineage, on_inventory},
+    };
+    slot->receiver = receiver_start(&options);
+    *ret_slot = slot;
+    return hf_success();
+}
+
+struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
+                                 const char *tenant_id, const char *cluster_id)
+{
+    struct slot *slot = NULL;
+    struct slot *other = NULL;
+
+    hf_lock_take(&receivers->slots_lock);
+    bool is_there = hf_map_get(receivers->slots, cluster_id) != NULL;
+    hf_lock_release(&receivers->slots_lock);
+    if (is_there) {
+        return hf_success();
+    }
+    HF_TRY(make_slot(ctx, receivers, tenant_id, cluster_id, &slot));
+    hf_lock_take(&receivers->slots_lock);
+    other = hf_map_get(receivers->slots, cluster_id);
+    if (other == NULL) {
+        (void)hf_map_put(receivers->slots, cluster_id, slot);
+    }
+    hf_lock_release(&receivers->slots_lock);
+    if (other != NULL) {
+        slot_free(slot);
+    }
+    return hf_success();
+}
+
+static struct hf_status load_refs(struct hf_ctx *ctx, struct receivers *receivers,
+                                  struct cluster_ref **ret_refs, size_t *ret_len)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_system_begin(ctx, receivers->app->dispatch_db, &tx));
+    HF_TRY(clusters_refs(ctx, tx, ret_refs, ret_len));
+    return db_tx_commit(ctx, &tx);
+}
+
+struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers)
+{
+    struct cluster_ref *refs = NULL;
+    size_t len = 0;
+
+    HF_TRY(load_refs(ctx, receivers, &refs, &len));
+    for (size_t i = 0; i < len; i++) {
+        struct hf_status status =
+            receivers_start(ctx, receivers, refs[i].tenant_id, refs[i].cluster_id);
+
+        if (!hf_is_ok(status)) { /* one broken source must not keep the others unprotected */
+            hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", refs[i].cluster_id),
+                     HF_TEXT("error", status.message));
+        }
+    }
+    return hf_success();
+}
+
+void receivers_stop(struct receivers *receivers, const char *cluster_id)
+{
+    hf_lock_take(&receivers->slots_lock);
+    struct slot *slot = hf_map_remove(receivers->slots, cluster_id);
+
+    if (slot != NULL) {
+        receiver_stop(slot->receiver); /* wakes whoever waits on it */
+        while (slot->users > 0) {
+            (void)hf_lock_wait(&receivers->slots_lock, 200);
+        }
+    }
+    hf_lock_release(&receivers->slots_lock);
+    if (slot != NULL) {
+        slot_free(slot);
+    }
+}
+
+static struct slot *use_slot(struct receivers *receivers, const char *cluster_id)
+{
+    hf_lock_take(&receivers->slots_lock);
+    struct slot *slot = hf_map_get(receivers->slots, cluster_id);
+
+    if (slot != NULL) {
+        slot->users++;
+    }
+    hf_lock_release(&receivers->slots_lock);
+    return slot;
+}
+
+static void release_slot(struct receivers *receivers, struct slot *slot)
+{
+    hf_lock_take(&receivers->slots_lock);
+    slot->users--;
+    hf_lock_wake(&receivers->slots_lock);
+    hf_lock_release(&receivers->slots_lock);
+}
+
+bool receivers_status(struct receivers *receivers, const char *cluster_id,
+                      struct receiver_status *ret_status)
+{
+    struct slot *slot = use_slot(receivers, cluster_id);
+
+    if (slot == NULL) {
+        return false;
+    }
+    receiver_status_get(slot->receiver, ret_status);
+    release_slot(receivers, slot);
+    return true;
+}
+
+struct visit {
+    void (*fn)(const char *tenant_id, const char *cluster, const struct receiver_status *status,
+               void *arg);
+    void *arg;
+};
+
+static bool visit_slot(const char *key, void *value, void *arg)
+{
+    struct slot *slot = value;
+    struct visit *visit = arg;
+    struct receiver_status status;
+
+    (void)key;
+    receiver_status_get(slot->receiver, &status);
+    visit->fn(slot->tenant_id, slot->cluster, &status, visit->arg);
+    return true;
+}
+
+void receivers_each(struct receivers *receivers,
+                    void (*fn)(const char *tenant_id, const char *cluster,
+                               const struct receiver_status *status, void *arg),
+                    void *arg)
+{
+    struct visit visit = {fn, arg};
+
+    hf_lock_take(&receivers->slots_lock);
+    hf_map_each(receivers->slots, visit_slot, &visit);
+    hf_lock_release(&receivers->slots_lock);
+}
+
+struct hf_status receivers_wait_lsn(struct hf_ctx *ctx, struct receivers *receivers,
+                                    const char *cluster_id, uint32_t timeline, uint64_t lsn)
+{
+    struct slot *slot = use_slot(receivers, cluster_id);
+
+    if (slot == NULL) {
+        return hf_fail(ctx->arena, HF_UNAVAILABLE, "no WAL receiver runs for this cluster");
+    }
+    struct hf_status status = receiver_wait_lsn(ctx, slot->receiver, timeline, lsn);
+
+    release_slot(receivers, slot);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* The WAL receivers of this process, one per protected cluster. Threads: any. */
+#ifndef HF_BACKUP_WORK_RECEIVERS_H
+#define HF_BACKUP_WORK_RECEIVERS_H
+
+#include "backup/app.h"
+#include "backup/work/receiver.h"
+
+struct receivers;
+
+struct receivers *receivers_new(struct backup_app *app);
+/* Stops all, at most some seconds. Accepts NULL. */
+void receivers_free(struct receivers *receivers);
+
+/* Start those of all clusters in the catalogue; what is running stays. */
+struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers) HF_MUST_USE;
+/* Start one; OK when it runs already. */
+struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
+                                 const char *tenant_id, const char *cluster_id) HF_MUST_USE;
+/* Stop and forget one; OK when there is none. */
+void receivers_stop(struct receivers *receivers, const char *cluster_id);
+
+/* False when no receiver of this cluster runs here. */
+bool receivers_status(struct receivers *receivers, const char *cluster_id,
+                      struct receiver_status *ret_status);
+/* Status of each; fn must not call back. */
+void receivers_each(struct receivers *receivers,
+                    void (*fn)(const char *tenant_id, const char *cluster,
+                               const struct receiver_status *status, void *arg),
+                    void *arg);
+/* See receiver_wait_lsn; UNAVAILABLE when no receiver of this cluster runs here. */
+struct hf_status receivers_wait_lsn(struct hf_ctx *ctx, struct receivers *receivers,
+                                    const char *cluster_id, uint32_t timeline,
+                                    uint64_t lsn) HF_MUST_USE;
+
+#endif

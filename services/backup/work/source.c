@@ -1,0 +1,163 @@
+/* A protected cluster as its workers see it. The surprise: the journal's head is pinned in
+ * PostgreSQL, so that a vault rolled back under a running service is noticed at the next look. */
+#include "backup/work/source.h"
+
+#include "backup/store/clusters.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+static struct hf_status finish_load(struct hf_ctx *ctx, struct source *source)
+{
+    HF_TRY(auth_tenant_name(ctx, source->app->db, source->tenant_id, &source->tenant));
+    HF_TRY(realms_get(ctx, source->app->realms, source->tenant, &source->keyring));
+    source->prefix = hf_printf(ctx->arena, "tenants/%s/sources/%s", source->tenant, source->row.id);
+    return hf_success();
+}
+
+static struct hf_status load_row(struct hf_ctx *ctx, struct source *source, const char *cluster_id,
+                                 const char *name)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, source->app->db, source->tenant_id, DB_READ_COMMITTED, &tx));
+    if (cluster_id != NULL) {
+        HF_TRY(clusters_get_id(ctx, tx, cluster_id, &source->row));
+    } else {
+        HF_TRY(clusters_get(ctx, tx, name, &source->row));
+    }
+    return db_tx_commit(ctx, &tx);
+}
+
+static struct hf_status load(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
+                             const char *cluster_id, const char *name, struct source *ret_source)
+{
+    struct source source = {.app = app, .tenant_id = hf_strdup(ctx->arena, tenant_id)};
+
+    HF_TRY(load_row(ctx, &source, cluster_id, name));
+    HF_TRY(finish_load(ctx, &source));
+    *ret_source = source;
+    return hf_success();
+}
+
+struct hf_status source_load(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
+                             const char *cluster_id, struct source *ret_source)
+{
+    return load(ctx, app, tenant_id, cluster_id, NULL, ret_source);
+}
+
+struct hf_status source_load_name(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
+                                  const char *name, struct source *ret_source)
+{
+    return load(ctx, app, tenant_id, NULL, name, ret_source);
+}
+
+static const char *password_place(struct hf_ctx *ctx, const char *tenant_id, const char *cluster_id)
+{
+    return hf_printf(ctx->arena, "tenants/%s/clusters/%s/password", tenant_id, cluster_id);
+}
+
+struct hf_status source_password(struct hf_ctx *ctx, const struct source *source,
+                                 const char **ret_password)
+{
+    struct hf_bytes plain = {0};
+
+    if (source->row.password_sealed.ptr == NULL || source->row.password_sealed.len == 0) {
+        *ret_password = NULL;
+        return hf_success();
+    }
+    HF_TRY(secret_open(ctx, source->app->secrets,
+                       password_place(ctx, source->tenant_id, source->row.id),
+                       source->row.password_sealed, &plain));
+    *ret_password = hf_strndup(ctx->arena, (const char *)plain.ptr, plain.len);
+    return hf_success();
+}
+
+struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app,
+                                      const char *tenant_id, const char *cluster_id,
+                                      const char *password, struct hf_bytes *ret_sealed)
+{
+    struct hf_str text = hf_str_of(password);
+    struct hf_bytes plain = {(const uint8_t *)text.ptr, text.len};
+
+    if (text.len == 0) {
+        *ret_sealed = (struct hf_bytes){0};
+        return hf_success();
+    }
+    return secret_seal(ctx, app->secrets, password_place(ctx, tenant_id, cluster_id), plain,
+                       ret_sealed);
+}
+
+/* The head that PostgreSQL remembers now; the row of the source may be minutes old. */
+static struct hf_status pinned_head(struct hf_ctx *ctx, const struct source *source,
+                                    uint64_t *ret_head, const uint8_t **ret_hash)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct cluster_row row;
+
+    HF_TRY(db_tx_begin(ctx, source->app->db, source->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_get_id(ctx, tx, source->row.id, &row));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    *ret_head = row.journal_hash.len == VAULT_HASH_LEN ? row.journal_head : 0;
+    *ret_hash = row.journal_hash.ptr;
+    return hf_success();
+}
+
+static struct hf_status begin_journal(struct hf_ctx *ctx, const struct source *source,
+                                      struct vault_source_state *state)
+{
+    struct vault_entry first = {
+        .kind = VAULT_ENTRY_SOURCE,
+        .time_us = hf_now_us(),
+        .attempt_id = hf_printf(ctx->arena, "source/%s", source->row.id),
+        .u.source = {.name = source->row.name,
+                     .system_identifier = source->row.system_identifier,
+                     .server_version = source->row.server_version,
+                     .wal_segment_bytes = source->row.segment_bytes},
+    };
+    struct vault_entry lineage = {
+        .kind = VAULT_ENTRY_LINEAGE,
+        .time_us = first.time_us,
+        .attempt_id = hf_printf(ctx->arena, "lineage/%s", source->row.lineage),
+        .u.lineage = {.lineage = source->row.lineage,
+                      .system_identifier = source->row.system_identifier},
+    };
+
+    HF_TRY(source_append(ctx, source, state, &first));
+    return source_append(ctx, source, state, &lineage);
+}
+
+struct hf_status source_journal(struct hf_ctx *ctx, const struct source *source,
+                                struct vault_source_state *ret_state)
+{
+    struct vault_source_state state = {0};
+    uint64_t head = 0;
+    const uint8_t *hash = NULL;
+
+    HF_TRY(pinned_head(ctx, source, &head, &hash));
+    struct hf_status status = vault_journal_read(ctx, source->app->vault, source->keyring,
+                                                 source->prefix, head, hash, &state);
+
+    if (status.code == HF_NOT_FOUND && head == 0) {
+        state = (struct vault_source_state){0};
+        status = begin_journal(ctx, source, &state);
+    }
+    HF_TRY(hf_wrap(ctx->arena, status, "reading the journal of cluster %s", source->row.name));
+    if (state.lineages_len == 0) { /* a crash came between the first two entries */
+        HF_TRY(begin_journal(ctx, source, &state));
+    }
+    *ret_state = state;
+    return hf_success();
+}
+
+struct hf_status source_append(struct hf_ctx *ctx, const struct source *source,
+                               struct vault_source_state *state, struct vault_entry *entry)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(vault_journal_append(ctx, source->app->vault, source->keyring, source->prefix, state,
+                                entry));
+    HF_TRY(db_tx_begin(ctx, source->app->db, source->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_set_head(ctx, tx, source->row.id, state->head,
+                             (struct hf_bytes){state->head_hash, VAULT_HASH_LEN}));
+    return db_tx_commit(ctx, &tx);
+}

@@ -1,0 +1,43 @@
+/* One protected cluster with all that work on it needs: its row, its keys, its place in the vault.
+ */
+#ifndef HF_BACKUP_WORK_SOURCE_H
+#define HF_BACKUP_WORK_SOURCE_H
+
+#include "backup/app.h"
+#include "backup/store/types.h"
+#include "vault/journal.h"
+
+struct source {
+    struct backup_app *app;
+    const char *tenant_id;
+    const char *tenant; /* name; the realm */
+    struct cluster_row row;
+    const struct vault_keyring *keyring;
+    const char *prefix; /* tenants/<realm>/sources/<cluster id> */
+};
+
+/* By cluster id or by name (the other NULL). Strings live in ctx->arena. NOT_FOUND. */
+struct hf_status source_load(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
+                             const char *cluster_id, struct source *ret_source) HF_MUST_USE;
+struct hf_status source_load_name(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
+                                  const char *name, struct source *ret_source) HF_MUST_USE;
+
+/* Password of the source in the arena, NULL when none is stored. */
+struct hf_status source_password(struct hf_ctx *ctx, const struct source *source,
+                                 const char **ret_password) HF_MUST_USE;
+/* Seal a password for this cluster id. */
+struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app,
+                                      const char *tenant_id, const char *cluster_id,
+                                      const char *password,
+                                      struct hf_bytes *ret_sealed) HF_MUST_USE;
+
+/* The journal as it is now, checked against the head that PostgreSQL remembers. A source without
+ * any entry gets its first two: what it is, and its lineage. */
+struct hf_status source_journal(struct hf_ctx *ctx, const struct source *source,
+                                struct vault_source_state *ret_state) HF_MUST_USE;
+/* Append, then remember the new head in PostgreSQL. */
+struct hf_status source_append(struct hf_ctx *ctx, const struct source *source,
+                               struct vault_source_state *state,
+                               struct vault_entry *entry) HF_MUST_USE;
+
+#endif
