@@ -1,0 +1,152 @@
+/* info: one screen that answers "can we recover, right now?". */
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/dir.h"
+#include "cli/out.h"
+#include "cli/processes.h"
+#include "codec/json.h"
+#include "rpc/json.h"
+
+struct info {
+    struct dir_settings settings;
+    const struct process_entry *processes;
+    size_t processes_len;
+    const PbBackup__ListClustersResponse *list; /* NULL: the service does not answer */
+    struct hf_status status;
+};
+
+static struct hf_status ask(struct cli *cli, struct rpc_client *client, struct info *info)
+{
+    PbBackup__ListClustersRequest req = PB_BACKUP__LIST_CLUSTERS_REQUEST__INIT;
+    void *resp = NULL;
+
+    req.parent = client_tenant(cli);
+    req.page_size = 1000;
+    HF_TRY(client_backup(cli, client, "ListClusters", &req.base, &resp));
+    info->list = resp;
+    return hf_success();
+}
+
+static struct hf_status json_clusters(struct cli *cli, struct codec_json *json,
+                                      const struct info *info)
+{
+    const struct rpc_json_options options = {.indent = 0, .emit_defaults = true};
+
+    codec_json_key(json, "clusters");
+    codec_json_begin_array(json);
+    for (size_t i = 0; info->list != NULL && i < info->list->n_clusters; i++) {
+        const char *text = NULL;
+
+        HF_TRY(
+            rpc_message_to_json(cli->ctx.arena, &info->list->clusters[i]->base, &options, &text));
+        codec_json_raw(json, hf_str_of(text));
+    }
+    codec_json_end(json);
+    return hf_success();
+}
+
+static struct hf_status print_json(struct cli *cli, const struct info *info)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    bool is_done = false;
+
+    hf_buf_init(&text, (size_t)16 << 20);
+    struct codec_json json = codec_json_open(&text, 2);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "directory", cli->dir);
+    codec_json_put_text(&json, "installId", info->settings.install_id);
+    codec_json_key(&json, "endpoints");
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "backup", info->settings.endpoint);
+    codec_json_put_text(&json, "metrics", info->settings.metrics);
+    codec_json_end(&json);
+    codec_json_key(&json, "processes");
+    codec_json_begin_array(&json);
+    for (size_t i = 0; i < info->processes_len; i++) {
+        codec_json_begin_object(&json);
+        codec_json_put_text(&json, "name", info->processes[i].name);
+        codec_json_put_int(&json, "pid", info->processes[i].pid);
+        codec_json_put_bool(&json, "running", info->processes[i].is_alive);
+        codec_json_end(&json);
+    }
+    codec_json_end(&json);
+    HF_TRY(json_clusters(cli, &json, info));
+    codec_json_end(&json);
+    HF_TRY(codec_json_close(&json, cli->ctx.arena, "the information"));
+    return out_json(cli, hf_buf_text(&text), &is_done);
+}
+
+/* One sentence per cluster: what can be restored, and what would be lost now. */
+static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    const PbBackup__WalStatus *wal = cluster->wal;
+    const char *name = out_short(cluster->name);
+
+    if (wal == NULL || wal->window_start == NULL) {
+        printf(
+            "%s: NOT RECOVERABLE: there is no complete backup; run `holdfast backup create %s`\n",
+            name, name);
+        return;
+    }
+    printf("%s: any moment from %s to %s can be restored\n", name,
+           client_time(cli, wal->window_start), client_time(cli, wal->window_end));
+    printf(
+        "  RPO now        %s (%s)\n",
+        hf_duration_text(arena, (int64_t)(wal->lag_seconds * (double)HF_US_PER_S)),
+        client_enum(&pb_backup__wal_status__receiver_state__descriptor, (int)wal->receiver_state));
+    printf("  newest backup  %s, restorable from %s\n", out_short(cluster->newest_backup),
+           client_time(cli, cluster->newest_backup_time));
+    printf("  last verified  %s\n", cluster->last_verify_time == NULL
+                                        ? "never: run `holdfast backup verify`"
+                                        : client_time(cli, cluster->last_verify_time));
+    for (size_t i = 0; i < cluster->n_warnings; i++) {
+        printf("  warning        %s\n", cluster->warnings[i]);
+    }
+    if (wal->n_gaps > 0) {
+        printf("  gaps           %zu ranges of WAL are missing; see `holdfast wal status %s`\n",
+               wal->n_gaps, name);
+    }
+}
+
+static void print_screen(struct cli *cli, const struct info *info)
+{
+    printf("directory   %s\nbackup      %s\n", cli->dir, info->settings.endpoint);
+    for (size_t i = 0; i < info->processes_len; i++) {
+        printf("%s%s (pid %lld%s)", i == 0 ? "processes   " : ", ", info->processes[i].name,
+               (long long)info->processes[i].pid,
+               info->processes[i].is_alive ? "" : ", NOT RUNNING");
+    }
+    printf("%s\n", info->processes_len == 0 ? "processes   none: run `holdfast up`" : "");
+    if (info->list != NULL && info->list->n_clusters == 0) {
+        printf("nothing is protected yet: holdfast cluster add NAME --dsn \"…\"\n");
+    }
+    for (size_t i = 0; info->list != NULL && i < info->list->n_clusters; i++) {
+        print_cluster(cli, info->list->clusters[i]);
+    }
+}
+
+struct hf_status cmd_info(struct cli *cli)
+{
+    HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
+    struct info info = {.list = NULL};
+
+    HF_TRY(dir_load(&cli->ctx, cli->dir, &info.settings));
+    HF_TRY(processes_load(&cli->ctx, cli->dir, &info.processes, &info.processes_len));
+    info.status = client_open(cli, &client);
+    if (hf_is_ok(info.status)) {
+        info.status = ask(cli, client, &info);
+    }
+    if (cli->output == CLI_JSON || cli->output == CLI_YAML) {
+        HF_TRY(print_json(cli, &info));
+    } else {
+        print_screen(cli, &info);
+    }
+    return info.status;
+}

@@ -1,0 +1,63 @@
+/* holdfast: from argv to an exit code. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "cli/dir.h"
+#include "cli/interrupt.h"
+#include "cli/out.h"
+#include "cli/parse.h"
+#include "svc/run.h"
+
+#ifndef HF_VERSION
+#define HF_VERSION "0.1.0"
+#endif
+
+#define ARENA_BYTES ((size_t)512 << 20)
+
+static struct hf_status run(struct cli *cli)
+{
+    HF_TRY(dir_choose(&cli->ctx, cli_option(cli, "dir"), &cli->dir));
+    return cli->command->run(cli);
+}
+
+static enum cli_exit finish(struct cli *cli, struct hf_status status)
+{
+    if (!hf_is_ok(status)) {
+        out_error(cli, status);
+    }
+    return cli->exit_code >= 0 ? (enum cli_exit)cli->exit_code : cli_exit_of(status);
+}
+
+int main(int argc, char *argv[])
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(ARENA_BYTES);
+    struct cli cli = {.ctx = {.arena = arena}, .exit_code = -1};
+    enum parse_wish wish = PARSE_RUN;
+    const char *group = "";
+
+    svc_process_prepare();
+    hf_log_setup(HF_LOG_WARN, "holdfast");
+    cli.ctx.cancel = &cli.interrupted;
+    cli.is_terminal = isatty(STDERR_FILENO) == 1;
+    struct hf_status status = parse_args(&cli, argc, (const char *const *)argv, &wish, &group);
+
+    if (!hf_is_ok(status)) {
+        return (int)finish(&cli, status);
+    }
+    if (wish == PARSE_HELP) {
+        parse_help(&cli, group);
+        return CLI_DONE;
+    }
+    if (wish == PARSE_VERSION) {
+        printf("holdfast %s\n", HF_VERSION);
+        return CLI_DONE;
+    }
+    struct interrupt *interrupt = interrupt_start(&cli.interrupted);
+    enum cli_exit code = finish(&cli, run(&cli));
+
+    interrupt_stop(interrupt);
+    return (int)code;
+}

@@ -1,0 +1,84 @@
+/* Opening a vault without services, and finding a cluster in it by the name that its journal says.
+ */
+#include "cli/offline.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "vault/marker.h"
+
+struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
+{
+    struct hf_ctx *ctx = &cli->ctx;
+    struct offline offline = {0};
+    struct vault_marker marker;
+    uint8_t kek[VAULT_KEY_LEN];
+    const struct vault_realm_options options = {.realm = cli->tenant, .kek = kek};
+
+    if (!cli_flag(cli, "vault") || !cli_flag(cli, "key-file")) {
+        return cli_usage(cli, "--vault DIR and --key-file FILE belong together");
+    }
+    HF_TRY(vault_kek_load(ctx, cli_option(cli, "key-file"), kek));
+    HF_TRY(objstore_local_open(ctx, cli_option(cli, "vault"), false, &offline.store));
+    struct hf_status status = vault_check(ctx, offline.store, &marker);
+
+    if (hf_is_ok(status)) {
+        status = vault_keyring_open(ctx, offline.store, &options, &offline.keyring);
+    }
+    explicit_bzero(kek, sizeof(kek));
+    if (!hf_is_ok(status)) {
+        offline_close(&offline);
+        return status;
+    }
+    *ret_offline = offline;
+    return hf_success();
+}
+
+void offline_close(struct offline *offline)
+{
+    vault_keyring_free(offline->keyring);
+    objstore_free(offline->store);
+    *offline = (struct offline){0};
+}
+
+static int64_t newest_point(const struct vault_source_state *state)
+{
+    int64_t newest_us = 0;
+
+    for (size_t i = 0; i < state->points_len; i++) {
+        newest_us =
+            state->points[i].stop_time_us > newest_us ? state->points[i].stop_time_us : newest_us;
+    }
+    return newest_us;
+}
+
+struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
+                              const char **ret_prefix)
+{
+    struct hf_ctx *ctx = &cli->ctx;
+    const char **prefixes = NULL;
+    const char *names = "none";
+    const char *found = NULL;
+    int64_t found_us = -1;
+    size_t len = 0;
+
+    HF_TRY(vault_sources_list(ctx, offline->store, cli->tenant, &prefixes, &len));
+    for (size_t i = 0; i < len; i++) {
+        struct vault_source_state state = {0};
+
+        HF_TRY(vault_journal_read(ctx, offline->store, offline->keyring, prefixes[i], 0, NULL,
+                                  &state));
+        names = hf_printf(ctx->arena, "%s%s%s", i == 0 ? "" : names, i == 0 ? "" : ", ",
+                          state.source.name);
+        if (hf_text_equal(state.source.name, cluster) && newest_point(&state) > found_us) {
+            found = prefixes[i];
+            found_us = newest_point(&state);
+        }
+    }
+    if (found == NULL) {
+        return hf_fail_info(ctx->arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", NULL,
+                            "the vault has no cluster named %s; it has: %s", cluster, names);
+    }
+    *ret_prefix = found;
+    return hf_success();
+}

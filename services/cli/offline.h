@@ -1,0 +1,29 @@
+/* The offline reader: a vault directory and its key file, and nothing else. */
+#ifndef HF_CLI_OFFLINE_H
+#define HF_CLI_OFFLINE_H
+
+#include "cli/cli.h"
+#include "objstore/objstore.h"
+#include "vault/journal.h"
+#include "vault/keyring.h"
+
+struct offline {
+    struct objstore *store;
+    struct vault_keyring *keyring;
+};
+
+/* Of --vault and --key-file. NOT_FOUND no vault; FAILED_PRECONDITION WRONG_KEY, NEWER_FORMAT. */
+struct hf_status offline_open(struct cli *cli, struct offline *ret_offline) HF_MUST_USE;
+void offline_close(struct offline *offline);
+
+/* Prefix of the source with this cluster name; of several the one whose newest point is newest.
+ * NOT_FOUND names those that are there. */
+struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
+                              const char **ret_prefix) HF_MUST_USE;
+
+static inline void offline_close_cleanup(struct offline *offline)
+{
+    offline_close(offline);
+}
+
+#endif

@@ -1,0 +1,228 @@
+/* Printing. The only folder that uses printf. */
+#include "cli/out.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "codec/yaml.h"
+#include "rpc/json.h"
+
+#define JSON_MAX ((size_t)64 << 20)
+
+/* --- tables --------------------------------------------------------------------------------- */
+
+struct out_table out_table_new(struct hf_arena *arena, const char *const heads[])
+{
+    struct out_table table = {.arena = arena, .heads = heads};
+
+    while (heads[table.columns] != NULL) {
+        table.columns++;
+    }
+    HF_CHECK(table.columns <= OUT_COLUMNS_MAX);
+    return table;
+}
+
+void out_table_row(struct out_table *table, const char *const cells[])
+{
+    if (table->rows_len == table->rows_cap) {
+        size_t cap = table->rows_cap == 0 ? 16 : table->rows_cap * 2;
+        void *rows = hf_alloc_n(table->arena, cap, sizeof(table->rows[0]));
+
+        if (table->rows_len > 0) {
+            memcpy(rows, table->rows, table->rows_len * sizeof(table->rows[0]));
+        }
+        table->rows = rows;
+        table->rows_cap = cap;
+    }
+    for (size_t i = 0; i < table->columns; i++) {
+        table->rows[table->rows_len][i] =
+            hf_strdup(table->arena, hf_text_empty(cells[i]) ? "-" : cells[i]);
+    }
+    table->rows_len++;
+}
+
+void out_table_print(const struct out_table *table)
+{
+    int widths[OUT_COLUMNS_MAX] = {0};
+
+    for (size_t c = 0; c < table->columns; c++) {
+        widths[c] = (int)strlen(table->heads[c]);
+        for (size_t r = 0; r < table->rows_len; r++) {
+            int width = (int)strlen(table->rows[r][c]);
+
+            widths[c] = width > widths[c] ? width : widths[c];
+        }
+    }
+    for (size_t r = 0; r <= table->rows_len; r++) {
+        const char *const *cells = r == 0 ? table->heads : table->rows[r - 1];
+
+        for (size_t c = 0; c + 1 < table->columns; c++) {
+            printf("%-*s  ", widths[c], cells[c]);
+        }
+        printf("%s\n", cells[table->columns - 1]);
+    }
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+struct hf_status out_json(struct cli *cli, const char *json, bool *ret_is_done)
+{
+    const struct codec_value *value = NULL;
+    HF_CLEANUP(hf_buf_done) struct hf_buf yaml = {0};
+
+    hf_buf_init(&yaml, JSON_MAX);
+    *ret_is_done = cli->output == CLI_JSON || cli->output == CLI_YAML;
+    if (cli->output == CLI_JSON) {
+        printf("%s\n", json);
+    }
+    if (cli->output == CLI_YAML) {
+        HF_TRY(codec_json_parse(cli->ctx.arena, hf_str_of(json), "the reply", &value));
+        codec_yaml_write(&yaml, value);
+        HF_TRY(hf_buf_status(&yaml, cli->ctx.arena, "the reply"));
+        printf("%s", hf_buf_text(&yaml));
+    }
+    return hf_success();
+}
+
+struct hf_status out_message(struct cli *cli, const ProtobufCMessage *message, bool *ret_is_done)
+{
+    const struct rpc_json_options options = {.indent = 2, .emit_defaults = true};
+    const char *json = NULL;
+
+    *ret_is_done = false;
+    if (cli->output != CLI_JSON && cli->output != CLI_YAML) {
+        return hf_success();
+    }
+    HF_TRY(rpc_message_to_json(cli->ctx.arena, message, &options, &json));
+    return out_json(cli, json, ret_is_done);
+}
+
+void out_field(const char *key, const char *value)
+{
+    if (!hf_text_empty(value)) {
+        printf("%-18s %s\n", hf_text_empty(key) ? "" : key, value);
+    }
+}
+
+const char *out_short(const char *resource)
+{
+    const char *slash = resource == NULL ? NULL : strrchr(resource, '/');
+
+    return slash == NULL ? (resource == NULL ? "" : resource) : slash + 1;
+}
+
+/* --- progress ------------------------------------------------------------------------------- */
+
+struct out_progress out_progress_new(const struct cli *cli)
+{
+    return (struct out_progress){
+        .is_terminal = cli->is_terminal, .start_us = hf_mono_us(), .last_phase = ""};
+}
+
+static void measure(struct out_progress *progress, const struct out_step *step, int64_t now_us)
+{
+    int64_t bytes = step->done_bytes - progress->last_bytes;
+    double seconds = (double)(now_us - progress->last_us) / (double)HF_US_PER_S;
+
+    if (progress->last_us != 0 && bytes >= 0 && seconds > 0) {
+        double rate = (double)bytes / seconds;
+
+        progress->rate = progress->rate == 0 ? rate : progress->rate * 0.7 + rate * 0.3;
+    }
+    progress->last_us = now_us;
+    progress->last_bytes = step->done_bytes;
+}
+
+static void draw(struct hf_arena *arena, struct out_progress *progress, const struct out_step *step)
+{
+    char bar[31];
+    int filled = 0;
+    const char *eta = "";
+
+    if (step->total_bytes > 0) {
+        int64_t done = step->done_bytes > step->total_bytes ? step->total_bytes : step->done_bytes;
+
+        filled = (int)(done * 30 / step->total_bytes);
+        if (progress->rate > 1) {
+            double left = (double)(step->total_bytes - done) / progress->rate;
+
+            eta =
+                hf_printf(arena, "  ETA %s", hf_duration_text(arena, (int64_t)left * HF_US_PER_S));
+        }
+    }
+    memset(bar, '.', 30);
+    memset(bar, '#', (size_t)filled);
+    bar[30] = '\0';
+    fprintf(stderr, "\r\033[K%s [%s] %s", step->phase, bar,
+            hf_size_text(arena, (uint64_t)step->done_bytes));
+    if (step->total_bytes > 0) {
+        fprintf(stderr, " of %s", hf_size_text(arena, (uint64_t)step->total_bytes));
+    }
+    if (progress->rate > 1) {
+        fprintf(stderr, "  %s/s%s", hf_size_text(arena, (uint64_t)progress->rate), eta);
+    }
+    fflush(stderr);
+    progress->is_drawn = true;
+}
+
+static void tell(struct out_progress *progress, const struct out_step *step)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf line = {0};
+
+    hf_buf_init(&line, 65536);
+    struct codec_json json = codec_json_open(&line, 0);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "job", step->what);
+    codec_json_put_text(&json, "state", step->state);
+    codec_json_put_text(&json, "phase", step->phase);
+    codec_json_put_int(&json, "doneBytes", step->done_bytes);
+    codec_json_put_int(&json, "totalBytes", step->total_bytes);
+    codec_json_put_int(&json, "bytesPerSecond", (int64_t)progress->rate);
+    codec_json_end(&json);
+    fprintf(stderr, "%s\n", hf_buf_text(&line));
+}
+
+void out_progress_show(struct hf_arena *arena, struct out_progress *progress,
+                       const struct out_step *step)
+{
+    int64_t now_us = hf_mono_us();
+    int64_t pause_us = progress->is_terminal ? HF_US_PER_S / 10 : HF_US_PER_S;
+    bool is_new_phase = !hf_text_equal(step->phase, progress->last_phase);
+
+    if (!is_new_phase && now_us - progress->last_us < pause_us) {
+        return;
+    }
+    measure(progress, step, now_us);
+    if (is_new_phase) {
+        progress->last_phase = hf_strdup(arena, step->phase);
+    }
+    if (progress->is_terminal) {
+        draw(arena, progress, step);
+    } else {
+        tell(progress, step);
+    }
+}
+
+void out_progress_end(struct out_progress *progress)
+{
+    if (progress->is_drawn) {
+        fprintf(stderr, "\r\033[K");
+        progress->is_drawn = false;
+    }
+}
+
+void out_error(struct cli *cli, struct hf_status status)
+{
+    (void)cli;
+    fprintf(stderr, "error: %s\n",
+            hf_text_empty(status.message) ? hf_code_name(status.code) : status.message);
+    if (status.info != NULL && !hf_text_empty(status.info->reason)) {
+        fprintf(stderr, "reason: %s\n", status.info->reason);
+    }
+}

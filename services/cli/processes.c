@@ -1,0 +1,87 @@
+/* run/processes.json. The surprise: a killed process stays a zombie until it is reaped, and
+ * kill(pid, 0) still succeeds then; /proc tells the difference. */
+#include "cli/processes.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "codec/json.h"
+
+#define FILE_MAX_BYTES 65536
+#define STAT_MAX_BYTES 4096
+
+bool processes_is_alive(int64_t pid)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(65536);
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, STAT_MAX_BYTES);
+    if (pid <= 0 || !hf_is_ok(hf_read_file(
+                        arena, hf_printf(arena, "/proc/%lld/stat", (long long)pid), &text))) {
+        return false;
+    }
+    const char *after_name = strrchr(hf_buf_text(&text), ')'); /* the name may hold anything */
+
+    return after_name != NULL && strncmp(after_name, ") Z", 3) != 0 &&
+           strncmp(after_name, ") X", 3) != 0;
+}
+
+struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
+                                const struct process_entry **ret_entries, size_t *ret_len)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const struct codec_value *value = NULL;
+    const char *path = hf_path_join(ctx->arena, dir, "run/processes.json");
+
+    *ret_entries = NULL;
+    *ret_len = 0;
+    hf_buf_init(&text, FILE_MAX_BYTES);
+    struct hf_status status = hf_read_file(ctx->arena, path, &text);
+
+    if (status.code == HF_NOT_FOUND) {
+        return hf_success();
+    }
+    HF_TRY(status);
+    HF_TRY(codec_json_parse(ctx->arena, (struct hf_str){(const char *)text.ptr, text.len}, path,
+                            &value));
+    const struct codec_value *list = codec_value_get(value, "processes");
+    size_t len = list == NULL ? 0 : list->len;
+    struct process_entry *entries = HF_NEW_N(ctx->arena, struct process_entry, len + 1);
+
+    for (size_t i = 0; i < len; i++) {
+        const char *name = codec_value_text(&list->items[i], "name");
+
+        entries[i].name = name == NULL ? "" : name;
+        entries[i].pid = codec_value_int(&list->items[i], "pid", 0);
+        entries[i].is_alive = processes_is_alive(entries[i].pid);
+    }
+    *ret_entries = entries;
+    *ret_len = len;
+    return hf_success();
+}
+
+struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
+                                const struct process_entry *entries, size_t len)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, FILE_MAX_BYTES);
+    struct codec_json json = codec_json_open(&text, 2);
+
+    codec_json_begin_object(&json);
+    codec_json_key(&json, "processes");
+    codec_json_begin_array(&json);
+    for (size_t i = 0; i < len; i++) {
+        codec_json_begin_object(&json);
+        codec_json_put_text(&json, "name", entries[i].name);
+        codec_json_put_int(&json, "pid", entries[i].pid);
+        codec_json_end(&json);
+    }
+    codec_json_end(&json);
+    codec_json_end(&json);
+    HF_TRY(codec_json_close(&json, ctx->arena, "the list of processes"));
+    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, "run/processes.json"),
+                           text.ptr, text.len, 0644);
+}

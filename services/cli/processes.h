@@ -1,0 +1,23 @@
+/* What the supervisor runs, as it writes it to run/processes.json for everybody else to read. */
+#ifndef HF_CLI_PROCESSES_H
+#define HF_CLI_PROCESSES_H
+
+#include "base/ctx.h"
+
+struct process_entry {
+    const char *name; /* "supervisor", "postgres", "redis", "backup" */
+    int64_t pid;
+    bool is_alive; /* now: the pid exists and is no zombie */
+};
+
+/* Entries in the arena; none when the file is not there. */
+struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
+                                const struct process_entry **ret_entries,
+                                size_t *ret_len) HF_MUST_USE;
+/* Atomic replacement. */
+struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
+                                const struct process_entry *entries, size_t len) HF_MUST_USE;
+/* A process of that pid that is no zombie. */
+bool processes_is_alive(int64_t pid);
+
+#endif

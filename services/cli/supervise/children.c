@@ -1,0 +1,336 @@
+/* PostgreSQL, Redis, the backup service. A child is recognised by its command line, which names
+ * files of this directory: a pid from a file alone may meanwhile belong to anybody. */
+#include "cli/supervise/children.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "auth/auth.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/processes.h"
+#include "cli/supervise/spawn.h"
+#include "db/db.h"
+#include "db/migrate.h"
+
+#define PAUSE_FIRST_US (HF_US_PER_S / 5)
+#define PAUSE_MAX_US (10 * HF_US_PER_S)
+#define HEALTHY_US (60 * HF_US_PER_S)
+#define STOP_SECONDS 30
+#define CMDLINE_MAX 16384
+
+static const struct child_row {
+    enum child_id id;
+    const char *name;
+    const char *log;
+    int stop_signal;
+} rows[CHILDREN] = {
+    {CHILD_POSTGRES, "postgres", "postgres.log", SIGINT}, /* fast shutdown */
+    {CHILD_REDIS, "redis", "redis.log", SIGTERM},
+    {CHILD_BACKUP, "backup", "backup.log", SIGTERM},
+};
+
+const char *children_name(enum child_id id)
+{
+    return rows[id].name;
+}
+
+/* --- commands ------------------------------------------------------------------------------- */
+
+static const char *const *command_of(struct hf_arena *arena, const struct place *place,
+                                     enum child_id id)
+{
+    const char **argv = HF_NEW_N(arena, const char *, 20);
+    size_t n = 0;
+
+    switch (id) {
+    case CHILD_POSTGRES:
+        argv[n++] = hf_path_join(arena, place->pg_bin, "postgres");
+        argv[n++] = "-D";
+        argv[n++] = place->pg;
+        argv[n++] = "-k";
+        argv[n++] = place->run;
+        argv[n++] = "-c";
+        argv[n++] = "listen_addresses=";
+        argv[n++] = "-c";
+        argv[n++] = "shared_buffers=16MB";
+        argv[n++] = "-c";
+        argv[n++] = "max_connections=60";
+        break;
+    case CHILD_REDIS:
+        argv[n++] = "/usr/bin/redis-server";
+        argv[n++] = "--port";
+        argv[n++] = "0";
+        argv[n++] = "--unixsocket";
+        argv[n++] = place->redis_socket;
+        argv[n++] = "--save";
+        argv[n++] = "";
+        argv[n++] = "--maxmemory";
+        argv[n++] = "64mb";
+        argv[n++] = "--maxmemory-policy";
+        argv[n++] = "noeviction";
+        break;
+    case CHILD_BACKUP:
+        argv[n++] = hf_path_join(arena, place->bin, "holdfast-backup");
+        argv[n++] = "--config";
+        argv[n++] = hf_path_join(arena, place->dir, "backup.yaml");
+        break;
+    case CHILDREN:
+        break;
+    }
+    return argv;
+}
+
+/* --- finding what runs ----------------------------------------------------------------------- */
+
+/* Word that only this installation's process has on its command line. */
+static const char *mark_of(struct hf_arena *arena, const struct place *place, enum child_id id)
+{
+    switch (id) {
+    case CHILD_POSTGRES:
+        return place->pg;
+    case CHILD_REDIS:
+        return place->redis_socket;
+    case CHILD_BACKUP:
+    case CHILDREN:
+        break;
+    }
+    return hf_path_join(arena, place->dir, "backup.yaml");
+}
+
+static bool has_word(const struct hf_buf *text, const char *word)
+{
+    size_t len = strlen(word) + 1; /* with its NUL: words of a cmdline end with one */
+
+    for (size_t at = 0; at + len <= text->len; at++) {
+        if ((at == 0 || text->ptr[at - 1] == 0) && memcmp(text->ptr + at, word, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Redis rewrites its command line ("redis-server unixsocket:/path"). */
+static bool is_child(struct hf_arena *arena, const struct place *place, enum child_id id, pid_t pid)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, CMDLINE_MAX);
+    if (!hf_is_ok(hf_read_file(arena, hf_printf(arena, "/proc/%d/cmdline", (int)pid), &text)) ||
+        text.len == 0 || !processes_is_alive(pid)) {
+        return false;
+    }
+    const char *first = (const char *)text.ptr;
+    const char *mark = mark_of(arena, place, id);
+
+    if (id == CHILD_REDIS) {
+        hf_buf_append(&text, "", 1);
+        return strstr(first, "redis-server") != NULL &&
+               memmem(text.ptr, text.len, mark, strlen(mark)) != NULL;
+    }
+    const char *program = id == CHILD_POSTGRES ? "/postgres" : "/holdfast-backup";
+
+    return hf_has_suffix(first, program) && has_word(&text, mark);
+}
+
+static pid_t find_child(const struct place *place, enum child_id id)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)1 << 20);
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry = NULL;
+    pid_t found = 0;
+
+    while (proc != NULL && found == 0 && (entry = readdir(proc)) != NULL) {
+        uint64_t pid = 0;
+
+        hf_arena_reset(arena);
+        if (hf_parse_u64(entry->d_name, &pid) && pid < INT32_MAX &&
+            is_child(arena, place, id, (pid_t)pid)) {
+            found = (pid_t)pid;
+        }
+    }
+    if (proc != NULL) {
+        closedir(proc);
+    }
+    return found;
+}
+
+void children_adopt(struct hf_ctx *ctx, const struct place *place, struct children *children)
+{
+    *children = (struct children){.place = place};
+    for (size_t i = 0; i < CHILDREN; i++) {
+        struct child *child = &children->list[i];
+
+        child->pid = find_child(place, (enum child_id)i);
+        child->started_us = hf_mono_us();
+        child->pause_us = PAUSE_FIRST_US;
+        if (child->pid != 0) {
+            hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[i].name),
+                    HF_INT("pid", child->pid));
+        }
+    }
+}
+
+/* --- tending -------------------------------------------------------------------------------- */
+
+/* Redis leaves its socket behind. PostgreSQL's lock file is never touched: only PostgreSQL can tell
+ * whether children of a killed postmaster still hold its shared memory; it is started again until
+ * they are gone. */
+static void clear_stale(const struct place *place, enum child_id id)
+{
+    if (id == CHILD_REDIS) {
+        (void)unlink(place->redis_socket);
+    }
+}
+
+static void note_exit(struct hf_ctx *ctx, struct child *child, enum child_id id)
+{
+    int64_t now_us = hf_mono_us();
+
+    hf_warn(ctx, HF_EVENT("child.ended"), HF_TEXT("name", rows[id].name),
+            HF_INT("pid", child->pid));
+    if (now_us - child->started_us > HEALTHY_US) {
+        child->pause_us = PAUSE_FIRST_US;
+    }
+    child->pid = 0;
+    child->next_us = now_us + child->pause_us;
+    child->pause_us = child->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : child->pause_us * 2;
+}
+
+static bool has_ended(const struct child *child)
+{
+    if (child->is_ours) {
+        return waitpid(child->pid, NULL, WNOHANG) != 0;
+    }
+    return !processes_is_alive(child->pid);
+}
+
+static void start_child(struct hf_ctx *ctx, struct children *children, enum child_id id)
+{
+    struct child *child = &children->list[id];
+
+    clear_stale(children->place, id);
+    struct hf_status status =
+        spawn_start(ctx, children->place, command_of(ctx->arena, children->place, id), rows[id].log,
+                    &child->pid);
+
+    child->started_us = hf_mono_us();
+    child->is_ours = hf_is_ok(status);
+    if (!hf_is_ok(status)) {
+        child->next_us = child->started_us + child->pause_us;
+        hf_error(ctx, HF_EVENT("child.not_started"), HF_TEXT("name", rows[id].name),
+                 HF_TEXT("error", status.message));
+        return;
+    }
+    hf_info(ctx, HF_EVENT("child.started"), HF_TEXT("name", rows[id].name),
+            HF_INT("pid", child->pid));
+}
+
+struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place)
+{
+    const struct db_schema schemas[] = {auth_schema()};
+    const char *super = place_conninfo(ctx->arena, place, "holdfast_super", "postgres");
+    struct hf_status made = db_bootstrap(ctx, super, "CREATE DATABASE holdfast");
+
+    if (!hf_is_ok(made) && made.code == HF_UNAVAILABLE) {
+        return made;
+    }
+    HF_TRY(db_bootstrap(ctx, place_conninfo(ctx->arena, place, "holdfast_super", "holdfast"),
+                        auth_bootstrap_sql()));
+    HF_TRY(db_migrate(ctx, place_conninfo(ctx->arena, place, "holdfast_migrate", "holdfast"),
+                      schemas, 1));
+    const struct db_options options = {
+        .conninfo = place_conninfo(ctx->arena, place, "holdfast_app", "holdfast"),
+        .role = DB_APP,
+        .schema = "platform",
+        .application_name = "holdfast-up"};
+    HF_CLEANUP(db_free) struct db *db = db_new(&options);
+    const struct auth_peer cli = {"client", "cli"};
+
+    return auth_identity_put(ctx, db, AUTH_DEFAULT_TENANT, &cli, "admin");
+}
+
+/* The service waits for its database: it is started once PostgreSQL answers. */
+static bool is_due(struct hf_ctx *ctx, struct children *children, enum child_id id)
+{
+    const struct child *child = &children->list[id];
+
+    if (child->pid != 0 || hf_mono_us() < child->next_us) {
+        return false;
+    }
+    return id != CHILD_BACKUP || hf_is_ok(children_bootstrap(ctx, children->place));
+}
+
+bool children_tend(struct hf_ctx *ctx, struct children *children)
+{
+    bool has_changed = false;
+
+    for (size_t i = 0; i < CHILDREN; i++) {
+        struct child *child = &children->list[i];
+
+        if (child->pid != 0 && has_ended(child)) {
+            note_exit(ctx, child, (enum child_id)i);
+            has_changed = true;
+        }
+        if (is_due(ctx, children, (enum child_id)i)) {
+            start_child(ctx, children, (enum child_id)i);
+            has_changed = has_changed || child->pid != 0;
+        }
+    }
+    return has_changed;
+}
+
+/* --- stopping ------------------------------------------------------------------------------- */
+
+static void stop_child(struct hf_ctx *ctx, struct child *child, enum child_id id)
+{
+    int64_t end_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
+
+    if (child->pid == 0) {
+        return;
+    }
+    kill(child->pid, rows[id].stop_signal);
+    while (!has_ended(child)) {
+        if (hf_mono_us() > end_us) {
+            kill(child->pid, SIGKILL);
+        }
+        if (!hf_is_ok(hf_ctx_sleep(ctx, 50))) {
+            break;
+        }
+    }
+    hf_info(ctx, HF_EVENT("child.stopped"), HF_TEXT("name", rows[id].name),
+            HF_INT("pid", child->pid));
+    child->pid = 0;
+}
+
+void children_stop(struct hf_ctx *ctx, struct children *children)
+{
+    for (size_t i = CHILDREN; i > 0; i--) {
+        stop_child(ctx, &children->list[i - 1], (enum child_id)(i - 1));
+    }
+}
+
+struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
+                               pid_t supervisor)
+{
+    struct process_entry entries[CHILDREN + 1];
+    size_t len = 0;
+
+    if (supervisor != 0) {
+        entries[len++] = (struct process_entry){.name = "supervisor", .pid = supervisor};
+    }
+    for (size_t i = 0; i < CHILDREN; i++) {
+        if (children->list[i].pid != 0) {
+            entries[len++] =
+                (struct process_entry){.name = rows[i].name, .pid = children->list[i].pid};
+        }
+    }
+    return processes_save(ctx, children->place->dir, entries, len);
+}

@@ -1,0 +1,37 @@
+/* The processes of an installation: found, started, restarted, stopped. One thread. */
+#ifndef HF_CLI_SUPERVISE_CHILDREN_H
+#define HF_CLI_SUPERVISE_CHILDREN_H
+
+#include "cli/supervise/place.h"
+
+enum child_id { CHILD_POSTGRES, CHILD_REDIS, CHILD_BACKUP, CHILDREN };
+
+struct child {
+    pid_t pid;          /* 0: not running */
+    bool is_ours;       /* started by this process: it can be reaped */
+    int64_t started_us; /* monotonic */
+    int64_t next_us;    /* monotonic; not started before */
+    int64_t pause_us;   /* doubles up to ten seconds */
+};
+
+struct children {
+    const struct place *place;
+    struct child list[CHILDREN];
+};
+
+const char *children_name(enum child_id id);
+
+/* Take over what runs already for this directory: a supervisor that was killed leaves its children.
+ */
+void children_adopt(struct hf_ctx *ctx, const struct place *place, struct children *children);
+/* Reap, start what is missing and due. True when a pid changed. Failures are logged. */
+bool children_tend(struct hf_ctx *ctx, struct children *children);
+/* Stop all: the service first, PostgreSQL last; each politely, then by force. */
+void children_stop(struct hf_ctx *ctx, struct children *children);
+/* run/processes.json, the supervisor included (pid 0: none). */
+struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
+                               pid_t supervisor) HF_MUST_USE;
+/* Databases and roles in the private PostgreSQL; repeatable. UNAVAILABLE while it starts. */
+struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place) HF_MUST_USE;
+
+#endif

@@ -1,0 +1,109 @@
+/* down: say which slots stay behind, stop the supervisor and what it left, destroy when asked to.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "cli/processes.h"
+#include "cli/supervise/children.h"
+#include "cli/supervise/supervisor.h"
+
+#define STOP_SECONDS 90
+
+/* Slots keep WAL on the sources as long as nobody drops them. Nobody to ask is no reason to stay
+ * up. */
+static void name_slots(struct cli *cli)
+{
+    HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
+    PbBackup__ListClustersRequest req = PB_BACKUP__LIST_CLUSTERS_REQUEST__INIT;
+    struct cli step = *cli;
+    void *resp = NULL;
+
+    step.ctx.deadline_us = hf_mono_us() + 5 * HF_US_PER_S;
+    req.parent = client_tenant(cli);
+    req.page_size = 1000;
+    if (!hf_is_ok(client_open(&step, &client)) ||
+        !hf_is_ok(client_backup(&step, client, "ListClusters", &req.base, &resp))) {
+        fprintf(stderr, "warning: the service does not answer; slots of registered clusters stay "
+                        "on their sources\n");
+        return;
+    }
+    const PbBackup__ListClustersResponse *list = resp;
+
+    for (size_t i = 0; i < list->n_clusters; i++) {
+        fprintf(stderr,
+                "warning: slot %s stays on the source of %s and keeps WAL there; `holdfast cluster "
+                "remove %s` drops it\n",
+                list->clusters[i]->slot, out_short(list->clusters[i]->name),
+                out_short(list->clusters[i]->name));
+    }
+}
+
+static struct hf_status stop_supervisor(struct cli *cli, const struct place *place)
+{
+    pid_t pid = supervisor_find(&cli->ctx, place);
+    int64_t end_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
+
+    if (pid == 0) {
+        return hf_success();
+    }
+    kill(pid, SIGTERM);
+    while (processes_is_alive(pid)) {
+        if (hf_mono_us() > end_us) {
+            kill(pid, SIGKILL);
+        }
+        HF_TRY(hf_ctx_sleep(&cli->ctx, 50));
+    }
+    return hf_success();
+}
+
+static struct hf_status confirm(struct cli *cli)
+{
+    char line[4096];
+
+    if (cli_flag(cli, "yes") || isatty(STDIN_FILENO) != 1) {
+        return hf_success();
+    }
+    fprintf(stderr,
+            "This removes %s with its vault and its keys. Type the directory to go on: ", cli->dir);
+    if (fgets(line, sizeof(line), stdin) == NULL) {
+        line[0] = '\0';
+    }
+    line[strcspn(line, "\n")] = '\0';
+    return hf_text_equal(line, cli->dir) ? hf_success()
+                                         : hf_fail(cli->ctx.arena, HF_FAILED_PRECONDITION,
+                                                   "not confirmed: nothing was removed");
+}
+
+struct hf_status cmd_down(struct cli *cli)
+{
+    struct dir_settings settings;
+    struct place place;
+    struct children children;
+
+    HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
+    HF_TRY(place_of(&cli->ctx, cli->dir, settings.user, &place));
+    place.settings = settings;
+    if (cli_flag(cli, "destroy")) {
+        HF_TRY(confirm(cli));
+    }
+    name_slots(cli);
+    HF_TRY(stop_supervisor(cli, &place));
+    children_adopt(&cli->ctx, &place, &children); /* of a supervisor that was killed */
+    children_stop(&cli->ctx, &children);
+    HF_TRY(children_save(&cli->ctx, &children, 0));
+    if (cli_flag(cli, "destroy")) {
+        HF_TRY(hf_remove_tree(cli->ctx.arena, cli->dir));
+    }
+    if (cli->output == CLI_TABLE) {
+        printf("%s %s\n", cli_flag(cli, "destroy") ? "destroyed" : "stopped", cli->dir);
+    }
+    return hf_success();
+}

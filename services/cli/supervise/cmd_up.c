@@ -1,0 +1,119 @@
+/* up: make what is missing, start a supervisor when there is none, wait until the service answers.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "cli/processes.h"
+#include "cli/supervise/place.h"
+#include "cli/supervise/supervisor.h"
+
+#define READY_SECONDS 60
+
+static const char *user_of(struct cli *cli)
+{
+    struct dir_settings settings;
+
+    if (cli_flag(cli, "user")) {
+        return cli_option(cli, "user");
+    }
+    if (hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml")) &&
+        hf_is_ok(dir_load(&cli->ctx, cli->dir, &settings))) {
+        return settings.user;
+    }
+    return place_default_user(cli->ctx.arena);
+}
+
+static struct hf_status take_port(struct cli *cli, int64_t *ret_port)
+{
+    const char *text = cli_option(cli, "port");
+
+    *ret_port = 0;
+    if (text != NULL && (!hf_parse_i64(text, ret_port) || *ret_port < 1024 || *ret_port > 32766)) {
+        return cli_usage(cli, "--port must be 1024 to 32766, not %s", text);
+    }
+    return hf_success();
+}
+
+static struct hf_status ask(struct cli *cli)
+{
+    HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
+    PbBackup__ListClustersRequest req = PB_BACKUP__LIST_CLUSTERS_REQUEST__INIT;
+    struct cli step = *cli;
+    void *resp = NULL;
+
+    step.ctx.deadline_us = hf_mono_us() + 2 * HF_US_PER_S;
+    req.parent = client_tenant(cli);
+    req.page_size = 1;
+    HF_TRY(client_open(&step, &client));
+    return client_backup(&step, client, "ListClusters", &req.base, &resp);
+}
+
+static struct hf_status wait_ready(struct cli *cli)
+{
+    int64_t end_us = hf_mono_us() + READY_SECONDS * HF_US_PER_S;
+
+    for (;;) {
+        struct hf_status status = ask(cli);
+
+        if (hf_is_ok(status)) {
+            return status;
+        }
+        if (hf_mono_us() > end_us) {
+            return hf_wrap(cli->ctx.arena, status,
+                           "the service did not answer within %d s; look into %s/log",
+                           READY_SECONDS, cli->dir);
+        }
+        HF_TRY(hf_ctx_sleep(&cli->ctx, 100));
+    }
+}
+
+static struct hf_status print(struct cli *cli, const struct place *place, bool is_new)
+{
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
+
+    if (cli->output == CLI_JSON || cli->output == CLI_YAML) {
+        return cmd_info(cli);
+    }
+    HF_TRY(processes_load(&cli->ctx, cli->dir, &entries, &len));
+    printf("holdfast runs in %s\n", cli->dir);
+    for (size_t i = 0; i < len; i++) {
+        printf("  %-12s pid %lld\n", entries[i].name, (long long)entries[i].pid);
+    }
+    printf("  backup API   %s (mTLS; certificates: holdfast certs issue NAME --out DIR)\n",
+           place->settings.endpoint);
+    if (is_new) {
+        printf("\nThe recovery kit is in %s/recovery-kit.txt, the vault's key in %s/vault.key.\n"
+               "Copy both to another place now and take the kit off this machine: without one of\n"
+               "them no backup can be read.\n",
+               cli->dir, place->keys);
+    }
+    return hf_success();
+}
+
+struct hf_status cmd_up(struct cli *cli)
+{
+    struct place place;
+    int64_t port = 0;
+    bool is_new = false;
+
+    HF_TRY(take_port(cli, &port));
+    HF_TRY(place_of(&cli->ctx, cli->dir, user_of(cli), &place));
+    HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));
+    if (cli_flag(cli, "foreground")) {
+        hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
+        return supervisor_run(&cli->ctx, &place);
+    }
+    if (supervisor_find(&cli->ctx, &place) == 0) {
+        HF_TRY(supervisor_start(&cli->ctx, &place));
+    }
+    HF_TRY(wait_ready(cli));
+    return print(cli, &place, is_new);
+}

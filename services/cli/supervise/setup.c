@@ -1,0 +1,303 @@
+/* What the first `up` makes, each piece by itself and only when it is missing: a first run that was
+ * cut off is finished by the next. holdfast.yaml comes last and says that everything before it is
+ * there. */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/auth.h"
+#include "auth/pki.h"
+#include "auth/secret.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "cli/supervise/place.h"
+#include "cli/supervise/spawn.h"
+#include "vault/keyring.h"
+
+#define CA_DAYS 3650
+#define SERVICE_HOURS 24
+#define SERVICE_RENEW_HOURS 8
+#define CLIENT_DAYS 90
+#define CLIENT_RENEW_DAYS 30
+#define PORT_FIRST 7401
+#define PORT_LAST 32000
+
+/* --- directories ---------------------------------------------------------------------------- */
+
+static struct hf_status make_dir(struct hf_ctx *ctx, const struct place *place, const char *path,
+                                 mode_t mode)
+{
+    HF_TRY(hf_make_dirs(ctx->arena, path, mode));
+    if (chmod(path, mode) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "setting the mode of %s", path);
+    }
+    return place_own(ctx, place, path);
+}
+
+static struct hf_status make_dirs(struct hf_ctx *ctx, const struct place *place)
+{
+    static const char *const names[] = {"run", "log", "vault", "keys", "pki", "cache"};
+
+    HF_TRY(make_dir(ctx, place, place->dir, 0700));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        HF_TRY(make_dir(ctx, place, hf_path_join(ctx->arena, place->dir, names[i]), 0700));
+    }
+    return hf_success();
+}
+
+/* --- ports ---------------------------------------------------------------------------------- */
+
+static bool is_port_free(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return false;
+    }
+    int one = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    bool is_free = bind(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) == 0;
+
+    close(fd);
+    return is_free;
+}
+
+/* Two neighbours, below the range that the kernel gives to clients. */
+static struct hf_status choose_ports(struct hf_ctx *ctx, int64_t wanted, uint16_t *ret_port)
+{
+    uint16_t random = 0;
+
+    if (wanted > 0) {
+        *ret_port = (uint16_t)wanted;
+        return hf_success();
+    }
+    hf_random(&random, sizeof(random));
+    for (int tries = 0; tries < 200; tries++) {
+        uint16_t port =
+            (uint16_t)(PORT_FIRST + (random + tries * 101) % (PORT_LAST - PORT_FIRST - 1));
+
+        if (is_port_free(port) && is_port_free((uint16_t)(port + 1))) {
+            *ret_port = port;
+            return hf_success();
+        }
+    }
+    return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "no free port between %d and %d", PORT_FIRST,
+                   PORT_LAST);
+}
+
+/* --- keys ----------------------------------------------------------------------------------- */
+
+static struct hf_status write_kit(struct hf_ctx *ctx, const struct place *place,
+                                  const char *private_text)
+{
+    const char *path = hf_path_join(ctx->arena, place->dir, "recovery-kit.txt");
+    const char *text = hf_printf(
+        ctx->arena,
+        "HOLDFAST RECOVERY KIT of installation %s\n\n"
+        "Keep this away from the machine and from the vault: print it, or put it into a safe.\n"
+        "Whoever has this key and the vault can read every backup. When %s/vault.key\n"
+        "is lost, this key is the only way to the backups.\n\n"
+        "escrow private key: %s\n",
+        place->settings.install_id, place->keys, private_text);
+
+    HF_TRY(hf_create_file(ctx->arena, path, text, strlen(text), 0600));
+    return hf_success(); /* stays with whoever runs up: services never need it */
+}
+
+static struct hf_status make_escrow(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *path = hf_path_join(ctx->arena, place->keys, "escrow.pub");
+    char *private_text = NULL;
+    uint8_t public_key[VAULT_KEY_LEN];
+
+    if (hf_path_exists(path)) {
+        return hf_success();
+    }
+    HF_TRY(vault_escrow_make(ctx, &private_text, public_key));
+    HF_TRY(write_kit(ctx, place, private_text));
+    explicit_bzero(private_text, strlen(private_text));
+    const char *text = hf_printf(ctx->arena, "%s\n", hf_hex(ctx->arena, public_key, VAULT_KEY_LEN));
+
+    HF_TRY(hf_create_file(ctx->arena, path, text, strlen(text), 0600));
+    return place_own(ctx, place, path);
+}
+
+static struct hf_status make_key(struct hf_ctx *ctx, const struct place *place, const char *name,
+                                 struct hf_status (*make)(struct hf_ctx *ctx, const char *path))
+{
+    const char *path = hf_path_join(ctx->arena, place->keys, name);
+
+    if (!hf_path_exists(path)) {
+        HF_TRY(make(ctx, path));
+    }
+    return place_own(ctx, place, path);
+}
+
+static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
+{
+    HF_TRY(make_key(ctx, place, "vault.key", vault_kek_make));
+    HF_TRY(make_key(ctx, place, "signing.key", vault_signing_key_make));
+    HF_TRY(make_key(ctx, place, "secrets.key", secret_key_create));
+    return make_escrow(ctx, place);
+}
+
+/* --- certificates --------------------------------------------------------------------------- */
+
+static bool ends_soon(struct hf_ctx *ctx, const char *dir, int64_t left_s)
+{
+    struct pki_facts facts;
+
+    return !hf_is_ok(pki_read(ctx, hf_path_join(ctx->arena, dir, "tls.crt"), &facts)) ||
+           facts.not_after_us < hf_now_us() + left_s * HF_US_PER_S;
+}
+
+static struct hf_status own_certificate(struct hf_ctx *ctx, const struct place *place,
+                                        const char *dir)
+{
+    static const char *const names[] = {"", "tls.crt", "tls.key", "ca.crt"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        HF_TRY(place_own(ctx, place, hf_path_join(ctx->arena, dir, names[i])));
+    }
+    return hf_success();
+}
+
+static struct hf_status issue(struct hf_ctx *ctx, const struct place *place, bool is_server,
+                              const char *name)
+{
+    const char *out = hf_path_join(ctx->arena, place->pki, name);
+    int64_t left_s =
+        is_server ? SERVICE_RENEW_HOURS * INT64_C(3600) : CLIENT_RENEW_DAYS * PKI_DAY_S;
+    const struct pki_request request = {
+        .ca_dir = hf_path_join(ctx->arena, place->pki, "ca"),
+        .out_dir = out,
+        .install_id = place->settings.install_id,
+        .kind = is_server ? "service" : "client",
+        .name = name,
+        .is_server = is_server,
+        .validity_s = is_server ? SERVICE_HOURS * INT64_C(3600) : CLIENT_DAYS * PKI_DAY_S,
+    };
+
+    if (!ends_soon(ctx, out, left_s)) {
+        return hf_success();
+    }
+    HF_TRY(pki_issue(ctx, &request));
+    return own_certificate(ctx, place, out);
+}
+
+struct hf_status setup_certificates(struct hf_ctx *ctx, const struct place *place)
+{
+    HF_TRY(issue(ctx, place, true, "backup"));
+    return issue(ctx, place, false, "cli");
+}
+
+static struct hf_status make_pki(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *ca = hf_path_join(ctx->arena, place->pki, "ca");
+
+    if (!hf_path_exists(hf_path_join(ctx->arena, ca, "ca.key"))) {
+        HF_TRY(pki_ca_create(ctx, ca, place->settings.install_id, CA_DAYS * PKI_DAY_S));
+    }
+    return setup_certificates(ctx, place);
+}
+
+/* --- PostgreSQL, configuration --------------------------------------------------------------- */
+
+static struct hf_status make_database(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *partial = hf_printf(ctx->arena, "%s.new", place->pg);
+    const char *const argv[] = {hf_path_join(ctx->arena, place->pg_bin, "initdb"),
+                                "-D",
+                                partial,
+                                "-U",
+                                "holdfast_super",
+                                "-A",
+                                "trust",
+                                "-k",
+                                "-E",
+                                "UTF8",
+                                "--locale=C",
+                                NULL};
+
+    if (hf_path_exists(place->pg)) {
+        return hf_success();
+    }
+    HF_TRY(hf_remove_tree(ctx->arena, partial));
+    HF_TRY(make_dir(ctx, place, partial, 0700));
+    HF_TRY(spawn_wait(ctx, place, argv, "initdb.log", 120));
+    if (rename(partial, place->pg) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "renaming %s", partial);
+    }
+    return hf_fsync_dir(ctx->arena, place->dir);
+}
+
+static struct hf_status write_config(struct hf_ctx *ctx, const struct place *place)
+{
+    struct hf_arena *arena = ctx->arena;
+    const char *path = hf_path_join(arena, place->dir, "backup.yaml");
+    const char *text = hf_printf(
+        arena,
+        "# Written by `holdfast up`; holdfast-backup --help explains each key.\n"
+        "listen: \"%s\"\nmetrics_listen: \"%s\"\ninstall_id: \"%s\"\n"
+        "tls_ca: \"%s/backup/ca.crt\"\ntls_cert: \"%s/backup/tls.crt\"\n"
+        "tls_key: \"%s/backup/tls.key\"\n"
+        "database: \"%s\"\ndatabase_dispatch: \"%s\"\ndatabase_migrate: \"%s\"\n"
+        "redis: \"%s\"\nvault_dir: \"%s/vault\"\ncache_dir: \"%s/cache\"\n"
+        "vault_key_file: \"%s/vault.key\"\nsigning_key_file: \"%s/signing.key\"\n"
+        "escrow_key_file: \"%s/escrow.pub\"\nsecrets_key_file: \"%s/secrets.key\"\n"
+        "epoch_file: \"%s/epoch\"\n",
+        place->settings.endpoint, place->settings.metrics, place->settings.install_id, place->pki,
+        place->pki, place->pki, place_conninfo(arena, place, "holdfast_app", "holdfast"),
+        place_conninfo(arena, place, "holdfast_dispatch", "holdfast"),
+        place_conninfo(arena, place, "holdfast_migrate", "holdfast"), place->redis_socket,
+        place->dir, place->dir, place->keys, place->keys, place->keys, place->keys, place->keys);
+
+    HF_TRY(hf_replace_file(arena, path, text, strlen(text), 0600));
+    return place_own(ctx, place, path);
+}
+
+static struct hf_status choose_settings(struct hf_ctx *ctx, struct place *place, int64_t wanted)
+{
+    uint16_t port = 0;
+
+    HF_TRY(choose_ports(ctx, wanted, &port));
+    place->settings = (struct dir_settings){
+        .install_id = hf_uuid_new_text(ctx->arena, hf_now_us()),
+        .user = place->user,
+        .endpoint = hf_printf(ctx->arena, "127.0.0.1:%u", (unsigned)port),
+        .metrics = hf_printf(ctx->arena, "127.0.0.1:%u", (unsigned)port + 1),
+    };
+    return hf_success();
+}
+
+struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port, bool *ret_is_new)
+{
+    const char *settings = hf_path_join(ctx->arena, place->dir, "holdfast.yaml");
+
+    *ret_is_new = !hf_path_exists(settings);
+    HF_TRY(place_check_reach(ctx, place));
+    HF_TRY(make_dirs(ctx, place));
+    if (*ret_is_new) {
+        /* A first run that was cut off has keys, but no name yet: its CA would not fit a new one.
+         */
+        HF_TRY(hf_remove_tree(ctx->arena, hf_path_join(ctx->arena, place->pki, "ca")));
+        HF_TRY(choose_settings(ctx, place, port));
+    } else {
+        HF_TRY(dir_load(ctx, place->dir, &place->settings));
+    }
+    HF_TRY(make_keys(ctx, place));
+    HF_TRY(make_pki(ctx, place));
+    HF_TRY(make_database(ctx, place));
+    HF_TRY(write_config(ctx, place));
+    return *ret_is_new ? dir_save(ctx, place->dir, &place->settings) : hf_success();
+}

@@ -1,0 +1,117 @@
+/* fork and exec. Between the two only calls that are safe in a child of a threaded process. */
+#include "cli/supervise/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/str.h"
+
+#define LOG_TAIL 2000
+
+struct launch {
+    const char *const *argv;
+    const char *const *environment;
+    const char *dir;
+    const struct place *place;
+    int log;
+};
+
+static _Noreturn void become(const struct launch *launch)
+{
+    sigset_t none;
+    int null = open("/dev/null", O_RDONLY);
+
+    setsid();
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    dup2(null, 0);
+    dup2(launch->log, 1);
+    dup2(launch->log, 2);
+    close_range(3, ~0U, 0);
+    if (launch->place->is_root &&
+        (setgroups(1, &launch->place->gid) != 0 || setgid(launch->place->gid) != 0 ||
+         setuid(launch->place->uid) != 0)) {
+        _exit(126);
+    }
+    umask(077);
+    if (chdir(launch->dir) != 0) {
+        _exit(126);
+    }
+    union {
+        const char *const *in;
+        char *const *out;
+    } argv = {launch->argv}, environment = {launch->environment};
+
+    execve(launch->argv[0], argv.out, environment.out);
+    _exit(127);
+}
+
+struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
+                             const char *const argv[], const char *log_name, pid_t *ret_pid)
+{
+    static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
+                                              NULL};
+    const char *path = hf_path_join(ctx->arena, place->log, log_name);
+    HF_CLEANUP(hf_close) int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (log < 0) {
+        return hf_fail_errno(ctx->arena, errno, "opening %s", path);
+    }
+    HF_TRY(place_own(ctx, place, path));
+    const struct launch launch = {argv, environment, place->dir, place, log};
+    pid_t pid = fork();
+
+    if (pid < 0) {
+        return hf_fail_errno(ctx->arena, errno, "starting %s", argv[0]);
+    }
+    if (pid == 0) {
+        become(&launch);
+    }
+    *ret_pid = pid;
+    return hf_success();
+}
+
+static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, const char *program,
+                               const char *log_name)
+{
+    const char *path = hf_path_join(ctx->arena, place->log, log_name);
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, (size_t)16 << 20);
+    (void)hf_is_ok(hf_read_file(ctx->arena, path, &text));
+    const char *all = hf_buf_text(&text);
+    size_t len = strlen(all);
+
+    return hf_fail(ctx->arena, HF_INTERNAL, "%s failed (%s): …%s", program, path,
+                   len > LOG_TAIL ? all + len - LOG_TAIL : all);
+}
+
+struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
+                            const char *log_name, int seconds)
+{
+    int64_t end_us = hf_mono_us() + seconds * HF_US_PER_S;
+    pid_t pid = 0;
+    int status = 0;
+
+    HF_TRY(spawn_start(ctx, place, argv, log_name, &pid));
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        struct hf_status slept = hf_ctx_sleep(ctx, 50);
+
+        if (!hf_is_ok(slept) || hf_mono_us() > end_us) {
+            kill(-pid, SIGKILL);
+            (void)waitpid(pid, &status, 0);
+            return hf_is_ok(slept) ? failed(ctx, place, argv[0], log_name) : slept;
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? hf_success()
+                                                         : failed(ctx, place, argv[0], log_name);
+}

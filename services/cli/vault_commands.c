@@ -1,0 +1,60 @@
+/* Commands that read or write a vault: restore, wal fetch, wal push. */
+#include "cli/commands.h"
+
+#define LEN(array) (sizeof(array) / sizeof((array)[0]))
+#define OPTIONS(table) .options = (table), .options_len = LEN(table)
+
+static const struct cli_option restore_options[] = {
+    {"to", "DIR", "directory to write; new or empty", false},
+    {"at", "TIME", "to this moment, with offset: \"2026-11-23 12:00:00+00\"", false},
+    {"lsn", "LSN", "to this LSN", false},
+    {"xid", "XID", "to the end of this transaction", false},
+    {"name", "NAME", "to this named restore point", false},
+    {"latest", NULL, "to the newest durable WAL", false},
+    {"immediate", NULL, "to the moment the backup became consistent", false},
+    {"exclusive", NULL, "stop just before the target", false},
+    {"timeline", "N", "on this timeline (the newest that holds the target)", false},
+    {"backup", "BACKUP", "start from this backup", false},
+    {"tablespace", "OLD=NEW", "put a tablespace elsewhere; may be repeated", true},
+    {"owner", "USER", "give the files to USER (root only; else the owner of DIR's parent)", false},
+    {"action", "ACTION", "at the target: promote (default), pause or shutdown", false},
+    {"threads", "N", "threads (one per core)", false},
+    {"vault", "DIR", "read the vault in DIR without any service", false},
+    {"key-file", "FILE", "key of that vault", false},
+    {"cluster", "NAME", "cluster in that vault", false},
+};
+static const struct cli_option wal_options[] = {
+    {"cluster", "NAME", "whose WAL", false},
+    {"vault", "DIR", "read the vault in DIR without any service", false},
+    {"key-file", "FILE", "key of that vault", false},
+};
+
+const struct cli_command cli_vault_commands[] = {
+    {.path = "restore",
+     .args = "[CLUSTER]",
+     .args_max = 1,
+     .summary = "bring a cluster back into a directory, to a chosen moment",
+     .details =
+         "Exactly one of --at, --lsn, --xid, --name, --latest, --immediate.\n"
+         "This command writes DIR itself; all WAL is put in place, and the pg_ctl that\n"
+         "starts it is printed. With --vault, --key-file and --cluster no service is needed.",
+     OPTIONS(restore_options),
+     .run = cmd_restore},
+    {.path = "wal fetch",
+     .args = "FILE PATH",
+     .args_min = 2,
+     .args_max = 2,
+     .summary = "restore_command: 'holdfast wal fetch --cluster NAME %f %p'",
+     .details = "Exit codes: 0 fetched, 1 not in the vault, 255 anything else (recovery must not\n"
+                "take a failure for the end of WAL).",
+     OPTIONS(wal_options),
+     .run = cmd_wal_fetch},
+    {.path = "wal push",
+     .args = "PATH",
+     .args_min = 1,
+     .args_max = 1,
+     .summary = "archive_command: 'holdfast wal push --cluster NAME %p'",
+     OPTIONS(wal_options),
+     .run = cmd_wal_push},
+};
+const size_t cli_vault_commands_len = LEN(cli_vault_commands);
