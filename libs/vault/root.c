@@ -186,7 +186,7 @@ static void get_used(struct codec_wire *wire, struct hf_arena *arena, struct vau
         root->used_first + (uint64_t)used.len * 8 > VAULT_PACK_NUMBER_MAX + 1) {
         codec_wire_fault(wire, "packs out of bounds");
     }
-    if (wire->fault == NULL && used.len > 0) {
+    if (copy != NULL && wire->fault == NULL && used.len > 0) {
         memcpy(copy, used.ptr, used.len);
     }
     root->used = (struct hf_bytes){copy, wire->fault == NULL ? used.len : 0};

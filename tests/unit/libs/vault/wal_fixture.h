@@ -22,7 +22,7 @@ static inline uint8_t wal_byte(uint64_t lsn)
 {
     uint64_t x = (lsn >> 3) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (lsn & 64) != 0 ? 0 : (uint8_t)(x >> (8 * (lsn & 7)));
+    return (uint8_t)((lsn & 64) != 0 ? 0 : x >> (8 * (lsn & 7)));
 }
 
 static inline struct hf_bytes wal_make(struct fixture *f, uint64_t lsn, size_t len)
