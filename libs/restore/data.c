@@ -16,6 +16,7 @@
 #include "vault/extract.h"
 
 #define MANIFEST_NAME "backup_manifest"
+#define MODES 010000
 
 struct restore_data {
     struct restore *restore;
@@ -25,6 +26,7 @@ struct restore_data {
     int manifest_fd;
     const char *manifest_path;
     uint64_t files;
+    char modes[MODES]; /* a file's cookie points to the cell of its mode; the cells hold nothing */
 };
 
 /* --- where a path goes ---------------------------------------------------------------------- */
@@ -66,20 +68,21 @@ static bool is_replaced(const char *path)
 
 /* --- sink ----------------------------------------------------------------------------------- */
 
+/* path and what is missing above it, all ours afterwards; the mode is path's own. */
 static struct hf_status make_dirs(struct restore *restore, struct hf_arena *arena, const char *path,
                                   mode_t mode)
 {
     struct stat found;
 
-    if (mkdir(path, 0700) != 0 && errno == ENOENT) {
-        const char *slash = strrchr(path, '/');
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        const char *parent = hf_strndup(arena, path, (size_t)(slash - path));
 
-        HF_TRY(make_dirs(restore, arena, hf_strndup(arena, path, (size_t)(slash - path)), 0700));
-        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-            return hf_fail_errno(arena, errno, "making %s", path);
+        if (lstat(parent, &found) != 0) {
+            HF_TRY(restore_mkdir(restore, parent, 0700));
         }
-    } else if (lstat(path, &found) != 0 || !S_ISDIR(found.st_mode)) {
-        return hf_fail(arena, HF_FAILED_PRECONDITION, "%s is no directory", path);
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return hf_fail_errno(arena, errno, "making %s", path);
     }
     HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -128,8 +131,7 @@ static struct hf_status on_file(struct hf_ctx *ctx, void *arg, const struct vaul
     ret_file->action = VAULT_EXTRACT_CREATE;
     ret_file->path = hf_strdup(
         ctx->arena, target_path(ctx->arena, data, is_control ? RESTORE_CONTROL_TEMP : attrs->path));
-    /* Modes of a data directory are 0600 or 0640; the cookie carries the value itself. */
-    ret_file->cookie = (void *)(uintptr_t)(attrs->mode & 07777);
+    ret_file->cookie = &data->modes[attrs->mode % MODES];
     return is_replaced(attrs->path) ? hf_success() : pgf_manifest_add(data->manifest, &entry);
 }
 
@@ -138,7 +140,9 @@ static struct hf_status on_file_done(struct hf_ctx *ctx, void *arg, int fd, cons
 {
     struct restore_data *data = arg;
 
-    if (fchmod(fd, (mode_t)(uintptr_t)cookie) != 0) {
+    const char *cell = cookie;
+
+    if (fchmod(fd, (mode_t)(cell - data->modes)) != 0) {
         return hf_fail_errno(ctx->arena, errno, "setting the mode of %s", path);
     }
     /* Start writing it out now, so that the sync at the end has little left to do. */

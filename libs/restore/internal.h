@@ -51,12 +51,17 @@ struct restore_path;
 struct restore_path *restore_path_new(const struct restore *restore,
                                       const struct restore_plan *plan);
 void restore_path_free(struct restore_path *path); /* accepts NULL */
+struct restore_span {
+    uint64_t lsn;
+    uint8_t *bytes; /* filled up to ret_len */
+    size_t len;
+};
 /* From the leg that holds lsn, the parent's bytes where the new timeline's begin later. */
-struct hf_status restore_path_read(struct hf_ctx *ctx, struct restore_path *path, uint64_t lsn,
-                                   uint8_t *ret_bytes, size_t len, size_t *ret_len) HF_MUST_USE;
+struct hf_status restore_path_read(struct hf_ctx *ctx, struct restore_path *path,
+                                   const struct restore_span *span, size_t *ret_len) HF_MUST_USE;
 /* The same, but never from a leg after the given one. */
 struct hf_status restore_path_read_leg(struct hf_ctx *ctx, struct restore_path *path, size_t leg,
-                                       uint64_t lsn, uint8_t *ret_bytes, size_t len,
+                                       const struct restore_span *span,
                                        size_t *ret_len) HF_MUST_USE;
 
 /* place.c: directory and its checks */

@@ -36,25 +36,24 @@ static size_t leg_at(const struct restore_plan *plan, uint64_t lsn, size_t last)
     return leg;
 }
 
-struct hf_status restore_path_read_leg(struct hf_ctx *ctx, struct restore_path *path, size_t last,
-                                       uint64_t lsn, uint8_t *ret_bytes, size_t len,
-                                       size_t *ret_len)
+struct hf_status restore_path_read_leg(struct hf_ctx *ctx, struct restore_path *path, size_t leg,
+                                       const struct restore_span *span, size_t *ret_len)
 {
     const struct restore_plan *plan = path->plan;
     size_t done = 0;
 
-    HF_CHECK(last < plan->legs_len);
-    while (done < len) {
-        size_t leg = leg_at(plan, lsn + done, last);
-        uint64_t left = plan->legs[leg].to_lsn - (lsn + done);
-        size_t want = len - done < left ? len - done : (size_t)left;
+    HF_CHECK(leg < plan->legs_len);
+    while (done < span->len) {
+        uint64_t lsn = span->lsn + done;
+        const struct pgf_history_leg *from = &plan->legs[leg_at(plan, lsn, leg)];
+        uint64_t left = from->to_lsn > lsn ? from->to_lsn - lsn : 0;
+        size_t want = span->len - done < left ? span->len - done : (size_t)left;
         size_t got = 0;
 
-        if (lsn + done >= plan->legs[leg].to_lsn) {
-            break;
+        if (want > 0) {
+            HF_TRY(vault_wal_read_some(ctx, path->reader, from->timeline, lsn, want,
+                                       span->bytes + done, &got));
         }
-        HF_TRY(vault_wal_read_some(ctx, path->reader, plan->legs[leg].timeline, lsn + done, want,
-                                   ret_bytes + done, &got));
         if (got == 0) {
             break;
         }
@@ -64,8 +63,8 @@ struct hf_status restore_path_read_leg(struct hf_ctx *ctx, struct restore_path *
     return hf_success();
 }
 
-struct hf_status restore_path_read(struct hf_ctx *ctx, struct restore_path *path, uint64_t lsn,
-                                   uint8_t *ret_bytes, size_t len, size_t *ret_len)
+struct hf_status restore_path_read(struct hf_ctx *ctx, struct restore_path *path,
+                                   const struct restore_span *span, size_t *ret_len)
 {
-    return restore_path_read_leg(ctx, path, path->plan->legs_len - 1, lsn, ret_bytes, len, ret_len);
+    return restore_path_read_leg(ctx, path, path->plan->legs_len - 1, span, ret_len);
 }

@@ -129,14 +129,16 @@ struct walk_reader {
     struct restore_path *path;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the signature is pgf_wal_reader.read */
 static struct hf_status read_wal(void *arg, uint64_t lsn, uint8_t *ret_bytes, size_t len,
                                  size_t *ret_len)
 {
     struct walk_reader *reader = arg;
+    const struct restore_span span = {lsn, ret_bytes, len};
 
     HF_TRY(hf_ctx_check(&reader->ctx));
     hf_arena_reset(reader->ctx.arena);
-    return restore_path_read(&reader->ctx, reader->path, lsn, ret_bytes, len, ret_len);
+    return restore_path_read(&reader->ctx, reader->path, &span, ret_len);
 }
 
 static struct pgf_target scan_target(const struct restore_target *target)
@@ -235,10 +237,31 @@ static struct hf_status judge_time_after_end(struct restore *restore, struct res
     return hf_success();
 }
 
+/* No record begins at the target. When the last one ends there, as pg_current_wal_lsn() of a server
+ * at rest says, all before the target is at hand. */
+static struct hf_status judge_lsn_after_end(struct restore *restore, struct restore_plan *plan)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    uint64_t wanted = restore->options->target.lsn;
+    uint64_t end = plan->seen.last_end;
+    /* At the end of a page the server counts the next page's header in. */
+    uint64_t header = end % plan->wal.segment_bytes == 0 ? PGF_WAL_LONG_HEADER
+                      : end % PGF_WAL_PAGE == 0          ? PGF_WAL_SHORT_HEADER
+                                                         : 0;
+
+    if (wanted > end + header) {
+        return refuse(restore, HF_OUT_OF_RANGE, "TARGET_AFTER_WAL", "last", pgf_lsn(end).text,
+                      hf_printf(arena, "the WAL in the vault ends at %s, before %s",
+                                pgf_lsn(end).text, pgf_lsn(wanted).text));
+    }
+    plan->recovery = RESTORE_LSN;
+    plan->recovery_lsn = plan->seen.last_start;
+    return hf_success();
+}
+
 static struct hf_status judge_unreached(struct restore *restore, struct restore_plan *plan,
                                         enum verdict *ret_verdict)
 {
-    struct hf_arena *arena = restore->ctx->arena;
     const struct restore_target *target = &restore->options->target;
 
     *ret_verdict = TAKE;
@@ -246,10 +269,7 @@ static struct hf_status judge_unreached(struct restore *restore, struct restore_
     case RESTORE_TIME:
         return judge_time_after_end(restore, plan);
     case RESTORE_LSN:
-        return refuse(restore, HF_OUT_OF_RANGE, "TARGET_AFTER_WAL", "last",
-                      pgf_lsn(plan->seen.last_end).text,
-                      hf_printf(arena, "the WAL in the vault ends at %s, before %s",
-                                pgf_lsn(plan->seen.last_end).text, pgf_lsn(target->lsn).text));
+        return judge_lsn_after_end(restore, plan);
     case RESTORE_XID:
     case RESTORE_NAME:
         *ret_verdict = TRY_OLDER; /* it may have ended before this point */

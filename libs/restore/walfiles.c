@@ -69,7 +69,9 @@ static struct hf_status first_byte(struct hf_ctx *ctx, struct restore_path *path
     size_t got = 0;
 
     for (uint64_t lsn = start; lsn < end; lsn += 8192) {
-        HF_TRY(restore_path_read_leg(ctx, path, item->leg, lsn, &byte, 1, &got));
+        const struct restore_span span = {lsn, &byte, 1};
+
+        HF_TRY(restore_path_read_leg(ctx, path, item->leg, &span, &got));
         if (got == 1) {
             *ret_first = lsn;
             return hf_success();
@@ -95,7 +97,9 @@ static struct hf_status copy_bytes(struct hf_ctx *ctx, struct wal_work *work,
 
         hf_arena_reset(ctx->arena);
         HF_TRY(hf_ctx_check(ctx));
-        HF_TRY(restore_path_read_leg(ctx, path, item->leg, lsn, chunk, want, &got));
+        const struct restore_span span = {lsn, chunk, want};
+
+        HF_TRY(restore_path_read_leg(ctx, path, item->leg, &span, &got));
         if (got == 0) {
             break;
         }

@@ -15,6 +15,7 @@
 #define READER_ARENA_BYTES (1024 * 1024)
 #define MAX_ATTEMPTS 4
 #define FIRST_BACKOFF_MS 100
+#define PAUSE_STEP_US (100 * 1000)
 
 struct rpc_reader {
     struct rpc_attempt attempt;
@@ -134,6 +135,39 @@ static int jitter(int ms)
     return ms / 2 + (int)(random % (uint32_t)ms);
 }
 
+/* Wait for a change of the connection's state, or until until_us. A watch cannot be taken back, so
+ * its end must be near. */
+static void watch_connection(struct rpc_client *client, grpc_connectivity_state seen,
+                             int64_t until_us)
+{
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
+
+    grpc_channel_watch_connectivity_state(client->channel, seen, rpc_core_time(until_us), queue,
+                                          queue);
+    (void)grpc_completion_queue_pluck(queue, queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_completion_queue_shutdown(queue);
+    (void)grpc_completion_queue_pluck(queue, NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_completion_queue_destroy(queue);
+}
+
+struct hf_status rpc_client_pause(struct hf_ctx *ctx, struct rpc_client *client, int ms)
+{
+    int64_t end_us = hf_mono_us() + (int64_t)ms * 1000;
+
+    for (int64_t now_us = hf_mono_us(); now_us < end_us; now_us = hf_mono_us()) {
+        HF_TRY(hf_ctx_check(ctx));
+        grpc_connectivity_state seen = grpc_channel_check_connectivity_state(client->channel, 1);
+        int64_t step_us = now_us + PAUSE_STEP_US;
+
+        watch_connection(client, seen, step_us < end_us ? step_us : end_us);
+        if (seen != GRPC_CHANNEL_READY &&
+            grpc_channel_check_connectivity_state(client->channel, 0) == GRPC_CHANNEL_READY) {
+            break;
+        }
+    }
+    return hf_ctx_check(ctx);
+}
+
 struct hf_status rpc_call(struct hf_ctx *ctx, struct rpc_client *client,
                           const struct rpc_method_ref *method, const ProtobufCMessage *req,
                           void **ret_resp)
@@ -145,10 +179,12 @@ struct hf_status rpc_call(struct hf_ctx *ctx, struct rpc_client *client,
     }
     for (int attempt = 1;; attempt++) {
         struct hf_status status = call_once(&bounded, client, method, req, ret_resp);
-        if (status.code != HF_UNAVAILABLE || !method->is_idempotent || attempt == MAX_ATTEMPTS) {
+        bool is_ours = status.info == NULL; /* a reason comes from the server: it was reached */
+        if (status.code != HF_UNAVAILABLE || !is_ours || !method->is_idempotent ||
+            attempt == MAX_ATTEMPTS) {
             return status;
         }
-        if (!hf_is_ok(hf_ctx_sleep(&bounded, jitter(backoff_ms)))) {
+        if (!hf_is_ok(rpc_client_pause(&bounded, client, jitter(backoff_ms)))) {
             return status;
         }
         backoff_ms *= 2;

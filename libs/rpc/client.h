@@ -30,7 +30,7 @@ struct rpc_client_config {
 struct rpc_method_ref {
     const ProtobufCServiceDescriptor *service;
     const char *name;
-    bool is_idempotent; /* UNAVAILABLE is retried with backoff, at most 4 times */
+    bool is_idempotent; /* UNAVAILABLE without a reason is retried with backoff, at most 4 times */
 };
 
 /* Checks the files (errors of rpc_tls_check) and prepares a connection; dials at the first call.
@@ -51,6 +51,13 @@ void rpc_client_free(struct rpc_client *client);
 struct hf_status rpc_call(struct hf_ctx *ctx, struct rpc_client *client,
                           const struct rpc_method_ref *method, const ProtobufCMessage *req,
                           void **ret_resp) HF_MUST_USE;
+
+/* Wait before trying again, at most ms, less when the connection comes up. A plain sleep will not
+ * do: core moves a connection forward only while somebody waits in it, so a caller that sleeps
+ * between calls that fail at once would never see it come up. Errors   CANCELLED and
+ * DEADLINE_EXCEEDED from ctx. */
+struct hf_status rpc_client_pause(struct hf_ctx *ctx, struct rpc_client *client,
+                                  int ms) HF_MUST_USE;
 
 /* Open a server stream; its deadline is ctx->deadline_us, none without one. A reader belongs to
  * one thread at a time. Errors mostly come with the first rpc_reader_next. */

@@ -135,6 +135,7 @@ static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking)
     return hf_success();
 }
 
+/* NOLINTNEXTLINE(readability-function-size): where, what and how much are one contract */
 struct hf_status vault_wal_check(struct hf_ctx *ctx, struct objstore *store,
                                  const struct vault_keyring *keyring,
                                  const struct vault_wal_place *place,

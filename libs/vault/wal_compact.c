@@ -193,6 +193,7 @@ static enum vault_wal_compacted more_telling(enum vault_wal_compacted a, enum va
     return a > b ? a : b;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): where, what and how much are one contract */
 struct hf_status vault_wal_compact_segment(struct hf_ctx *ctx, struct objstore *store,
                                            const struct vault_keyring *keyring,
                                            const struct vault_wal_place *place, uint32_t timeline,

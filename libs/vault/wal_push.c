@@ -69,6 +69,7 @@ static struct hf_status push_piece(struct hf_ctx *ctx, const struct push *push, 
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): where, what and how much are one contract */
 struct hf_status vault_wal_push(struct hf_ctx *ctx, struct objstore *store,
                                 const struct vault_keyring *keyring,
                                 const struct vault_wal_place *place, uint32_t timeline,

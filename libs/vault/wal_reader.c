@@ -211,6 +211,17 @@ static void drop_slice(struct vault_wal_reader *reader)
     reader->slice = NULL;
 }
 
+/* Keep the slice at hand when it holds lsn, else look for one that does. */
+static struct hf_status hold_slice(struct hf_ctx *ctx, struct vault_wal_reader *reader,
+                                   uint32_t timeline, uint64_t lsn, struct hf_status *damage)
+{
+    if (reader->slice != NULL &&
+        (reader->timeline != timeline || !vault_wal_slice_holds(reader->slice, lsn))) {
+        drop_slice(reader);
+    }
+    return reader->slice != NULL ? hf_success() : find_slice(ctx, reader, timeline, lsn, damage);
+}
+
 /* WAL from lsn on, as one record has it; empty when it is not in the vault. */
 static struct hf_status view_at(struct hf_ctx *ctx, struct vault_wal_reader *reader,
                                 uint32_t timeline, uint64_t lsn, struct hf_bytes *ret_bytes)
@@ -220,13 +231,7 @@ static struct hf_status view_at(struct hf_ctx *ctx, struct vault_wal_reader *rea
     for (;;) {
         struct hf_status status;
 
-        if (reader->slice != NULL &&
-            (reader->timeline != timeline || !vault_wal_slice_holds(reader->slice, lsn))) {
-            drop_slice(reader);
-        }
-        if (reader->slice == NULL) {
-            HF_TRY(find_slice(ctx, reader, timeline, lsn, &damage));
-        }
+        HF_TRY(hold_slice(ctx, reader, timeline, lsn, &damage));
         if (reader->slice == NULL) {
             *ret_bytes = (struct hf_bytes){0};
             return damage;
@@ -250,6 +255,7 @@ static struct hf_status view_at(struct hf_ctx *ctx, struct vault_wal_reader *rea
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): where, what and how much are one contract */
 struct hf_status vault_wal_read_some(struct hf_ctx *ctx, struct vault_wal_reader *reader,
                                      uint32_t timeline, uint64_t from, size_t len, void *ret_bytes,
                                      size_t *ret_len)

@@ -228,7 +228,7 @@ struct hf_status client_watch(struct cli *cli, struct rpc_client *client, const 
         if (status.code != HF_UNAVAILABLE || hf_mono_us() > give_up_us) {
             break;
         }
-        status = hf_ctx_sleep(&cli->ctx, 500);
+        status = rpc_client_pause(&cli->ctx, client, 500);
         if (!hf_is_ok(status)) {
             break;
         }

@@ -133,12 +133,15 @@ struct push {
     PbBackup__PushWalRequest req;
 };
 
-static struct hf_status push_piece(struct push *push, uint64_t offset, uint8_t *bytes, size_t len)
+/* At most PUSH_BYTES of the file from offset on. */
+static struct hf_status push_piece(struct push *push, const struct hf_buf *file, size_t offset)
 {
+    size_t left = file->len - offset;
     void *resp = NULL;
 
     push->req.offset = (int64_t)offset;
-    push->req.data = (ProtobufCBinaryData){len, bytes};
+    push->req.data =
+        (ProtobufCBinaryData){left < PUSH_BYTES ? left : PUSH_BYTES, file->ptr + offset};
     return client_backup(push->cli, push->client, "PushWal", &push->req.base, &resp);
 }
 
@@ -184,13 +187,11 @@ static struct hf_status push_file(struct push *push)
     if (pgf_history_name_parse(push->req.file, &timeline)) {
         HF_TRY(identify_history(push));
         push->req.segment_bytes = 0;
-        return push_piece(push, 0, bytes.ptr, bytes.len);
+        return push_piece(push, &bytes, 0);
     }
     HF_TRY(identify(push, &bytes));
     for (size_t offset = 0; offset < bytes.len; offset += PUSH_BYTES) {
-        size_t left = bytes.len - offset;
-
-        HF_TRY(push_piece(push, offset, bytes.ptr + offset, left < PUSH_BYTES ? left : PUSH_BYTES));
+        HF_TRY(push_piece(push, &bytes, offset));
     }
     return hf_success();
 }

@@ -238,22 +238,27 @@ static struct hf_status check_count(struct cli *cli)
     return hf_success();
 }
 
+/* The command of one or two words; returns how many of them it took. */
+static size_t find_command(struct cli *cli, const char *words[2], size_t len)
+{
+    if (len == 2) {
+        cli->command = cli_find(hf_printf(cli->ctx.arena, "%s %s", words[0], words[1]));
+        if (cli->command != NULL) {
+            return 2;
+        }
+    }
+    cli->command = len == 0 ? NULL : cli_find(words[0]);
+    return cli->command == NULL ? 0 : 1;
+}
+
 struct hf_status parse_args(struct cli *cli, int argc, const char *const argv[],
                             enum parse_wish *ret_wish, const char **ret_group)
 {
     const char *words[2] = {"", ""};
     size_t len = leading_words(argc, argv, words);
-    size_t used = 0;
+    size_t used = find_command(cli, words, len);
 
     *ret_group = "";
-    if (len == 2) {
-        cli->command = cli_find(hf_printf(cli->ctx.arena, "%s %s", words[0], words[1]));
-        used = cli->command == NULL ? 0 : 2;
-    }
-    if (cli->command == NULL && len >= 1) {
-        cli->command = cli_find(words[0]);
-        used = cli->command == NULL ? 0 : 1;
-    }
     bool is_group_asked = cli->command == NULL && len >= 1 && is_group(words[0]);
 
     if (cli->command == NULL && len >= 1 && (len == 2 || !is_group_asked)) {

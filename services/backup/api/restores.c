@@ -125,8 +125,10 @@ API_UNARY(api_list_restores)
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_CLUSTER, &name));
     HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    const struct restores_query query = {name.cluster, want->page_token, limit};
+
     HF_TRY(begin(ctx, thread, &tx));
-    HF_TRY(restores_list(ctx, tx, name.cluster, want->page_token, limit, &rows, &len));
+    HF_TRY(restores_list(ctx, tx, &query, &rows, &len));
     list->restores = HF_NEW_N(ctx->arena, PbBackup__Restore *, len + 1);
     list->n_restores = len;
     for (size_t i = 0; i < len; i++) {
@@ -218,12 +220,18 @@ static void take_report(struct hf_ctx *ctx, const PbBackup__Restore *restore, co
     row->error_reason = restore->error == NULL ? "" : restore->error->reason;
 }
 
+struct reported {
+    const PbBackup__ReportRestoreRequest *want;
+    const struct restore_row *row; /* as it will be */
+    enum hf_code outcome;
+};
+
 static struct hf_status report_job(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx,
-                                   const PbBackup__ReportRestoreRequest *want,
-                                   const struct restore_row *row, enum hf_code outcome,
-                                   bool *ret_is_cancelled)
+                                   const struct reported *reported, bool *ret_is_cancelled)
 {
     struct jobs_job job = {0};
+    const PbBackup__ReportRestoreRequest *want = reported->want;
+    const struct restore_row *row = reported->row;
     const struct jobs_report report = {
         .phase = want->progress == NULL ? NULL : want->progress->phase,
         .done_bytes = want->progress == NULL ? 0 : want->progress->done_bytes,
@@ -235,9 +243,9 @@ static struct hf_status report_job(struct hf_ctx *ctx, struct api_thread *thread
         *ret_is_cancelled = job.is_cancel_requested;
         return hf_success();
     }
-    return jobs_external_finish(ctx, tx, thread->app->jobs, row->job_id,
-                                (struct hf_status){.code = outcome, .message = row->error_message},
-                                NULL);
+    return jobs_external_finish(
+        ctx, tx, thread->app->jobs, row->job_id,
+        (struct hf_status){.code = reported->outcome, .message = row->error_message}, NULL);
 }
 
 API_UNARY(api_report_restore)
@@ -263,7 +271,9 @@ API_UNARY(api_report_restore)
     }
     take_report(ctx, want->restore, state, &row);
     HF_TRY(restores_report(ctx, tx, &row));
-    HF_TRY(report_job(ctx, thread, tx, want, &row, outcome, &is_cancelled));
+    const struct reported reported = {want, &row, outcome};
+
+    HF_TRY(report_job(ctx, thread, tx, &reported, &is_cancelled));
     HF_TRY(db_tx_commit(ctx, &tx));
     jobs_wake(thread->app->jobs);
     convert_restore(ctx->arena, thread->grant.tenant_name, &row, reply);

@@ -59,16 +59,16 @@ struct hf_status restores_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
     return hf_success();
 }
 
-struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster,
-                               const char *before, size_t limit, struct restore_row **ret_rows,
+struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx,
+                               const struct restores_query *query, struct restore_row **ret_rows,
                                size_t *ret_len)
 {
     const struct db_rows *rows = NULL;
 
-    HF_TRY(db_query(
-        ctx, tx, sql_restore_list,
-        DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(cluster), DB_TEXT(before), DB_INT(limit)),
-        &rows));
+    HF_TRY(db_query(ctx, tx, sql_restore_list,
+                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(query->cluster),
+                            DB_TEXT(query->before), DB_INT(query->limit)),
+                    &rows));
     size_t len = db_len(rows);
     struct restore_row *list = HF_NEW_N(ctx->arena, struct restore_row, len + 1);
 

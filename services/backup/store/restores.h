@@ -11,8 +11,13 @@ struct hf_status restores_insert(struct hf_ctx *ctx, struct db_tx *tx,
 /* NOT_FOUND reason RESTORE_NOT_FOUND. */
 struct hf_status restores_get(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster,
                               const char *id, struct restore_row *ret_row) HF_MUST_USE;
-struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster,
-                               const char *before, size_t limit, struct restore_row **ret_rows,
+struct restores_query {
+    const char *cluster; /* name, "-" for all */
+    const char *before;  /* ids below this one, "" from the newest */
+    size_t limit;
+};
+struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx,
+                               const struct restores_query *query, struct restore_row **ret_rows,
                                size_t *ret_len) HF_MUST_USE;
 /* Progress or end. FAILED_PRECONDITION reason RESTORE_ENDED when it runs no more. */
 struct hf_status restores_report(struct hf_ctx *ctx, struct db_tx *tx,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ static _Noreturn void become(const struct launch *launch)
 
     setsid();
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     dup2(null, 0);
     dup2(launch->log, 1);
     dup2(launch->log, 2);
