@@ -1,0 +1,187 @@
+"""One flipped byte in any object that a backup needs is found, and the object is named."""
+
+import contextlib
+import hashlib
+import os
+import re
+
+import pytest
+
+from support import proc
+from support.restored import Restored
+
+KINDS = ["packs", "maps", "roots", "tables", "wal"]
+
+
+@pytest.fixture(scope="module")
+def orders(house, source):
+    """Two backups; the second refers to packs of the first. WAL after them, in a closed segment."""
+    source.pgbench("-i", "-q", "-s", "2")
+    house.add_cluster("orders", source)
+    source.first = house.backup("orders")["name"]
+    source.pgbench("-n", "-t", "500")
+    source.second = house.backup("orders")["name"]
+    source.rows = source.psql("select count(*) from pgbench_history")
+    return source
+
+
+def place(house):
+    """The cluster's folder in the vault."""
+    sources = house.path("vault", "tenants", "default", "sources")
+    return os.path.join(sources, os.listdir(sources)[0])
+
+
+def objects(folder):
+    """Files below a folder, the largest first."""
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    return sorted(found, key=lambda path: (-os.path.getsize(path), path))
+
+
+@contextlib.contextmanager
+def flipped(path, at=None):
+    """One byte of a file is another one for a while; the middle one when not told."""
+    with open(path, "rb") as file:
+        whole = file.read()
+    broken = bytearray(whole)
+    broken[len(whole) // 2 if at is None else at] ^= 0x01
+    state = os.stat(path)
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as file:
+        file.write(broken)
+    try:
+        yield
+    finally:
+        with open(path, "r+b") as file:
+            file.write(whole)
+        os.chmod(path, state.st_mode & 0o7777)
+
+
+def offline(house, *words):
+    return ["--vault", house.path("vault"), "--key-file", house.path("keys", "vault.key"), *words]
+
+
+def oldest_wal(house, orders):
+    """The slice or segment that holds the first backup's WAL."""
+    segment = orders.psql(f"select ('{start_lsn(house, orders.first)}'::pg_lsn - '0/0') "
+                          "/ (16 * 1024 * 1024)").split(".")[0]
+    inside = f"/{int(segment):016x}/"
+    return [path for path in objects(os.path.join(place(house), "wal")) if inside in path.lower()]
+
+
+def start_lsn(house, backup):
+    return house.hf("backup", "describe", backup)["startLsn"]
+
+
+def victim(house, orders, kind):
+    if kind == "wal":
+        return oldest_wal(house, orders)[0]
+    if kind == "roots":
+        return os.path.join(place(house), kind, orders.first.split("/")[-1])
+    return objects(os.path.join(place(house), kind))[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify__finds_and_names_a_flipped_byte(house, orders, kind):
+    path = victim(house, orders, kind)
+    with flipped(path):
+        done = house.run("backup", "verify", orders.first, "-o", "json", check=False)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "BACKUP_DAMAGED" in said or "DATA_LOSS" in said
+    assert os.path.basename(path) in said
+    assert house.hf("backup", "verify", orders.first)["verification"] == "VERIFIED"
+
+
+def test_verify__names_the_other_points_that_need_the_object(house, orders):
+    """Packs of the first backup that the second refers to as well."""
+    with flipped(victim(house, orders, "packs")):
+        done = house.run("backup", "verify", orders.first, check=False)
+    assert done.returncode == 1
+    assert orders.second.split("/")[-1] in done.stdout + done.stderr
+    house.run("backup", "verify", orders.first)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_restore__never_takes_a_flipped_byte(house, orders, folder, kind):
+    proc.give_to_server_user(folder)
+    path = victim(house, orders, kind)
+    with flipped(path):
+        done = house.run("restore", *offline(house, "--cluster", "orders", "--backup",
+                                             orders.first, "--to", f"{folder}/r", "--latest"),
+                         check=False)
+    assert done.returncode in (1, 4), done.stderr
+    assert os.path.basename(path) in done.stderr
+    assert not os.path.exists(f"{folder}/r") or os.path.exists(f"{folder}/r/holdfast.incomplete")
+
+
+@pytest.mark.parametrize("where", [0, -1, None], ids=["first", "last", "middle"])
+def test_journal__flipped_entry_is_found_on_opening(house, orders, where):
+    path = sorted(objects(os.path.join(place(house), "journal")))[0]
+    with flipped(path, where):
+        done = house.run("backup", "list", *offline(house), check=False)
+    assert done.returncode == 1
+    assert os.path.basename(path) in done.stderr
+
+
+def test_journal__removed_entry_is_found_on_opening(house, orders):
+    path = sorted(objects(os.path.join(place(house), "journal")))[1]
+    os.rename(path, house.path("aside"))
+    try:
+        assert house.run("backup", "list", *offline(house), check=False).returncode == 1
+    finally:
+        os.rename(house.path("aside"), path)
+
+
+def test_key_slot__flipped_byte_is_found_on_opening(house, orders):
+    path = objects(house.path("vault", "tenants", "default", "keys"))[0]
+    with flipped(path):
+        done = house.run("backup", "list", *offline(house), check=False)
+    assert done.returncode in (1, 4) and done.stderr.startswith("error: ")
+    house.run("backup", "list", *offline(house))
+
+
+def test_vault__of_a_newer_format_is_called_that(house, orders):
+    marker = house.path("vault", "holdfast-vault")
+    with open(marker, encoding="utf-8") as file:
+        old = file.read()
+    body = re.sub(r"^format \d+$", "format 99", old.rpartition("sha256 ")[0], flags=re.M)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    os.chmod(marker, 0o600)
+    try:
+        with open(marker, "w", encoding="utf-8") as file:
+            file.write(f"{body}sha256 {digest}\n")
+        said = house.fails(4, "backup", "list", *offline(house))
+    finally:
+        with open(marker, "w", encoding="utf-8") as file:
+            file.write(old)
+    assert "NEWER_FORMAT" in said and "99" in said
+
+
+def test_vault__of_another_key_is_called_that(house, orders, folder):
+    with open(f"{folder}/key", "w", encoding="utf-8") as file:
+        file.write("0" * 64 + "\n")
+    os.chmod(f"{folder}/key", 0o600)
+    said = house.fails(4, "backup", "list", "--vault", house.path("vault"), "--key-file",
+                       f"{folder}/key")
+    assert "WRONG_KEY" in said
+
+
+def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
+    before = house.hf("backup", "list", "orders")["backups"]
+    gone = proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
+                     "holdfast", "-Atc", "delete from backup.backups returning 1"]).stdout.split()
+    assert len(gone) == len(before)
+    assert house.hf("backup", "list", "orders")["backups"] == []
+    house.run("catalog", "rebuild")
+    after = house.hf("backup", "list", "orders")["backups"]
+    names = {item["name"]: item["stopLsn"] for item in after if item["state"] == "SUCCEEDED"}
+    assert names == {item["name"]: item["stopLsn"] for item in before
+                     if item["state"] == "SUCCEEDED"}
+    proc.give_to_server_user(folder)
+    house.run("restore", "orders", "--to", f"{folder}/r", "--latest")
+    server = Restored(f"{folder}/r").verify().start_promoted()
+    try:
+        assert server.psql("select count(*) from pgbench_history") == orders.rows
+    finally:
+        server.kill()
+

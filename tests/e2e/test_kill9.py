@@ -1,0 +1,172 @@
+"""kill -9 of our processes in the middle of a backup, a flushed Redis, a full disk.
+
+Whatever is killed, the job ends as SUCCEEDED and has one effect: one backup, one journal entry.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support import proc
+from support.holdfast import Holdfast
+from support.restored import Restored
+from support.session import Ledger
+
+
+@pytest.fixture(scope="module")
+def orders(house, source):
+    source.pgbench("-i", "-q", "-s", "20")
+    house.add_cluster("orders", source)
+    return source
+
+
+def start_backup(house):
+    """`backup create --wait`, still running, and its job, which is copying."""
+    command = subprocess.Popen(
+        [house.program, "backup", "create", "orders", "--wait", "-o", "json"], env=house.env,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def copying():
+        return [job for job in house.hf("job", "list", "--state", "RUNNING")["jobs"]
+                if job["progress"]["phase"] == "copying" and int(job["progress"]["doneBytes"]) > 0]
+
+    return command, proc.wait_until(copying, what="a job that copies", interval=0.02)[0]
+
+
+def journal(house):
+    """IDs of the backups that the vault itself knows."""
+    words = ["--vault", house.path("vault"), "--key-file", house.path("keys", "vault.key")]
+    return sorted(name.split("/")[-1]
+                  for name in house.run("backup", "list", *words, "-o", "name").stdout.split())
+
+
+def finish(command):
+    said, errors = command.communicate(timeout=170)
+    assert command.returncode == 0, errors
+    return json.loads(said)
+
+
+def check_one_effect(house, before, job, made):
+    assert made["state"] == "SUCCEEDED" and made["name"] == job["target"]
+    assert house.hf("job", "describe", job["name"])["state"] == "SUCCEEDED"
+    here = made["name"].split("/")[-1]
+    assert journal(house) == sorted([*before, here])
+    listed = [item["name"] for item in house.hf("backup", "list", "orders")["backups"]
+              if item["state"] == "SUCCEEDED"]
+    assert len(listed) == len(before) + 1 and made["name"] in listed
+
+
+def check_restorable(restore, pg, made):
+    server = restore("orders", "--latest", "--backup", made["name"]).verify().start_promoted()
+    assert server.psql("select count(*) from pgbench_accounts") == \
+        pg.psql("select count(*) from pgbench_accounts")
+
+
+@pytest.mark.parametrize("names", [("backup",), ("redis",), ("postgres",), ("supervisor",), ()],
+                         ids=["service", "redis", "postgres", "supervisor", "everything"])
+def test_kill9__in_a_backup_leaves_one_effect(house, orders, restore, names):
+    assert set(names) <= set(house.note_processes())
+    before = journal(house)
+    command, job = start_backup(house)
+    house.kill(*names)
+    house.up()
+    made = finish(command)
+    check_one_effect(house, before, job, made)
+    check_restorable(restore, orders, made)
+
+
+def test_kill9__leaves_the_wal_without_a_gap(house, orders):
+    status = proc.wait_until(
+        lambda: (lambda now: now["receiverState"] == "STREAMING" and now)(
+            house.hf("wal", "status", "orders")), what="a receiver that streams")
+    assert status["gaps"] == []
+    assert orders.psql("select count(*) from pg_replication_slots") == "1"
+
+
+def test_redis__flushed_in_a_backup_costs_nothing(house, orders):
+    before = journal(house)
+    command, job = start_backup(house)
+    socket = house.path("run", "redis.sock")
+    for _ in range(5):
+        assert proc.run(["redis-cli", "-s", socket, "flushall"]).stdout.strip() == "OK"
+    check_one_effect(house, before, job, finish(command))
+    assert house.backup("orders")["state"] == "SUCCEEDED"  # and the next one is found, too
+
+
+class SmallVault:
+    """An installation whose vault lies on a file system of its own, which can be filled."""
+
+    def __init__(self, home, megabytes):
+        self.house = Holdfast(os.path.join(home, "dir")).up()
+        self.place = self.house.path("vault")
+        self.house.down()
+        aside = f"{home}/aside"
+        os.rename(self.place, aside)
+        os.mkdir(self.place)
+        proc.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", self.place])
+        proc.run(["cp", "-a", f"{aside}/.", self.place])
+        self.house.up()
+
+    def fill(self):
+        with open(f"{self.place}/filler", "wb") as file:
+            try:
+                while True:
+                    file.write(b"x" * 65536)
+                    file.flush()
+            except OSError:
+                pass
+
+    def empty(self):
+        os.unlink(f"{self.place}/filler")
+
+    def end(self):
+        self.house.down()
+        proc.run(["umount", "-l", self.place], check=False)
+
+
+@pytest.fixture
+def small(programs):
+    home = proc.new_folder("hf-up-")
+    vault = SmallVault(home, 96)
+    yield vault
+    vault.end()
+    proc.remove_folder(home)
+
+
+def stands_still(ledger):
+    """Whether nobody was promised anything for half a second."""
+    seen = ledger.count()
+    try:
+        proc.wait_until(lambda: ledger.count() > seen, timeout=0.5)
+    except AssertionError:
+        return True
+    return False
+
+
+def test_full_disk__stops_promises_and_recovers(small, start_server, folder):
+    house, pg = small.house, start_server()
+    house.add_cluster("orders", pg)
+    house.backup("orders")
+    pg.psql("alter system set synchronous_standby_names = 'holdfast_orders'")
+    pg.psql("select pg_reload_conf()")
+    ledger = Ledger(pg).start()
+    proc.wait_until(lambda: ledger.count() > 100, what="promised commits")
+    small.fill()
+    proc.wait_until(lambda: stands_still(ledger), timeout=60, what="a standstill")
+    failed = house.run("backup", "create", "orders", check=False)
+    promised = ledger.count()
+    small.empty()
+    proc.wait_until(lambda: ledger.count() > promised + 100, timeout=60, what="new promises")
+    assert failed.returncode == 0
+    house.run("job", "watch", failed.stdout.strip(), check=False)
+    pg.destroy_data()
+    ledger.join()
+    proc.give_to_server_user(folder)
+    house.run("restore", "orders", "--to", f"{folder}/r", "--latest")
+    server = Restored(f"{folder}/r").verify().start_promoted()
+    try:
+        assert ledger.missing(server) == []
+    finally:
+        server.kill()

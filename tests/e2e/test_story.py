@@ -1,0 +1,305 @@
+"""The user's path, with the names, flags, JSON fields and exit codes that scripts rely on."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+
+import pytest
+import yaml
+
+from support import proc
+from support.holdfast import Holdfast
+from support.restored import Restored
+
+BACKUP_NAME = re.compile(r"tenants/default/clusters/orders/backups/[a-z0-9-]+")
+
+
+@pytest.fixture(scope="module")
+def orders(house, source):
+    """The source, protected, with one backup."""
+    source.pgbench("-i", "-q", "-s", "3")
+    added = house.add_cluster("orders", source)
+    made = house.backup("orders")
+    source.added, source.backup = added, made
+    return source
+
+
+@pytest.fixture
+def slow(orders):
+    """Backups with --checkpoint spread last: the checkpoint has two minutes' time."""
+    orders.psql("alter system set checkpoint_completion_target = 0.9")
+    orders.psql("alter system set checkpoint_timeout = '2min'")
+    orders.psql("select pg_reload_conf()")
+    orders.pgbench("-n", "-t", "2000")
+    yield orders
+    orders.psql("checkpoint")  # ends the wait of a backup that is still there
+
+
+def spawn(house, *words, **options):
+    return subprocess.Popen([house.program, *words], env=house.env, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)
+
+
+def start_slow_backup(house):
+    """A backup that waits for its checkpoint, and its running job."""
+    command = spawn(house, "backup", "create", "orders", "--checkpoint", "spread", "--wait")
+    job = proc.wait_until(lambda: house.hf("job", "list", "--state", "RUNNING")["jobs"],
+                          what="running job")[0]
+    return command, job
+
+
+def job_state(house, job):
+    return house.hf("job", "describe", job)["state"]
+
+
+def test_up__leaves_what_runs_alone(house, orders):
+    before = house.note_processes()
+    house.up()
+    assert house.note_processes() == before
+
+
+def test_up__brings_back_one_killed_process_and_only_that(house, orders):
+    before = house.note_processes()
+    house.kill("redis")
+    house.up()
+    after = proc.wait_until(lambda: (lambda now: now["redis"] != before["redis"] and now)(
+        house.note_processes()), what="a new redis")
+    assert {name for name in before if before[name] != after[name]} == {"redis"}
+    assert house.backup("orders")["state"] == "SUCCEEDED"
+
+
+def test_certs_issue__writes_key_certificate_and_ca(house, folder):
+    house.run("certs", "issue", "deploy", "--out", f"{folder}/c")
+    assert sorted(os.listdir(f"{folder}/c")) == ["ca.crt", "tls.crt", "tls.key"]
+    assert os.stat(f"{folder}/c/tls.key").st_mode & 0o077 == 0
+    proc.run(["openssl", "verify", "-CAfile", f"{folder}/c/ca.crt", f"{folder}/c/tls.crt"])
+
+
+def test_doctor__finds_everything_well(house, orders):
+    assert house.run("doctor").returncode == 0
+
+
+def test_cluster_add__starts_the_wal_stream(house, orders):
+    assert orders.added["name"] == "tenants/default/clusters/orders"
+    assert orders.added["serverVersion"] // 10000 == 15
+    assert orders.psql("select application_name, state from pg_stat_replication") == \
+        "holdfast_orders|streaming"
+    assert "password" not in orders.added or not orders.added["password"]
+
+
+def test_cluster_list__shows_it_in_every_format(house, orders):
+    assert house.run("cluster", "list", "-o", "name").stdout.split() == [orders.added["name"]]
+    assert house.hf("cluster", "list")["clusters"][0]["state"] == "STREAMING"
+    listed = yaml.safe_load(house.run("cluster", "list", "-o", "yaml").stdout)
+    assert listed["clusters"][0]["name"] == orders.added["name"]
+    assert re.search(r"^orders +STREAMING +15 ", house.run("cluster", "list").stdout, re.M)
+
+
+def test_backup_create__prints_the_backup(orders):
+    made = orders.backup
+    assert BACKUP_NAME.fullmatch(made["name"]) and made["state"] == "SUCCEEDED"
+    assert made["checkpoint"] == "FAST" and made["timeline"] == 1
+    assert int(made["sourceBytes"]) > 40 << 20 > int(made["storedBytes"]) > 1 << 20
+
+
+def test_backup_describe__takes_name_and_id(house, orders):
+    name = orders.backup["name"]
+    by_name = house.hf("backup", "describe", name)
+    assert by_name["name"] == name
+    assert house.hf("backup", "describe", name.split("/")[-1]) == by_name
+
+
+def test_backup_list__shows_it_in_every_format(house, orders):
+    name = orders.backup["name"]
+    assert name in house.run("backup", "list", "orders", "-o", "name").stdout.split()
+    assert name in [item["name"] for item in house.hf("backup", "list", "orders")["backups"]]
+    listed = yaml.safe_load(house.run("backup", "list", "orders", "-o", "yaml").stdout)
+    assert name in [item["name"] for item in listed["backups"]]
+    table = house.run("backup", "list", "orders").stdout
+    assert re.search(rf"^{name.split('/')[-1]} +orders +SUCCEEDED ", table, re.M)
+
+
+def test_backup_create__tells_progress_as_ndjson_off_a_terminal(house, orders):
+    done = house.run("backup", "create", "orders", "--wait", "-o", "name")
+    assert BACKUP_NAME.fullmatch(done.stdout.strip())
+    steps = [json.loads(line) for line in done.stderr.splitlines()]
+    assert steps and all(step["job"].startswith("tenants/default/jobs/") for step in steps)
+    assert steps[-1]["state"] == "SUCCEEDED" and steps[-1]["doneBytes"] > 0
+
+
+def test_backup_create__draws_a_bar_on_a_terminal(house, orders):
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen([house.program, "backup", "create", "orders", "--wait"],
+                               env=house.env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:  # the terminal ends with its last user
+        pass
+    os.close(ours)
+    assert command.wait(60) == 0
+    assert re.search(rb"\[#+\.*\] [0-9.]+ [KMG]iB of [0-9.]+ [KMG]iB", seen)
+
+
+def test_backup_create__without_wait_prints_the_job(house, orders):
+    done = house.run("backup", "create", "orders")
+    job = done.stdout.strip()
+    assert re.fullmatch(r"tenants/default/jobs/[0-9a-f-]+", job)
+    assert f"holdfast job watch {job.split('/')[-1]}" in done.stderr
+    assert house.hf("job", "watch", job.split("/")[-1])["state"] == "SUCCEEDED"
+
+
+def test_interrupt__says_how_to_go_on_and_leaves_the_job(house, slow):
+    command, job = start_slow_backup(house)
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=20)
+    short = job["name"].split("/")[-1]
+    assert command.returncode == 130
+    assert f"holdfast job watch {short}" in said and f"holdfast job cancel {short}" in said
+    assert job_state(house, short) == "RUNNING"
+    slow.psql("checkpoint")
+    assert house.hf("job", "watch", short)["state"] == "SUCCEEDED"
+
+
+def test_job_cancel__ends_the_backup_as_cancelled(house, slow):
+    command, job = start_slow_backup(house)
+    house.run("job", "cancel", job["name"])
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 1 and "cancelled" in said
+    assert job_state(house, job["name"]) == "CANCELLED"
+    assert house.hf("backup", "describe", job["target"])["state"] == "CANCELLED"
+
+
+def test_backup_create__refuses_a_second_one_at_a_time(house, slow):
+    command, job = start_slow_backup(house)
+    said = house.fails(4, "backup", "create", "orders")
+    assert "BACKUP_ALREADY_RUNNING" in said and job["name"].split("/")[-1] in said
+    house.run("job", "cancel", job["name"])
+    command.communicate(timeout=60)
+
+
+def test_wal_status__tells_receiver_slot_lag_and_window(house, orders):
+    lsn = orders.psql("create table noted as select 1; select pg_current_wal_flush_lsn()")
+    proc.wait_until(lambda: orders.psql(
+        f"select '{house.hf('wal', 'status', 'orders')['durableLsn']}'::pg_lsn >= '{lsn}'") == "t")
+    status = house.hf("wal", "status", "orders")
+    assert status["receiverState"] == "STREAMING" and status["gaps"] == []
+    assert status["applicationName"] == "holdfast_orders" and status["lagSeconds"] < 30
+    assert status["windowStart"] < status["windowEnd"]
+    slots = orders.psql("select slot_name, active from pg_replication_slots")
+    assert slots == f"{status['slot']}|t"
+
+
+def test_backup_verify__proves_it_and_info_says_so(house, orders):
+    assert "never" in house.run("backup", "describe", orders.backup["name"]).stdout
+    proven = house.hf("backup", "verify", orders.backup["name"])
+    assert proven["verification"] == "VERIFIED" and proven["findings"] == []
+    screen = house.run("info").stdout
+    assert "any moment from" in screen and re.search(r"last verified +20\d\d-", screen)
+
+
+def test_info__has_endpoints_and_processes(house, orders):
+    info = house.info()
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", info["endpoints"]["backup"])
+    assert {"backup", "postgres", "redis"} <= {item["name"] for item in info["processes"]}
+    assert all(proc.is_alive(item["pid"]) for item in info["processes"])
+    assert [cluster["name"] for cluster in info["clusters"]] == [orders.added["name"]]
+
+
+def test_restore__gets_the_second_before_a_table_was_dropped(house, orders, folder):
+    proc.give_to_server_user(folder)
+    before = orders.psql("select count(*) from pgbench_branches; select clock_timestamp()").split(
+        "\n")
+    orders.psql("drop table pgbench_branches")
+    orders.psql("select txid_current()")  # a commit after the target
+    proc.wait_until(lambda: house.run("restore", "orders", "--to", f"{folder}/r", "--at",
+                                      before[1], check=False).returncode == 0, timeout=30)
+    server = Restored(f"{folder}/r").verify().start_promoted()
+    try:
+        assert server.psql("select count(*) from pgbench_branches") == before[0]
+    finally:
+        server.kill()
+
+
+def test_restore__prints_the_command_that_starts_it(house, orders, folder):
+    proc.give_to_server_user(folder)
+    said = house.run("restore", "orders", "--to", f"{folder}/r", "--latest").stdout
+    start = said.split("start it with:\n")[1].strip()
+    server = Restored(f"{folder}/r")
+    options = f"-w -l {server.log} -o '-p {server.port} -k {folder} -c listen_addresses='"
+    proc.run(["sh", "-c", f"cd /tmp && {start} {options} >/dev/null 2>&1"])
+    try:
+        assert server.psql("select count(*) from pgbench_accounts") == "300000"
+    finally:
+        server.tool("pg_ctl", "-D", server.data, "-m", "immediate", "stop")
+
+
+def test_offline__lists_and_restores_from_the_vault_alone(house, orders, folder):
+    proc.give_to_server_user(folder)
+    vault = ["--vault", house.path("vault"), "--key-file", house.path("keys", "vault.key")]
+    env = {"HOLDFAST_DIR": f"{folder}/no-installation"}
+    done = house.run("backup", "list", *vault, "-o", "name", env=env)
+    assert orders.backup["name"] in done.stdout.split()
+    house.run("restore", *vault, "--cluster", "orders", "--to", f"{folder}/r", "--latest", env=env)
+    server = Restored(f"{folder}/r").verify().start_promoted()
+    try:
+        assert server.psql("select count(*) from pgbench_accounts") == "300000"
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("words, code, hint", [
+    (("backup", "create", "order"), 3, "orders"),
+    (("cluster", "describe", "odrers"), 3, "orders"),
+    (("wal", "status", "nothing-like-it"), 3, "nothing-like-it"),
+    (("backup", "describe", "b20010101t000000-000000"), 3, "b20010101t000000-000000"),
+    (("job", "describe", "00000000-0000-7000-8000-000000000000"), 3, "00000000"),
+    (("backup", "creat", "orders"), 2, "holdfast backup create"),
+    (("clutser", "list"), 2, "holdfast cluster list"),
+    (("backup", "create", "orders", "--wiat"), 2, "--wait"),
+    (("backup", "create"), 2, "CLUSTER"),
+    (("backup", "create", "orders", "--checkpoint", "never"), 2, "spread"),
+    (("backup", "list", "orders", "-o", "xml"), 2, "yaml"),
+    (("cluster", "add", "x"), 2, "--dsn"),
+    (("cluster", "list", "--dir", "/nonexistent"), 5, "holdfast up"),
+])
+def test_mistakes__are_named_with_the_nearest_right_word(house, orders, words, code, hint):
+    assert hint in house.fails(code, *words)
+
+
+def test_cluster_remove__drops_the_slot_and_keeps_the_points(house, orders, start_server):
+    pg = start_server()
+    house.add_cluster("brief", pg)
+    assert pg.psql("select count(*) from pg_replication_slots") == "1"
+    point = house.backup("brief")["name"].split("/")[-1]
+    house.run("cluster", "remove", "brief")
+    assert pg.psql("select count(*) from pg_replication_slots") == "0"
+    house.fails(3, "cluster", "describe", "brief")
+    vault = ["--vault", house.path("vault"), "--key-file", house.path("keys", "vault.key")]
+    assert point in house.run("backup", "list", *vault, "-o", "name").stdout
+
+
+def test_down__names_the_slots_that_stay_and_up_goes_on(house, orders):
+    slot = house.hf("wal", "status", "orders")["slot"]
+    pids = house.note_processes().values()
+    done = house.run("down")
+    assert slot in done.stdout + done.stderr
+    assert not any(proc.is_alive(pid) for pid in pids)
+    house.fails(5, "cluster", "list")
+    orders.psql("create table while_down as select 1 as x")
+    house.up()
+    proc.wait_until(lambda: house.hf("wal", "status", "orders")["receiverState"] == "STREAMING",
+                    what="a receiver that streams again")
+    assert house.hf("wal", "status", "orders")["gaps"] == []
+
+
+def test_down__destroy_removes_the_directory(programs, folder):
+    holdfast = Holdfast(f"{folder}/dir").up()
+    holdfast.run("down", "--destroy", "--yes")
+    assert not os.path.exists(holdfast.folder)
