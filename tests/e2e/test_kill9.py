@@ -5,6 +5,7 @@ Whatever is killed, the job ends as SUCCEEDED and has one effect: one backup, on
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from support import proc
 from support.holdfast import Holdfast
 from support.restored import Restored
-from support.session import Ledger
+from support.session import Ledger, Session
+
+SENDER = "select pid from pg_stat_progress_basebackup where backup_streamed > 10000000"
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +25,16 @@ def orders(house, source):
     return source
 
 
-def start_backup(house):
-    """`backup create --wait`, still running, and its job, which is copying."""
+def start_backup(house, pg):
+    """`backup create --wait` in the middle of copying, its job, and the source's process that
+    sends the copy: stopped, so that the middle lasts until it is continued."""
     command = subprocess.Popen(
         [house.program, "backup", "create", "orders", "--wait", "-o", "json"], env=house.env,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def copying():
-        return [job for job in house.hf("job", "list", "--state", "RUNNING")["jobs"]
-                if job["progress"]["phase"] == "copying" and int(job["progress"]["doneBytes"]) > 0]
-
-    return command, proc.wait_until(copying, what="a job that copies", interval=0.02)[0]
+    with Session(pg) as session:
+        sender = proc.wait_until(lambda: session.run(SENDER), what="a copy", interval=0.002)[0]
+    os.kill(int(sender), signal.SIGSTOP)
+    return command, house.hf("job", "list", "--state", "RUNNING")["jobs"][0], int(sender)
 
 
 def journal(house):
@@ -69,8 +71,9 @@ def check_restorable(restore, pg, made):
 def test_kill9__in_a_backup_leaves_one_effect(house, orders, restore, names):
     assert set(names) <= set(house.note_processes())
     before = journal(house)
-    command, job = start_backup(house)
+    command, job, sender = start_backup(house, orders)
     house.kill(*names)
+    proc.send(sender, signal.SIGCONT)
     house.up()
     made = finish(command)
     check_one_effect(house, before, job, made)
@@ -87,10 +90,11 @@ def test_kill9__leaves_the_wal_without_a_gap(house, orders):
 
 def test_redis__flushed_in_a_backup_costs_nothing(house, orders):
     before = journal(house)
-    command, job = start_backup(house)
+    command, job, sender = start_backup(house, orders)
     socket = house.path("run", "redis.sock")
     for _ in range(5):
         assert proc.run(["redis-cli", "-s", socket, "flushall"]).stdout.strip() == "OK"
+    proc.send(sender, signal.SIGCONT)
     check_one_effect(house, before, job, finish(command))
     assert house.backup("orders")["state"] == "SUCCEEDED"  # and the next one is found, too
 

@@ -66,8 +66,9 @@ def test_up__brings_back_one_killed_process_and_only_that(house, orders):
     before = house.note_processes()
     house.kill("redis")
     house.up()
-    after = proc.wait_until(lambda: (lambda now: now["redis"] != before["redis"] and now)(
-        house.note_processes()), what="a new redis")
+    proc.wait_until(lambda: house.note_processes().get("redis", before["redis"]) != before["redis"],
+                    what="a new redis")
+    after = house.note_processes()
     assert {name for name in before if before[name] != after[name]} == {"redis"}
     assert house.backup("orders")["state"] == "SUCCEEDED"
 

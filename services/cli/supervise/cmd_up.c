@@ -55,13 +55,38 @@ static struct hf_status ask(struct cli *cli)
     return client_backup(&step, client, "ListClusters", &req.base, &resp);
 }
 
+/* The service answers without Redis, too; up is done when everything runs. */
+static struct hf_status check_processes(struct cli *cli)
+{
+    static const char *const names[] = {"supervisor", "postgres", "redis", "backup"};
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
+
+    HF_TRY(processes_load(&cli->ctx, cli->dir, &entries, &len));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        bool is_alive = false;
+
+        for (size_t k = 0; k < len; k++) {
+            is_alive =
+                is_alive || (hf_text_equal(entries[k].name, names[i]) && entries[k].is_alive);
+        }
+        if (!is_alive) {
+            return hf_fail(cli->ctx.arena, HF_UNAVAILABLE, "%s does not run yet", names[i]);
+        }
+    }
+    return hf_success();
+}
+
 static struct hf_status wait_ready(struct cli *cli)
 {
     int64_t end_us = hf_mono_us() + READY_SECONDS * HF_US_PER_S;
 
     for (;;) {
-        struct hf_status status = ask(cli);
+        struct hf_status status = check_processes(cli);
 
+        if (hf_is_ok(status)) {
+            status = ask(cli);
+        }
         if (hf_is_ok(status)) {
             return status;
         }
