@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,7 +32,8 @@ static _Noreturn void become(const struct launch *launch)
 
     setsid();
     sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the child of a fork has one thread */
+    sigprocmask(SIG_SETMASK, &none, NULL);
     dup2(null, 0);
     dup2(launch->log, 1);
     dup2(launch->log, 2);
