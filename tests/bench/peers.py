@@ -162,7 +162,7 @@ class Holdfast:
 
     def idle(self):
         processes = self.processes()
-        time.sleep(5)
+        time.sleep(20)  # the service gives pages back every ten seconds
         return [(name, sum(pss_of(child) for child in
                            (children(pid) if name in ("postgres", "redis") else [pid])))
                 for name, pid in processes.items()]
@@ -218,7 +218,7 @@ pg1-user={USER}
         def stored():
             return disk_bytes(self.repo)
 
-        backup = self.base() + ["backup", "--repo1-retention-full=1"]
+        backup = self.base() + ["backup", "--repo1-retention-full=99"]
         yield "full", lambda: measure(backup + ["--type=full"], stored=stored)
         yield "second", lambda: measure(backup + ["--type=incr"], stored=stored)
         own(self.target)
