@@ -73,7 +73,7 @@ class Source:
     def fill(self):
         generator = os.path.join(os.path.dirname(self.directory), "gen_rows")
         run(["gcc", "-O2", "-o", generator, os.path.join(ROOT, "tests/bench/gen_rows.c")])
-        rows = int(self.size_gb * 460_000)
+        rows = int(self.size_gb * 500_000)
         for number in range(3):
             table = f"orders_{number}"
             self.sql(f"CREATE TABLE {table} (id bigint, uid uuid, created timestamptz, "
