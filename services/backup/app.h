@@ -6,12 +6,12 @@
 
 #include "auth/auth.h"
 #include "auth/secret.h"
-#include "backup/work/realms.h"
 #include "base/ctx.h"
 #include "db/db.h"
 #include "jobs/worker.h"
 #include "objstore/objstore.h"
 
+struct realms;
 struct receivers;
 
 struct backup_app {

@@ -7,8 +7,9 @@
 
 #include "backup/api/api.h"
 #include "backup/config.h"
+#include "backup/source/realms.h"
+#include "backup/source/receivers.h"
 #include "backup/telemetry.h"
-#include "backup/work/receivers.h"
 #include "backup/work/work.h"
 #include "backup_migrations.h"
 #include "base/clock.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "backup/work/receivers.h"
+#include "backup/source/receivers.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"

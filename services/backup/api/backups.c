@@ -7,10 +7,10 @@
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
 #include "backup/domain/admit.h"
+#include "backup/domain/args.h"
 #include "backup/domain/names.h"
+#include "backup/source/source.h"
 #include "backup/store/clusters.h"
-#include "backup/work/source.h"
-#include "backup/work/work.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
@@ -65,7 +65,7 @@ static struct hf_status add_backup(struct hf_ctx *ctx, struct api_thread *thread
         .id = job_id,
         .kind = "backup",
         .target = name_backup(ctx->arena, thread->grant.tenant_name, cluster, backup.id),
-        .args = work_args(ctx->arena, row.id, backup.id),
+        .args = args_encode(ctx->arena, &(struct args){row.id, backup.id}),
         .principal = thread->grant.principal,
         .priority = 5,
         .replay = JOBS_SAFE,
@@ -250,7 +250,7 @@ API_UNARY(api_verify_backup)
     const struct jobs_spec spec = {
         .kind = "verify",
         .target = want->name,
-        .args = work_args(ctx->arena, row.cluster_id, row.id),
+        .args = args_encode(ctx->arena, &(struct args){row.cluster_id, row.id}),
         .principal = thread->grant.principal,
         .priority = 5,
         .replay = JOBS_SAFE,
@@ -285,7 +285,7 @@ API_UNARY(api_rebuild_catalog)
     const struct jobs_spec spec = {
         .kind = "catalog-rebuild",
         .target = want->parent,
-        .args = work_args(ctx->arena, "", ""),
+        .args = args_encode(ctx->arena, &(struct args){"", ""}),
         .principal = thread->grant.principal,
         .priority = 3,
         .replay = JOBS_SAFE,

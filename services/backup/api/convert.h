@@ -3,8 +3,8 @@
 #ifndef HF_BACKUP_API_CONVERT_H
 #define HF_BACKUP_API_CONVERT_H
 
+#include "backup/source/receiver.h"
 #include "backup/store/types.h"
-#include "backup/work/receiver.h"
 #include "holdfast/backup/v1/backup.pb-c.h"
 #include "jobs/jobs.h"
 

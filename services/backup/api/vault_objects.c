@@ -6,7 +6,7 @@
 #include "backup/api/convert.h"
 #include "backup/api/handlers.h"
 #include "backup/domain/names.h"
-#include "backup/work/source.h"
+#include "backup/source/source.h"
 #include "base/str.h"
 #include "pgformat/wal.h"
 #include "rpc/message.h"

@@ -3,11 +3,12 @@
  * that dies after the journal entry has succeeded; the next run only tells PostgreSQL. */
 #include <string.h>
 
+#include "backup/domain/args.h"
+#include "backup/source/receivers.h"
+#include "backup/source/source.h"
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
 #include "backup/work/capture.h"
-#include "backup/work/receivers.h"
-#include "backup/work/source.h"
 #include "backup/work/work.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -35,7 +36,7 @@ static struct vault_place place_of(const struct source *source)
 
 static struct hf_status load(struct hf_ctx *ctx, struct jobs_run *run, struct backup_work *work)
 {
-    struct work_target target = work_target_of(ctx->arena, run->job.args);
+    struct args target = args_decode(ctx->arena, run->job.args);
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     work->ctx = ctx;
@@ -324,7 +325,7 @@ struct hf_status work_backup(struct hf_ctx *ctx, struct jobs_run *run)
 struct hf_status work_backup_end(struct hf_ctx *ctx, struct db_tx *tx, const struct jobs_job *job,
                                  void *app)
 {
-    struct work_target target = work_target_of(ctx->arena, job->args);
+    struct args target = args_decode(ctx->arena, job->args);
     struct backup_row row = {
         .id = target.backup_id,
         .cluster_id = target.cluster_id,

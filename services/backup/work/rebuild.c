@@ -3,9 +3,10 @@
  * comes back without connection; registering a cluster of that name and system adopts it. */
 #include <string.h>
 
+#include "backup/source/realms.h"
+#include "backup/source/source.h"
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
-#include "backup/work/source.h"
 #include "backup/work/work.h"
 #include "base/log.h"
 #include "base/str.h"

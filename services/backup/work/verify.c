@@ -4,8 +4,9 @@
 
 #include <string.h>
 
+#include "backup/domain/args.h"
+#include "backup/source/source.h"
 #include "backup/store/backups.h"
-#include "backup/work/source.h"
 #include "backup/work/work.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -30,7 +31,7 @@ struct verify_work {
 static struct hf_status load(struct hf_ctx *ctx, struct verify_work *work)
 {
     struct jobs_run *run = work->run;
-    struct work_target target = work_target_of(ctx->arena, run->job.args);
+    struct args target = args_decode(ctx->arena, run->job.args);
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     HF_TRY(source_load(ctx, run->app, run->job.tenant_id, target.cluster_id, &work->source));

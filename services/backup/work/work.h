@@ -6,14 +6,6 @@
 #include "backup/app.h"
 #include "jobs/worker.h"
 
-/* Arguments of a job as stored: "<cluster id> <backup id>"; either may be empty. */
-char *work_args(struct hf_arena *arena, const char *cluster_id, const char *backup_id);
-struct work_target {
-    const char *cluster_id;
-    const char *backup_id;
-};
-struct work_target work_target_of(struct hf_arena *arena, const char *args);
-
 /* backup: base backup into the vault. verify: proof of one point. catalog-rebuild: points of the
  * vault into the catalogue. restore: external, carried out by the command line. */
 struct hf_status work_backup(struct hf_ctx *ctx, struct jobs_run *run) HF_MUST_USE;

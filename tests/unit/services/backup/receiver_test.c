@@ -1,7 +1,7 @@
 /* The WAL receiver against real PostgreSQL servers. */
 #include <fcntl.h>
 
-#include "backup/work/receiver.h"
+#include "backup/source/receiver.h"
 #include "testkit/pgserver.h"
 #include "testkit/run.h"
 #include "tests/unit/libs/vault/wal_fixture.h"

@@ -1,7 +1,8 @@
 /* A protected cluster as its workers see it. The surprise: the journal's head is pinned in
  * PostgreSQL, so that a vault rolled back under a running service is noticed at the next look. */
-#include "backup/work/source.h"
+#include "backup/source/source.h"
 
+#include "backup/source/realms.h"
 #include "backup/store/clusters.h"
 #include "base/clock.h"
 #include "base/id.h"

@@ -1,9 +1,9 @@
 /* The WAL receivers of this process, one per protected cluster. Threads: any. */
-#ifndef HF_BACKUP_WORK_RECEIVERS_H
-#define HF_BACKUP_WORK_RECEIVERS_H
+#ifndef HF_BACKUP_SOURCE_RECEIVERS_H
+#define HF_BACKUP_SOURCE_RECEIVERS_H
 
 #include "backup/app.h"
-#include "backup/work/receiver.h"
+#include "backup/source/receiver.h"
 
 struct receivers;
 

@@ -1,9 +1,9 @@
 /* Who receives WAL for whom. A slot is counted while somebody waits on it, so that removing a
  * cluster cannot free a receiver under a backup that waits for WAL. */
-#include "backup/work/receivers.h"
+#include "backup/source/receivers.h"
 
+#include "backup/source/source.h"
 #include "backup/store/clusters.h"
-#include "backup/work/source.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"

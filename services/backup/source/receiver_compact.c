@@ -3,7 +3,7 @@
  * BACK segments of the current range. */
 #include <string.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/clock.h"
 #include "vault/wal_compact.h"
 

@@ -1,7 +1,7 @@
 /* Keyrings of the tenants, opened once and kept. A tenant's realm is made with its first use.
  * Threads: any. */
-#ifndef HF_BACKUP_WORK_REALMS_H
-#define HF_BACKUP_WORK_REALMS_H
+#ifndef HF_BACKUP_SOURCE_REALMS_H
+#define HF_BACKUP_SOURCE_REALMS_H
 
 #include "base/ctx.h"
 #include "objstore/objstore.h"

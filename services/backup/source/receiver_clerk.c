@@ -2,7 +2,7 @@
  * the journal), compaction, the slots on other members. None may hold up an acknowledgement. */
 #include <string.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
 

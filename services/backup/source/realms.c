@@ -1,6 +1,6 @@
 /* One keyring per tenant. The lock is held while a keyring is opened: that is one small read of the
  * vault per tenant and process, and two openings at once would race to create the realm. */
-#include "backup/work/realms.h"
+#include "backup/source/realms.h"
 
 #include <string.h>
 

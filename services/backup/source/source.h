@@ -1,7 +1,7 @@
 /* One protected cluster with all that work on it needs: its row, its keys, its place in the vault.
  */
-#ifndef HF_BACKUP_WORK_SOURCE_H
-#define HF_BACKUP_WORK_SOURCE_H
+#ifndef HF_BACKUP_SOURCE_SOURCE_H
+#define HF_BACKUP_SOURCE_SOURCE_H
 
 #include "backup/app.h"
 #include "backup/store/types.h"

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/check.h"
 #include "pgwire/slot.h"
 #include "pgwire/source.h"

@@ -1,8 +1,8 @@
 /* What the files of the receiver share. */
-#ifndef HF_BACKUP_RECEIVER_INTERNAL_H
-#define HF_BACKUP_RECEIVER_INTERNAL_H
+#ifndef HF_BACKUP_SOURCE_RECEIVER_INTERNAL_H
+#define HF_BACKUP_SOURCE_RECEIVER_INTERNAL_H
 
-#include "backup/work/receiver.h"
+#include "backup/source/receiver.h"
 #include "base/pool.h"
 #include "pgformat/history.h"
 #include "pgwire/conn.h"

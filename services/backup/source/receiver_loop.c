@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"

@@ -5,7 +5,7 @@
  */
 #include <inttypes.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/clock.h"
 #include "pgwire/walstream.h"
 

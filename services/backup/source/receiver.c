@@ -2,12 +2,12 @@
  *
  * The snapshot is the only state that two threads share; it is copied whole under the lock.
  */
-#include "backup/work/receiver.h"
+#include "backup/source/receiver.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "backup/work/receiver_internal.h"
+#include "backup/source/receiver_internal.h"
 #include "base/check.h"
 #include "base/clock.h"
 
