@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/vec.h"
 #include "pgformat/wal.h"
+#include "pgwire/dsn.h"
 #include "pgwire/internal.h"
 
 #define SKEW_US (2 * HF_US_PER_S)
@@ -174,6 +175,25 @@ static struct hf_status no_walsender_explain(struct look *look, struct hf_status
     return hf_text_equal(level, "minimal") ? wal_level_fail(look->ctx) : status;
 }
 
+/* The replication protocol ignores dbname, so only the SQL connection finds out that it is wrong.
+ * Whoever wrote it down meant it: a refusal now beats unknown answers for ever. Other reasons for
+ * having no SQL connection are legitimate. */
+static struct hf_status judge_no_sql(struct look *look, struct hf_status status)
+{
+    struct pgwire_dsn dsn;
+
+    HF_TRY(pgwire_dsn_parse(look->ctx->arena, look->options->dsn, &dsn));
+    if (!pgwire_reason_is(status, "DATABASE_NOT_FOUND") || dsn.dbname[0] == '\0') {
+        return hf_success();
+    }
+    const char *const metadata[] = {"database", dsn.dbname, NULL};
+
+    return hf_fail_info(look->ctx->arena, HF_FAILED_PRECONDITION, "DATABASE_NOT_FOUND", metadata,
+                        "the source has no database %s; name one that it has in the dsn, for "
+                        "example dbname=postgres",
+                        dsn.dbname);
+}
+
 static struct hf_status look_connect(struct look *look)
 {
     struct pgwire_options options = {.dsn = look->options->dsn,
@@ -187,9 +207,10 @@ static struct hf_status look_connect(struct look *look)
         return status;
     }
     options.mode = PGWIRE_SQL;
-    (void)hf_is_ok(pgwire_open(look->ctx, &options, &look->sql));
+    struct hf_status sql = pgwire_open(look->ctx, &options, &look->sql);
+
     HF_TRY(hf_ctx_check(look->ctx));
-    return hf_is_ok(status) ? status : no_walsender_explain(look, status);
+    return hf_is_ok(status) ? judge_no_sql(look, sql) : no_walsender_explain(look, status);
 }
 
 static struct hf_status look_at_wire(struct look *look)

@@ -58,7 +58,8 @@ struct pgwire_source_options {
 /* Connect twice (physical replication; then SQL, whose absence only makes answers unknown), look,
  * judge. Nothing is changed on the server.
  * Errors   those of conn.h; FAILED_PRECONDITION UNSUPPORTED_VERSION (before 14 or after 18),
- *          WAL_LEVEL_MINIMAL; RESOURCE_EXHAUSTED NO_FREE_SLOT. Each message says what to do */
+ *          WAL_LEVEL_MINIMAL, DATABASE_NOT_FOUND (the DSN names one that is not there);
+ * RESOURCE_EXHAUSTED NO_FREE_SLOT. Each message says what to do */
 struct hf_status pgwire_source_check(struct hf_ctx *ctx,
                                      const struct pgwire_source_options *options,
                                      struct pgwire_source *ret_source) HF_MUST_USE;

@@ -97,6 +97,18 @@ def test_add__role_without_replication(house, orders):
     assert "ALTER ROLE" in said.upper() and "REPLICATION" in said
 
 
+def test_add__database_that_is_not_there(house, orders):
+    said = refused(house, orders, 4, "DATABASE_NOT_FOUND", dsn=orders.dsn(dbname="no-such"))
+    assert "no-such" in said and "dbname=postgres" in said
+
+
+def test_add__database_that_is_not_named_may_be_any(house, orders):
+    house.run("cluster", "add", "any", "--dsn", f"host={orders.folder} port={orders.port} "
+              "user=holdfast")
+    house.run("cluster", "remove", "any")
+    assert slots(orders) == "1"
+
+
 def test_add__name_taken(house, orders):
     said = house.fails(4, "cluster", "add", "orders", "--dsn", orders.dsn())
     assert "CLUSTER_EXISTS" in said and slots(orders) == "1"
