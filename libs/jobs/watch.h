@@ -26,11 +26,6 @@ struct hf_status jobs_watch_open(struct hf_ctx *ctx, struct jobs *jobs, const ch
                                  const char *id, const struct jobs_watcher *watcher,
                                  struct jobs_watch **ret_watch) HF_MUST_USE;
 
-/* The same with the watcher in two arguments. */
-#define jobs_watch_start(ctx, jobs, tenant_id, id, watch_fn, watch_arg, ret_watch)                 \
-    jobs_watch_open((ctx), (jobs), (tenant_id), (id),                                              \
-                    &(const struct jobs_watcher){(watch_fn), (watch_arg)}, (ret_watch))
-
 /* No call runs or follows after it returns. Not from within the watcher. Accepts NULL. */
 void jobs_unwatch(struct jobs_watch *watch);
 

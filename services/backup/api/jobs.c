@@ -204,8 +204,9 @@ static struct hf_status watch_open(struct hf_ctx *ctx, void *app, const struct r
     hf_lock_init(&watch->newest_lock);
     watch->stream = stream;
     watch->tenant = hf_heap_strdup(thread->grant.tenant_name);
-    struct hf_status status = jobs_watch_start(ctx, thread->app->jobs, thread->grant.tenant_id,
-                                               name.id, on_change, watch, &watch->handle);
+    const struct jobs_watcher watcher = {on_change, watch};
+    struct hf_status status = jobs_watch_open(ctx, thread->app->jobs, thread->grant.tenant_id,
+                                              name.id, &watcher, &watch->handle);
 
     if (!hf_is_ok(status)) {
         watch_free(watch);
