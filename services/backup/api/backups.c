@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "rpc/message.h"
+#include "svc/page.h"
 
 static uint32_t random_number(void)
 {
@@ -126,6 +127,9 @@ API_UNARY(api_list_backups)
     struct api_thread *thread = app;
     struct resource_name name;
     struct filter filter;
+    const struct svc_page_request pages = {"ListBackups", want->parent, want->filter,
+                                           want->page_size, want->page_token};
+    struct svc_page page;
     struct backup_row *rows = NULL;
     size_t len = 0;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -133,12 +137,12 @@ API_UNARY(api_list_backups)
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_CLUSTER, &name));
     HF_TRY(filter_parse(ctx->arena, want->filter, fields, &filter));
-    HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    HF_TRY(svc_page_open(ctx, thread->app->secrets, &pages, &page));
     struct backups_query query = {
         .cluster = name.cluster,
         .state = filter_value(&filter, "state"),
-        .before = want->page_token,
-        .limit = filter_page_limit(want->page_size),
+        .before = page.after,
+        .limit = page.limit,
     };
 
     HF_TRY(begin(ctx, thread, &tx));
@@ -155,7 +159,8 @@ API_UNARY(api_list_backups)
         convert_backup(ctx->arena, thread->grant.tenant_name, &rows[i], list->backups[i]);
     }
     if (len == query.limit) {
-        list->next_page_token = convert_text(ctx->arena, rows[len - 1].id);
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].id,
+                             &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
 }

@@ -6,7 +6,6 @@
 
 #include "backup/api/api.h"
 #include "backup/api/convert.h"
-#include "backup/api/filter.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
 #include "backup/domain/names.h"
@@ -23,6 +22,7 @@
 #include "pgwire/slot.h"
 #include "pgwire/source.h"
 #include "rpc/message.h"
+#include "svc/page.h"
 
 #define SLOT_TRIES 25
 
@@ -158,14 +158,18 @@ API_UNARY(api_list_clusters)
     struct resource_name name;
     struct cluster_row *rows = NULL;
     size_t len = 0;
-    size_t limit = filter_page_limit(want->page_size);
+    const struct svc_page_request pages = {.method = "ListClusters",
+                                           .parent = want->parent,
+                                           .page_size = want->page_size,
+                                           .page_token = want->page_token};
+    struct svc_page page;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
-    HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    HF_TRY(svc_page_open(ctx, thread->app->secrets, &pages, &page));
     HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_REPEATABLE_READ, &tx));
-    HF_TRY(clusters_list(ctx, tx, want->page_token, limit, &rows, &len));
+    HF_TRY(clusters_list(ctx, tx, page.after, page.limit, &rows, &len));
     list->clusters = HF_NEW_N(ctx->arena, PbBackup__Cluster *, len + 1);
     for (size_t i = 0; i < len; i++) {
         struct cluster_seen seen = {.row = rows[i]};
@@ -175,8 +179,9 @@ API_UNARY(api_list_clusters)
         fill_cluster(ctx, thread, &seen, list->clusters[i]);
     }
     list->n_clusters = len;
-    if (len == limit) {
-        list->next_page_token = convert_text(ctx->arena, rows[len - 1].name);
+    if (len == page.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].name,
+                             &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
 }

@@ -1,12 +1,9 @@
-/* Filters and pages of lists. */
+/* Filters of lists. */
 #include "backup/api/filter.h"
 
 #include <string.h>
 
 #include "base/str.h"
-
-#define PAGE_DEFAULT 50
-#define PAGE_MAX 1000
 
 struct scan {
     struct hf_arena *arena;
@@ -123,23 +120,4 @@ const char *filter_value(const struct filter *filter, const char *field)
         }
     }
     return "";
-}
-
-size_t filter_page_limit(int32_t page_size)
-{
-    if (page_size <= 0) {
-        return PAGE_DEFAULT;
-    }
-    return page_size > PAGE_MAX ? PAGE_MAX : (size_t)page_size;
-}
-
-struct hf_status filter_page_token(struct hf_arena *arena, const char *token)
-{
-    size_t len = token == NULL ? 0 : strlen(token);
-
-    if (len > 64 || (len > 0 && strspn(token, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)) {
-        return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", NULL,
-                            "page_token must come from an earlier reply");
-    }
-    return hf_success();
 }

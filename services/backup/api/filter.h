@@ -3,7 +3,6 @@
 #define HF_BACKUP_API_FILTER_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -21,9 +20,5 @@ struct hf_status filter_parse(struct hf_arena *arena, const char *text, const ch
                               struct filter *ret_filter) HF_MUST_USE;
 /* "" when the field is not compared. */
 const char *filter_value(const struct filter *filter, const char *field);
-
-size_t filter_page_limit(int32_t page_size); /* 0 means 50, at most 1000 */
-/* A token is the last id of the page before. INVALID_ARGUMENT reason INVALID_PAGE_TOKEN. */
-struct hf_status filter_page_token(struct hf_arena *arena, const char *token) HF_MUST_USE;
 
 #endif

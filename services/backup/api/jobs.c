@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "holdfast/jobs/v1/jobs.pb-c.h"
 #include "rpc/message.h"
+#include "svc/page.h"
 
 #define WATCH_ARENA_BYTES (256u << 10)
 
@@ -73,6 +74,9 @@ API_UNARY(api_list_jobs)
     struct api_thread *thread = app;
     struct resource_name name;
     struct filter filter;
+    const struct svc_page_request pages = {"ListJobs", want->parent, want->filter, want->page_size,
+                                           want->page_token};
+    struct svc_page page;
     const struct jobs_job *jobs = NULL;
     size_t len = 0;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -80,12 +84,12 @@ API_UNARY(api_list_jobs)
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
     HF_TRY(filter_parse(ctx->arena, want->filter, fields, &filter));
-    HF_TRY(filter_page_token(ctx->arena, want->page_token));
+    HF_TRY(svc_page_open(ctx, thread->app->secrets, &pages, &page));
     struct jobs_filter query = {
         .kind = or_null(filter_value(&filter, "kind")),
         .target = or_null(filter_value(&filter, "target")),
-        .before = or_null(want->page_token),
-        .limit = filter_page_limit(want->page_size),
+        .before = or_null(page.after),
+        .limit = page.limit,
     };
 
     HF_TRY(state_wanted(ctx->arena, filter_value(&filter, "state"), &query.state));
@@ -98,7 +102,8 @@ API_UNARY(api_list_jobs)
         convert_job(ctx->arena, thread->grant.tenant_name, &jobs[i], list->jobs[i]);
     }
     if (len == query.limit) {
-        list->next_page_token = convert_text(ctx->arena, jobs[len - 1].id);
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, jobs[len - 1].id,
+                             &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
 }

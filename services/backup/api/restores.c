@@ -6,7 +6,6 @@
 
 #include "backup/api/api.h"
 #include "backup/api/convert.h"
-#include "backup/api/filter.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
 #include "backup/domain/admit.h"
@@ -17,6 +16,7 @@
 #include "base/str.h"
 #include "pgformat/wal.h"
 #include "rpc/message.h"
+#include "svc/page.h"
 
 #define REPORT_TTL_S 60
 
@@ -119,15 +119,23 @@ API_UNARY(api_list_restores)
     struct resource_name name;
     struct restore_row *rows = NULL;
     size_t len = 0;
-    size_t limit = filter_page_limit(want->page_size);
+    struct cluster_row row;
+    const struct svc_page_request pages = {.method = "ListRestores",
+                                           .parent = want->parent,
+                                           .page_size = want->page_size,
+                                           .page_token = want->page_token};
+    struct svc_page page;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_CLUSTER, &name));
-    HF_TRY(filter_page_token(ctx->arena, want->page_token));
-    const struct restores_query query = {name.cluster, want->page_token, limit};
+    HF_TRY(svc_page_open(ctx, thread->app->secrets, &pages, &page));
+    const struct restores_query query = {name.cluster, page.after, page.limit};
 
     HF_TRY(begin(ctx, thread, &tx));
+    if (!hf_text_equal(name.cluster, "-")) { /* an unknown name is an error, not an empty list */
+        HF_TRY(clusters_get(ctx, tx, name.cluster, &row));
+    }
     HF_TRY(restores_list(ctx, tx, &query, &rows, &len));
     list->restores = HF_NEW_N(ctx->arena, PbBackup__Restore *, len + 1);
     list->n_restores = len;
@@ -135,8 +143,9 @@ API_UNARY(api_list_restores)
         list->restores[i] = rpc_message_new(ctx->arena, &pb_backup__restore__descriptor);
         convert_restore(ctx->arena, thread->grant.tenant_name, &rows[i], list->restores[i]);
     }
-    if (len == limit) {
-        list->next_page_token = convert_text(ctx->arena, rows[len - 1].id);
+    if (len == page.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].id,
+                             &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
 }
