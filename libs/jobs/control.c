@@ -35,10 +35,12 @@ struct hf_status jobs_retry(struct hf_ctx *ctx, struct db_tx *tx, const char *id
 
     HF_TRY(lock_or_get(ctx, tx, id, &job));
     if (!jobs_is_ended(job.state) || job.state == JOBS_SUCCEEDED || job.is_external) {
-        return hf_fail(ctx->arena, HF_FAILED_PRECONDITION,
-                       "job %s is %s%s; only a failed or cancelled job of ours can be retried", id,
-                       jobs_state_text(job.state),
-                       job.is_external ? " and carried out by its client" : "");
+        const char *const metadata[] = {"job", id, "state", jobs_state_text(job.state), NULL};
+
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "JOB_NOT_RETRYABLE", metadata,
+                            "job %s is %s%s; only a failed or cancelled job of ours can be retried",
+                            id, jobs_state_text(job.state),
+                            job.is_external ? " and carried out by its client" : "");
     }
     HF_TRY(db_exec(ctx, tx, sql_jobs_unarchive, DB_ARGS(DB_UUID(id)), NULL));
     HF_TRY(db_exec(ctx, tx, sql_jobs_retry, DB_ARGS(DB_UUID(id)), NULL));

@@ -7,7 +7,8 @@
 static struct hf_status check_id(struct hf_ctx *ctx, const char *request_id)
 {
     if (strlen(request_id) > 128) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "a request id has at most 128 bytes");
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "REQUEST_ID_TOO_LONG", NULL,
+                            "a request id has at most 128 bytes");
     }
     return hf_success();
 }

@@ -186,35 +186,67 @@ static struct hf_status delete_point(struct hf_ctx *ctx, struct api_thread *thre
     return source_append(ctx, &source, &state, &entry);
 }
 
+/* Whether this backup may go. What speaks against it only ever becomes less: the newest point stays
+ * the newest until there is a newer one, and an ended backup stays ended. */
+static struct hf_status look_deletable(struct hf_ctx *ctx, struct api_thread *thread,
+                                       const PbBackup__DeleteBackupRequest *want,
+                                       const struct resource_name *name, struct backup_row *ret_row)
+{
+    struct backups_summary summary;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(backups_get(ctx, tx, name->cluster, name->id, ret_row));
+    if (!hf_text_empty(want->etag) &&
+        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)ret_row->revision))) {
+        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
+                            "backup %s has changed since it was read", name->id);
+    }
+    HF_TRY(backups_summary(ctx, tx, ret_row->cluster_id, &summary));
+    const struct admit_delete seen = {ret_row->id, ret_row->state, summary.newest};
+
+    return admit_backup_delete(ctx->arena, &seen);
+}
+
+static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
+                                   const struct replay *replay, const struct backup_row *row)
+{
+    bool is_done = false;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(replay_begin(ctx, tx, replay, &is_done));
+    if (is_done) { /* a twin with the same request id was faster */
+        return hf_success();
+    }
+    HF_TRY(backups_delete(ctx, tx, row));
+    HF_TRY(replay_save(ctx, tx, replay));
+    return db_tx_commit(ctx, &tx);
+}
+
+/* No transaction is open while the vault is written. A crash between vault and catalogue is made
+ * good by the repeat: the vault then has the deletion already. */
 API_UNARY(api_delete_backup)
 {
     const PbBackup__DeleteBackupRequest *want = req;
     struct api_thread *thread = app;
     struct resource_name name;
     struct backup_row row;
-    struct backups_summary summary;
-    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const struct replay replay = {"DeleteBackup", want->request_id, &want->base, resp};
+    bool is_done = false;
 
     (void)peer;
-    (void)resp;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_BACKUP, &name));
-    HF_TRY(begin(ctx, thread, &tx));
-    HF_TRY(backups_get(ctx, tx, name.cluster, name.id, &row));
-    if (!hf_text_empty(want->etag) &&
-        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)row.revision))) {
-        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
-                            "backup %s has changed since it was read", name.id);
+    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
     }
-    HF_TRY(backups_summary(ctx, tx, row.cluster_id, &summary));
-    const struct admit_delete seen = {row.id, row.state, summary.newest};
-
-    HF_TRY(admit_backup_delete(ctx->arena, &seen));
+    HF_TRY(look_deletable(ctx, thread, want, &name, &row));
     if (want->validate_only) {
         return hf_success();
     }
     HF_TRY(delete_point(ctx, thread, &row));
-    HF_TRY(backups_delete(ctx, tx, &row));
-    return db_tx_commit(ctx, &tx);
+    return delete_row(ctx, thread, &replay, &row);
 }
 
 /* A job without a row of its own: verification, rebuild. */

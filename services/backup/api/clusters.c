@@ -1,5 +1,6 @@
-/* Clusters: register, look at, remove. Registration talks to the source before anything is stored
- * and starts the receiver after the commit, so a failure leaves nothing half registered. */
+/* Clusters: register, look at, remove. Registration talks to the source while no transaction is
+ * open, stores in one, and starts the receiver after the commit, so a failure leaves nothing half
+ * registered. Of two registrations under one name the unique index lets one through. */
 #include "backup/store/clusters.h"
 
 #include <string.h>
@@ -298,6 +299,24 @@ static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
     return hf_success();
 }
 
+/* The only transaction that changes something. A twin with the same request id may have been
+ * faster: then resp is its reply. */
+static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thread,
+                                      const struct replay *replay, const struct cluster_row *row,
+                                      bool is_known, bool *ret_is_done)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(replay_begin(ctx, tx, replay, ret_is_done));
+    if (*ret_is_done) {
+        return hf_success();
+    }
+    HF_TRY(is_known ? clusters_adopt(ctx, tx, row) : clusters_insert(ctx, tx, row));
+    HF_TRY(replay_save(ctx, tx, replay));
+    return db_tx_commit(ctx, &tx);
+}
+
 API_UNARY(api_create_cluster)
 {
     const PbBackup__CreateClusterRequest *want = req;
@@ -307,13 +326,11 @@ API_UNARY(api_create_cluster)
     struct cluster_row known = {0};
     const struct replay replay = {"CreateCluster", want->request_id, &want->base, resp};
     bool is_done = false;
-    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
     HF_TRY(check_request(ctx, want));
-    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
-    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
     if (is_done) {
         return hf_success();
     }
@@ -323,10 +340,10 @@ API_UNARY(api_create_cluster)
     if (want->validate_only) {
         return hf_success();
     }
-    HF_TRY(known.id == NULL ? clusters_insert(ctx, tx, &seen.row)
-                            : clusters_adopt(ctx, tx, &seen.row));
-    HF_TRY(replay_save(ctx, tx, &replay));
-    HF_TRY(db_tx_commit(ctx, &tx));
+    HF_TRY(store_cluster(ctx, thread, &replay, &seen.row, known.id != NULL, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
     struct hf_status started =
         receivers_start(ctx, thread->app->receivers, thread->grant.tenant_id, seen.row.id);
 
@@ -354,25 +371,38 @@ static struct hf_status drop_slot(struct hf_ctx *ctx, struct pgwire_conn *conn, 
     return status;
 }
 
-/* Drop the slot on every host of the DSN; those that cannot be reached are named. */
-static void drop_slots(struct hf_ctx *ctx, const struct source *source,
-                       PbBackup__DeleteClusterResponse *left)
+/* The slots of a cluster that is being removed: one on every host of its DSN. */
+struct slots {
+    const struct source *source;
+    const char *password;
+    struct pgwire_dsn dsn; /* no hosts: there is no slot to drop */
+    const char **kept;     /* by host: why the slot is still there, NULL when dropped */
+};
+
+static void slots_find(struct hf_ctx *ctx, const struct source *source, struct slots *ret_slots)
 {
-    struct pgwire_dsn dsn = {0};
-    const char *password = NULL;
+    struct slots slots = {.source = source};
 
     if (hf_text_empty(source->row.slot) ||
-        !hf_is_ok(pgwire_dsn_parse(ctx->arena, source->row.dsn, &dsn)) ||
-        !hf_is_ok(source_password(ctx, source, &password))) {
-        return;
+        !hf_is_ok(pgwire_dsn_parse(ctx->arena, source->row.dsn, &slots.dsn))) {
+        slots.dsn.hosts_len = 0;
     }
-    left->slots_left = HF_NEW_N(ctx->arena, char *, dsn.hosts_len + 1);
-    for (size_t i = 0; i < dsn.hosts_len; i++) {
+    (void)hf_is_ok(source_password(ctx, source, &slots.password)); /* the hosts will say so */
+    slots.kept = HF_NEW_N(ctx->arena, const char *, slots.dsn.hosts_len + 1);
+    for (size_t i = 0; i < slots.dsn.hosts_len; i++) {
+        slots.kept[i] = "not dropped yet";
+    }
+    *ret_slots = slots;
+}
+
+static void slots_drop(struct hf_ctx *ctx, struct slots *slots)
+{
+    for (size_t i = 0; i < slots->dsn.hosts_len; i++) {
         HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
         char *single = NULL;
-        struct hf_status status = pgwire_dsn_single(ctx->arena, source->row.dsn, i, &single);
+        struct hf_status status = pgwire_dsn_single(ctx->arena, slots->source->row.dsn, i, &single);
         const struct pgwire_options options = {.dsn = single,
-                                               .password = password,
+                                               .password = slots->password,
                                                .mode = PGWIRE_REPLICATION,
                                                .application_name = "holdfast",
                                                .connect_timeout_ms = 5000};
@@ -381,18 +411,29 @@ static void drop_slots(struct hf_ctx *ctx, const struct source *source,
             status = pgwire_open(ctx, &options, &conn);
         }
         if (hf_is_ok(status)) {
-            status = drop_slot(ctx, conn, source->row.slot);
+            status = drop_slot(ctx, conn, slots->source->row.slot);
         }
-        if (!hf_is_ok(status)) {
-            left->slots_left[left->n_slots_left++] =
-                hf_printf(ctx->arena, "%s on %s:%s (%s)", source->row.slot, dsn.hosts[i].host,
-                          dsn.hosts[i].port, status.message);
+        slots->kept[i] = hf_is_ok(status) ? NULL : status.message;
+    }
+}
+
+static void slots_tell(struct hf_ctx *ctx, const struct slots *slots,
+                       PbBackup__DeleteClusterResponse *ret_left)
+{
+    ret_left->slots_left = HF_NEW_N(ctx->arena, char *, slots->dsn.hosts_len + 1);
+    ret_left->n_slots_left = 0;
+    for (size_t i = 0; i < slots->dsn.hosts_len; i++) {
+        if (slots->kept[i] != NULL) {
+            ret_left->slots_left[ret_left->n_slots_left++] =
+                hf_printf(ctx->arena, "%s on %s:%s (%s)", slots->source->row.slot,
+                          slots->dsn.hosts[i].host, slots->dsn.hosts[i].port, slots->kept[i]);
         }
     }
 }
 
 static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
-                                   const struct source *source)
+                                   const struct source *source, const struct replay *replay,
+                                   bool *ret_is_done)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const char *backup = NULL;
@@ -400,14 +441,39 @@ static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread
     struct jobs_job cancelled;
 
     HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(replay_begin(ctx, tx, replay, ret_is_done));
+    if (*ret_is_done) {
+        return hf_success();
+    }
     HF_TRY(backups_active(ctx, tx, source->row.id, &backup, &job));
     if (!hf_text_empty(job)) {
         HF_TRY(jobs_cancel(ctx, tx, thread->app->jobs, job, &cancelled));
     }
     HF_TRY(clusters_delete(ctx, tx, source->row.id));
+    HF_TRY(replay_save(ctx, tx, replay));
     HF_TRY(db_tx_commit(ctx, &tx));
     jobs_wake(thread->app->jobs);
     return hf_success();
+}
+
+/* What a repeat of the request will be told. Until here, and when this fails, that is the reply
+ * stored with the removal: every slot may be left. */
+static void keep_reply(struct hf_ctx *ctx, struct api_thread *thread, const struct replay *replay)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct hf_status status =
+        db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx);
+
+    if (hf_is_ok(status)) {
+        status = replay_save(ctx, tx, replay);
+    }
+    if (hf_is_ok(status)) {
+        status = db_tx_commit(ctx, &tx);
+    }
+    if (!hf_is_ok(status)) {
+        hf_warn(ctx, HF_EVENT("reply.not_kept"), HF_TEXT("request_id", replay->request_id),
+                HF_TEXT("error", status.message));
+    }
 }
 
 API_UNARY(api_delete_cluster)
@@ -416,9 +482,16 @@ API_UNARY(api_delete_cluster)
     struct api_thread *thread = app;
     struct resource_name name;
     struct source source;
+    struct slots slots;
+    const struct replay replay = {"DeleteCluster", want->request_id, &want->base, resp};
+    bool is_done = false;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
+    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
     HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
     if (!hf_text_empty(want->etag) &&
         !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)source.row.revision))) {
@@ -428,8 +501,15 @@ API_UNARY(api_delete_cluster)
     if (want->validate_only) {
         return hf_success();
     }
-    HF_TRY(delete_row(ctx, thread, &source));
+    slots_find(ctx, &source, &slots);
+    slots_tell(ctx, &slots, resp);
+    HF_TRY(delete_row(ctx, thread, &source, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
     receivers_stop(thread->app->receivers, source.row.id);
-    drop_slots(ctx, &source, resp);
+    slots_drop(ctx, &slots);
+    slots_tell(ctx, &slots, resp);
+    keep_reply(ctx, thread, &replay);
     return hf_success();
 }

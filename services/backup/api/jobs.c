@@ -4,6 +4,7 @@
 #include "backup/api/convert.h"
 #include "backup/api/filter.h"
 #include "backup/api/handlers.h"
+#include "backup/api/replay.h"
 #include "backup/domain/names.h"
 #include "base/pool.h"
 #include "base/str.h"
@@ -132,13 +133,20 @@ API_UNARY(api_retry_job)
     struct api_thread *thread = app;
     struct resource_name name;
     struct jobs_job job;
+    const struct replay replay = {"RetryJob", want->request_id, &want->base, resp};
+    bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_JOB, &name));
     HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(replay_begin(ctx, tx, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
     HF_TRY(jobs_retry(ctx, tx, name.id, &job));
     convert_job(ctx->arena, thread->grant.tenant_name, &job, resp);
+    HF_TRY(replay_save(ctx, tx, &replay));
     HF_TRY(db_tx_commit(ctx, &tx));
     jobs_wake(thread->app->jobs);
     return hf_success();

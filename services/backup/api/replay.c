@@ -24,6 +24,15 @@ struct hf_status replay_begin(struct hf_ctx *ctx, struct db_tx *tx, const struct
     return hf_success();
 }
 
+struct hf_status replay_look(struct hf_ctx *ctx, struct db *db, const char *tenant_id,
+                             const struct replay *replay, bool *ret_is_done)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, db, tenant_id, DB_READ_COMMITTED, &tx));
+    return replay_begin(ctx, tx, replay, ret_is_done);
+}
+
 struct hf_status replay_save(struct hf_ctx *ctx, struct db_tx *tx, const struct replay *replay)
 {
     return jobs_request_save(ctx, tx, replay->method, replay->request_id,

@@ -1,0 +1,339 @@
+"""Conventions of the API that hold for every method: pages, request ids, short transactions.
+
+What has a page token or a request id is found by reflection: a method that a table here does not
+know fails the test.
+"""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from support import proc
+from support.reflected import Client, Schema, reason
+from support.session import Session
+
+SERVICES = ["holdfast.backup.v1.BackupService", "holdfast.jobs.v1.JobService"]
+TENANT = "tenants/default"
+ORDERS = f"{TENANT}/clusters/orders"
+# Mutations that are repeatable by what they say.
+REPEATABLE = {"BackupService/DeleteRestore", "BackupService/ReportRestore",
+              "BackupService/PushWal", "JobService/CancelJob"}
+READING = ("Get", "List", "Watch", "Read")
+
+
+@pytest.fixture(scope="module")
+def call(house, source):
+    """A client that knows the service by reflection; two backups and two restores of orders."""
+    source.pgbench("-i", "-q", "-s", "2")
+    house.add_cluster("orders", source)
+    source.backups = [house.backup("orders")["name"] for _ in range(2)]
+    endpoint, certs = house.endpoint(), house.certs()
+    client = Client(Schema(endpoint, certs, SERVICES), endpoint, certs)
+    for _ in range(2):
+        client("BackupService/CreateRestore", {"parent": ORDERS}).reply
+    client("BackupService/CreateCluster", {
+        "parent": TENANT, "clusterId": "second", "cluster": {"dsn": source.dsn()}}).reply
+    yield client
+    client.close()
+
+
+def with_field(call, name):
+    return {method for method, descriptor in call.schema.methods.items()
+            if name in descriptor.input_type.fields_by_name}
+
+
+# Pages: method, its request, field of the reply, requests that a token does not fit.
+LISTS = {
+    "BackupService/ListClusters": ({"parent": TENANT}, "clusters", []),
+    "BackupService/ListBackups": ({"parent": ORDERS}, "backups", [
+        {"parent": f"{TENANT}/clusters/-"}, {"parent": ORDERS, "filter": 'state = "SUCCEEDED"'}]),
+    "BackupService/ListRestores": ({"parent": ORDERS}, "restores",
+                                   [{"parent": f"{TENANT}/clusters/-"}]),
+    "JobService/ListJobs": ({"parent": TENANT}, "jobs",
+                            [{"parent": TENANT, "filter": 'kind = "backup"'}]),
+}
+
+
+def test_lists__are_all_known_here(call):
+    assert set(LISTS) == with_field(call, "page_token")
+
+
+@pytest.mark.parametrize("method", sorted(LISTS))
+def test_pages__one_by_one_are_the_whole_list(call, method):
+    request, name, _ = LISTS[method]
+    whole = [item.name for item in getattr(call(method, request).reply, name)]
+    pages, token = [], ""
+    while len(pages) <= len(whole):
+        page = call(method, {**request, "pageSize": 1, "pageToken": token}).reply
+        pages += [item.name for item in getattr(page, name)]
+        token = page.next_page_token
+        if not token:
+            break
+    assert pages == whole and len(whole) >= 2
+    assert len(getattr(call(method, {**request, "pageSize": 1 << 30}).reply, name)) == len(whole)
+
+
+@pytest.mark.parametrize("method", sorted(LISTS))
+def test_pages__negative_size_is_refused(call, method):
+    answer = call(method, {**LISTS[method][0], "pageSize": -1})
+    assert (answer.code, reason(answer)) == ("INVALID_ARGUMENT", "INVALID_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("method", sorted(LISTS))
+def test_pages__forged_token_is_refused(call, method):
+    request, name, _ = LISTS[method]
+    page = call(method, {**request, "pageSize": 1}).reply
+    last = getattr(page, name)[0].name.split("/")[-1]
+    real = page.next_page_token
+    assert last not in real
+    for token in [last, "orders", "00" * 60, real[:-2] + ("00" if real[-2:] != "00" else "01")]:
+        answer = call(method, {**request, "pageToken": token})
+        assert (answer.code, reason(answer)) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN"), token
+
+
+@pytest.mark.parametrize("method", sorted(LISTS))
+def test_pages__token_belongs_to_its_list(call, method):
+    request, _, others = LISTS[method]
+    token = call(method, {**request, "pageSize": 1}).reply.next_page_token
+    foreign = [(other, LISTS[other][0]) for other in LISTS if other != method]
+    for other, fields in [(method, fields) for fields in others] + foreign:
+        answer = call(other, {**fields, "pageToken": token})
+        assert (answer.code, reason(answer)) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN"), other
+
+
+def test_lists__unknown_cluster_is_an_error(call):
+    for method in ("BackupService/ListBackups", "BackupService/ListRestores"):
+        answer = call(method, {"parent": f"{TENANT}/clusters/nobody"})
+        assert (answer.code, reason(answer)) == ("NOT_FOUND", "CLUSTER_NOT_FOUND")
+
+
+# Request ids.
+@pytest.fixture
+def cancelled_jobs(call, source):
+    """Two jobs that can be retried: backups that were cancelled while they waited."""
+    source.psql("alter system set checkpoint_timeout = '5min'")
+    source.psql("alter system set checkpoint_completion_target = 0.9")
+    source.psql("select pg_reload_conf()")
+    names = []
+    for _ in range(2):
+        source.pgbench("-n", "-t", "1000")
+        job = call("BackupService/CreateBackup",
+                   {"parent": ORDERS, "backup": {"checkpoint": "SPREAD"}}).reply
+        call("JobService/CancelJob", {"name": job.name}).reply
+        wait_for_end(call, job.name)
+        names.append(job.name)
+    return names
+
+
+def wait_for_end(call, job):
+    ended = call("JobService/WatchJob", {"name": job}).replies[-1].job
+    return ended.DESCRIPTOR.enum_types_by_name["State"].values_by_number[ended.state].name
+
+
+def repeated(call, method, request, other):
+    """The request twice gives one reply; another one under its id is refused. The reply."""
+    first = call(method, {**request, "requestId": f"{method}-1"})
+    assert first.code == "OK", f"{method}: {first.code} {first.message}"
+    again = call(method, {**request, "requestId": f"{method}-1"})
+    assert again.bytes() == first.bytes(), method
+    if other:
+        reused = call(method, {**other, "requestId": f"{method}-1"})
+        assert (reused.code, reason(reused)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED"), method
+    long = call(method, {**request, "requestId": "x" * 129})
+    assert (long.code, reason(long)) == ("INVALID_ARGUMENT", "REQUEST_ID_TOO_LONG"), method
+    return first.reply
+
+
+def slots(source):
+    return int(source.psql("select count(*) from pg_replication_slots"))
+
+
+def test_request_id__repeats_the_reply_of_every_mutation(call, source, cancelled_jobs):
+    jobs = len(call("JobService/ListJobs", {"parent": TENANT}).reply.jobs)
+    known = set()
+
+    def repeat(method, request, other):
+        known.add(method)
+        return repeated(call, method, request, other)
+
+    cluster = {"parent": TENANT, "clusterId": "twice", "cluster": {"dsn": source.dsn()}}
+    repeat("BackupService/CreateCluster", cluster, {**cluster, "clusterId": "thrice"})
+    proc.wait_until(lambda: slots(source) == 3, what="slots of orders, second and twice")
+    repeat("BackupService/DeleteCluster", {"name": f"{TENANT}/clusters/twice"},
+           {"name": f"{TENANT}/clusters/second"})
+    assert slots(source) == 2
+    retried = repeat("JobService/RetryJob", {"name": cancelled_jobs[0]},
+                     {"name": cancelled_jobs[1]})
+    source.psql("checkpoint")
+    assert wait_for_end(call, retried.name) == "SUCCEEDED"
+    made = repeat("BackupService/CreateBackup", {"parent": ORDERS, "backup": {}},
+                  {"parent": ORDERS, "backup": {"checkpoint": "SPREAD"}})
+    assert wait_for_end(call, made.name) == "SUCCEEDED"
+    assert wait_for_end(call, repeat(
+        "BackupService/VerifyBackup", {"name": source.backups[0]},
+        {"name": source.backups[1]}).name) == "SUCCEEDED"
+    repeat("BackupService/CreateRestore", {"parent": ORDERS},
+           {"parent": ORDERS, "restore": {"target": "immediate"}})
+    repeat("BackupService/DeleteBackup", {"name": source.backups[0]}, {"name": source.backups[1]})
+    assert call("BackupService/GetBackup", {"name": source.backups[0]}).code == "NOT_FOUND"
+    assert call("BackupService/GetBackup", {"name": source.backups[1]}).code == "OK"
+    repeat("BackupService/RebuildCatalog", {"parent": TENANT}, None)  # has no other argument
+    assert known == with_field(call, "request_id")
+    # One job each: backup, verification, restore, rebuild; the retried one was there.
+    assert len(call("JobService/ListJobs", {"parent": TENANT}).reply.jobs) == jobs + 4
+
+
+def test_request_id__is_there_wherever_a_repeat_would_do_more(call):
+    without = {name for name in call.schema.methods
+               if not name.split("/")[1].startswith(READING)} - with_field(call, "request_id")
+    assert without == REPEATABLE
+
+
+def test_delete_cluster__repeat_names_the_slot_that_was_left(call, source):
+    dead = proc.free_port()
+    dsn = (f"host={source.folder},127.0.0.1 port={source.port},{dead} user=holdfast "
+           "dbname=postgres")
+    call("BackupService/CreateCluster", {"parent": TENANT, "clusterId": "two-hosts",
+                                         "cluster": {"dsn": dsn}}).reply
+    request = {"name": f"{TENANT}/clusters/two-hosts", "requestId": "leaves-one"}
+    first = call("BackupService/DeleteCluster", request)
+    left = list(first.reply.slots_left)
+    assert len(left) == 1 and f"127.0.0.1:{dead}" in left[0] and "not dropped yet" not in left[0]
+    assert call("BackupService/DeleteCluster", request).bytes() == first.bytes()
+
+
+# Two at once.
+def at_once(*calls):
+    """The answers of calls made at the same time."""
+    barrier, answers = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(place, make):
+        barrier.wait(30)
+        answers[place] = make()
+
+    threads = [threading.Thread(target=run, args=(place, make), daemon=True)
+               for place, make in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    return answers
+
+
+def create(call, source, name, request_id):
+    return lambda: call("BackupService/CreateCluster", {
+        "parent": TENANT, "clusterId": name, "cluster": {"dsn": source.dsn()},
+        "requestId": request_id})
+
+
+def clusters(call):
+    return [item.name.split("/")[-1] for item in
+            call("BackupService/ListClusters", {"parent": TENANT}).reply.clusters]
+
+
+def remove(call, name):
+    assert not call("BackupService/DeleteCluster",
+                    {"name": f"{TENANT}/clusters/{name}"}).reply.slots_left
+
+
+def test_create_cluster__one_of_two_with_the_same_name_wins(call, source):
+    before = slots(source)
+    answers = at_once(create(call, source, "racing", "r1"), create(call, source, "racing", "r2"))
+    assert sorted(answer.code for answer in answers) == ["ALREADY_EXISTS", "OK"]
+    assert [reason(answer) for answer in answers if answer.code != "OK"] == ["CLUSTER_EXISTS"]
+    assert clusters(call).count("racing") == 1
+    proc.wait_until(lambda: slots(source) == before + 1, what="the slot of the winner")
+    remove(call, "racing")
+    assert slots(source) == before
+
+
+def test_create_cluster__two_with_the_same_request_id_are_one(call, source):
+    before = slots(source)
+    answers = at_once(create(call, source, "twins", "t1"), create(call, source, "twins", "t1"))
+    assert [answer.code for answer in answers] == ["OK", "OK"]
+    assert answers[0].bytes() == answers[1].bytes()
+    proc.wait_until(lambda: slots(source) == before + 1, what="one slot")
+    remove(call, "twins")
+    assert slots(source) == before
+
+
+# Short transactions.
+def state_sql(house, sql):
+    return proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
+                     "holdfast", "-Atc", sql]).stdout.split()
+
+
+def idle_transactions(house):
+    """Transactions of the service that are open and run nothing now."""
+    return set(state_sql(house, "select pid || '/' || extract(epoch from xact_start) from "
+                                "pg_stat_activity where application_name = 'holdfast-backup' "
+                                "and state = 'idle in transaction'"))
+
+
+def assert_none_waits(house, thread):
+    """What is idle now ends soon, while the call goes on."""
+    held = idle_transactions(house)
+    proc.wait_until(lambda: not held & idle_transactions(house), timeout=3,
+                    what="no transaction held open")
+    assert thread.is_alive()
+
+
+@contextlib.contextmanager
+def calling(call, method, request):
+    """A call in a thread; its answer in the list."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call(method, request)), daemon=True)
+    thread.start()
+    yield thread, answers
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_create_cluster__holds_no_transaction_while_it_looks_at_the_source(call, house):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        silent.settimeout(30)
+        dsn = f"host=127.0.0.1 port={silent.getsockname()[1]} user=holdfast dbname=postgres"
+        with calling(call, "BackupService/CreateCluster",
+                     {"parent": TENANT, "clusterId": "silent", "cluster": {"dsn": dsn},
+                      "requestId": "silent"}) as (thread, answers):
+            connection, _ = silent.accept()
+            with connection:
+                assert_none_waits(house, thread)
+    assert (answers[0].code, reason(answers[0])) == ("UNAVAILABLE", "HOST_UNREACHABLE")
+    assert "silent" not in clusters(call)
+
+
+class StateSession(Session):
+    """A psql on the installation's own state database."""
+
+    def __init__(self, house):
+        self.house = house
+        super().__init__(self)
+
+    def dsn(self, *_):
+        return f"host={self.house.path('run')} user=holdfast_super dbname=holdfast"
+
+
+def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, house):
+    """The journal's new head is remembered after it is written: a lock stops the handler there."""
+    made = call("BackupService/CreateBackup", {"parent": ORDERS, "backup": {}}).reply
+    assert wait_for_end(call, made.name) == "SUCCEEDED"
+    older = call("BackupService/ListBackups",
+                 {"parent": ORDERS, "filter": 'state = "SUCCEEDED"'}).reply.backups[1].name
+    with StateSession(house) as session:
+        session.run("begin")
+        session.run("select 1 from backup.clusters where name = 'orders' "
+                    "and delete_time is null for update")
+        with calling(call, "BackupService/DeleteBackup", {"name": older}) as (thread, answers):
+            proc.wait_until(lambda: state_sql(
+                house, "select pid from pg_stat_activity where wait_event_type = 'Lock' and "
+                       "query like '%journal_head%'"), what="the handler at the lock")
+            assert_none_waits(house, thread)
+            assert call("BackupService/GetBackup", {"name": older}).code == "OK"
+            session.run("rollback")
+    assert answers[0].code == "OK"
+    assert call("BackupService/GetBackup", {"name": older}).code == "NOT_FOUND"
