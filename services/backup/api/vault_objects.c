@@ -25,15 +25,23 @@ static struct hf_status load(struct hf_ctx *ctx, struct api_thread *thread, cons
     return source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, ret_source);
 }
 
-/* Within the cluster's own prefix, or NOT_FOUND as if it did not exist. */
+/* The same for what does not exist and for what belongs to somebody else. */
+static struct hf_status no_object(struct hf_ctx *ctx, const struct source *source)
+{
+    const char *const metadata[] = {"cluster", source->row.name, NULL};
+
+    return hf_fail_info(ctx->arena, HF_NOT_FOUND, "OBJECT_NOT_FOUND", metadata,
+                        "cluster %s has no object of that name", source->row.name);
+}
+
+/* Within the cluster's own prefix, or NOT_FOUND. */
 static struct hf_status check_inside(struct hf_ctx *ctx, const struct source *source,
                                      const char *object)
 {
     const char *prefix = hf_printf(ctx->arena, "%s/", source->prefix);
 
     if (!hf_has_prefix(object, prefix) || strstr(object, "..") != NULL) {
-        return hf_fail(ctx->arena, HF_NOT_FOUND, "cluster %s has no object of that name",
-                       source->row.name);
+        return no_object(ctx, source);
     }
     return hf_success();
 }
@@ -106,7 +114,12 @@ static struct hf_status read_open(struct hf_ctx *ctx, void *app, const struct rp
     (void)peer;
     HF_TRY(load(ctx, thread, want->parent, &source));
     HF_TRY(check_inside(ctx, &source, want->object));
-    HF_TRY(objstore_head(ctx, state.store, want->object, &state.size));
+    struct hf_status found = objstore_head(ctx, state.store, want->object, &state.size);
+
+    if (found.code == HF_NOT_FOUND) {
+        return no_object(ctx, &source);
+    }
+    HF_TRY(found);
     if (want->offset < 0 || want->length < 0 || (uint64_t)want->offset > state.size ||
         (uint64_t)want->length > state.size - (uint64_t)want->offset) {
         return hf_fail_info(ctx->arena, HF_OUT_OF_RANGE, "RANGE", NULL,
