@@ -70,9 +70,22 @@ class Source:
         if is_new:
             self.fill()
 
+    def tool(self, name, *libraries):
+        """A program of this folder, compiled."""
+        program = os.path.join(os.path.dirname(self.directory), name)
+        run(["gcc", "-O2", "-o", program, os.path.join(ROOT, "tests/bench", f"{name}.c"), *libraries])
+        return program
+
+    def run_zstd_tables(self, kind):
+        """Output of zstd_tables over the largest tables (r) or indexes (i)."""
+        files = self.sql("SELECT pg_relation_filepath(oid) FROM pg_class "
+                         f"WHERE relkind = '{kind}' AND pg_relation_size(oid) > 8000000 "
+                         "ORDER BY pg_relation_size(oid) DESC LIMIT 6").splitlines()
+        return run([self.tool("zstd_tables", "-lzstd"),
+                    *(os.path.join(self.data, file) for file in files)])
+
     def fill(self):
-        generator = os.path.join(os.path.dirname(self.directory), "gen_rows")
-        run(["gcc", "-O2", "-o", generator, os.path.join(ROOT, "tests/bench/gen_rows.c")])
+        generator = self.tool("gen_rows")
         rows = int(self.size_gb * 500_000)
         for number in range(3):
             table = f"orders_{number}"
