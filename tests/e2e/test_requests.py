@@ -5,6 +5,7 @@ know fails the test.
 """
 
 import contextlib
+import signal
 import socket
 import threading
 
@@ -26,7 +27,6 @@ READING = ("Get", "List", "Watch", "Read")
 @pytest.fixture(scope="module")
 def call(house, source):
     """A client that knows the service by reflection; two backups and two restores of orders."""
-    source.pgbench("-i", "-q", "-s", "2")
     house.add_cluster("orders", source)
     source.backups = [house.backup("orders")["name"] for _ in range(2)]
     endpoint, certs = house.endpoint(), house.certs()
@@ -110,20 +110,27 @@ def test_lists__unknown_cluster_is_an_error(call):
 
 
 # Request ids.
+@contextlib.contextmanager
+def no_checkpoint(source):
+    """A backup that begins now waits for its checkpoint until this ends."""
+    pid = int(source.psql("select pid from pg_stat_activity where backend_type = 'checkpointer'"))
+    proc.send(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        proc.send(pid, signal.SIGCONT)
+
+
 @pytest.fixture
 def cancelled_jobs(call, source):
     """Two jobs that can be retried: backups that were cancelled while they waited."""
-    source.psql("alter system set checkpoint_timeout = '5min'")
-    source.psql("alter system set checkpoint_completion_target = 0.9")
-    source.psql("select pg_reload_conf()")
     names = []
-    for _ in range(2):
-        source.pgbench("-n", "-t", "1000")
-        job = call("BackupService/CreateBackup",
-                   {"parent": ORDERS, "backup": {"checkpoint": "SPREAD"}}).reply
-        call("JobService/CancelJob", {"name": job.name}).reply
-        wait_for_end(call, job.name)
-        names.append(job.name)
+    with no_checkpoint(source):
+        for _ in range(2):
+            job = call("BackupService/CreateBackup", {"parent": ORDERS}).reply
+            call("JobService/CancelJob", {"name": job.name}).reply
+            assert wait_for_end(call, job.name) == "CANCELLED"
+            names.append(job.name)
     return names
 
 
@@ -166,7 +173,6 @@ def test_request_id__repeats_the_reply_of_every_mutation(call, source, cancelled
     assert slots(source) == 2
     retried = repeat("JobService/RetryJob", {"name": cancelled_jobs[0]},
                      {"name": cancelled_jobs[1]})
-    source.psql("checkpoint")
     assert wait_for_end(call, retried.name) == "SUCCEEDED"
     made = repeat("BackupService/CreateBackup", {"parent": ORDERS, "backup": {}},
                   {"parent": ORDERS, "backup": {"checkpoint": "SPREAD"}})
@@ -205,6 +211,42 @@ def test_delete_cluster__repeat_names_the_slot_that_was_left(call, source):
 
 
 # Two at once.
+def state_sql(house, sql):
+    return proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
+                     "holdfast", "-Atc", sql]).stdout.split()
+
+
+class StateSession(Session):
+    """A psql on the installation's own state database."""
+
+    def __init__(self, house):
+        self.house = house
+        super().__init__(self)
+
+    def dsn(self, *_):
+        return f"host={self.house.path('run')} user=holdfast_super dbname=holdfast"
+
+
+@contextlib.contextmanager
+def calling(call, method, request):
+    """A call in a thread; its answer in the list."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call(method, request)), daemon=True)
+    thread.start()
+    yield thread, answers
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+LOCK = "select 1 from backup.clusters where name = 'orders' and delete_time is null for update"
+
+
+def waiting(house):
+    """How many of the service's statements wait for a lock."""
+    return len(state_sql(house, "select pid from pg_stat_activity where wait_event_type = 'Lock' "
+                                "and application_name = 'holdfast-backup'"))
+
+
 def at_once(*calls):
     """The answers of calls made at the same time."""
     barrier, answers = threading.Barrier(len(calls)), [None] * len(calls)
@@ -259,12 +301,35 @@ def test_create_cluster__two_with_the_same_request_id_are_one(call, source):
     assert slots(source) == before
 
 
+def test_create_backup__one_of_two_is_admitted(call, house):
+    """Both are held at the cluster's row, where both have seen no other backup."""
+    with StateSession(house) as session:
+        session.run("begin")
+        session.run(LOCK)
+        with calling(call, "BackupService/CreateBackup", {"parent": ORDERS}) as (_, first), \
+                calling(call, "BackupService/CreateBackup", {"parent": ORDERS}) as (_, second):
+            proc.wait_until(lambda: waiting(house) >= 2, what="both at the row")
+            session.run("rollback")
+    answers = sorted(first + second, key=lambda answer: answer.code)
+    assert [answer.code for answer in answers] == ["FAILED_PRECONDITION", "OK"]
+    assert reason(answers[0]) == "BACKUP_ALREADY_RUNNING"
+    assert wait_for_end(call, answers[1].reply.name) == "SUCCEEDED"
+
+
+def test_retry_job__is_admitted_as_a_new_backup_is(call, source, cancelled_jobs):
+    with no_checkpoint(source):
+        running = call("BackupService/CreateBackup", {"parent": ORDERS}).reply
+        answer = call("JobService/RetryJob", {"name": cancelled_jobs[0]})
+        assert (answer.code, reason(answer)) == ("FAILED_PRECONDITION", "BACKUP_ALREADY_RUNNING")
+    assert wait_for_end(call, running.name) == "SUCCEEDED"
+    with no_checkpoint(source):
+        retried = call("JobService/RetryJob", {"name": cancelled_jobs[0]}).reply
+        answer = call("BackupService/CreateBackup", {"parent": ORDERS})
+        assert (answer.code, reason(answer)) == ("FAILED_PRECONDITION", "BACKUP_ALREADY_RUNNING")
+    assert wait_for_end(call, retried.name) == "SUCCEEDED"
+
+
 # Short transactions.
-def state_sql(house, sql):
-    return proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
-                     "holdfast", "-Atc", sql]).stdout.split()
-
-
 def idle_transactions(house):
     """Transactions of the service that are open and run nothing now."""
     return set(state_sql(house, "select pid || '/' || extract(epoch from xact_start) from "
@@ -278,17 +343,6 @@ def assert_none_waits(house, thread):
     proc.wait_until(lambda: not held & idle_transactions(house), timeout=3,
                     what="no transaction held open")
     assert thread.is_alive()
-
-
-@contextlib.contextmanager
-def calling(call, method, request):
-    """A call in a thread; its answer in the list."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(call(method, request)), daemon=True)
-    thread.start()
-    yield thread, answers
-    thread.join(60)
-    assert not thread.is_alive()
 
 
 def test_create_cluster__holds_no_transaction_while_it_looks_at_the_source(call, house):
@@ -307,17 +361,6 @@ def test_create_cluster__holds_no_transaction_while_it_looks_at_the_source(call,
     assert "silent" not in clusters(call)
 
 
-class StateSession(Session):
-    """A psql on the installation's own state database."""
-
-    def __init__(self, house):
-        self.house = house
-        super().__init__(self)
-
-    def dsn(self, *_):
-        return f"host={self.house.path('run')} user=holdfast_super dbname=holdfast"
-
-
 def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, house):
     """The journal's new head is remembered after it is written: a lock stops the handler there."""
     made = call("BackupService/CreateBackup", {"parent": ORDERS, "backup": {}}).reply
@@ -326,8 +369,7 @@ def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, hou
                  {"parent": ORDERS, "filter": 'state = "SUCCEEDED"'}).reply.backups[1].name
     with StateSession(house) as session:
         session.run("begin")
-        session.run("select 1 from backup.clusters where name = 'orders' "
-                    "and delete_time is null for update")
+        session.run(LOCK)
         with calling(call, "BackupService/DeleteBackup", {"name": older}) as (thread, answers):
             proc.wait_until(lambda: state_sql(
                 house, "select pid from pg_stat_activity where wait_event_type = 'Lock' and "

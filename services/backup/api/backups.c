@@ -40,21 +40,40 @@ static struct hf_status reply_job(struct hf_ctx *ctx, struct api_thread *thread,
     return hf_success();
 }
 
+/* Whether a backup of this cluster may start. The cluster stays locked: of two that ask at once one
+ * sees the other. */
+static struct hf_status admit(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row)
+{
+    struct admit_snapshot seen = {.cluster = row->name, .is_connected = !hf_text_empty(row->dsn)};
+
+    HF_TRY(clusters_lock(ctx, tx, row->id));
+    HF_TRY(backups_active(ctx, tx, row->id, &seen.active_backup, &seen.active_job));
+    return admit_backup(ctx->arena, &seen);
+}
+
+struct hf_status api_readmit_backup(struct hf_ctx *ctx, struct db_tx *tx, const char *args)
+{
+    const struct args target = args_decode(ctx->arena, args);
+    const struct backup_row backup = {.cluster_id = target.cluster_id, .id = target.backup_id};
+    struct cluster_row row;
+
+    HF_TRY(clusters_get_id(ctx, tx, target.cluster_id, &row));
+    HF_TRY(admit(ctx, tx, &row));
+    return backups_set_pending(ctx, tx, &backup);
+}
+
 /* Decide over what is stored, then store backup and job. */
 static struct hf_status add_backup(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx,
                                    const PbBackup__CreateBackupRequest *want, const char *cluster,
                                    PbJobs__Job *resp)
 {
     struct cluster_row row;
-    struct admit_snapshot seen = {.cluster = cluster};
     const char *job_id = hf_uuid_new_text(ctx->arena, hf_now_us());
     bool is_spread =
         want->backup != NULL && want->backup->checkpoint == PB_BACKUP__BACKUP__CHECKPOINT__SPREAD;
 
     HF_TRY(clusters_get(ctx, tx, cluster, &row));
-    HF_TRY(backups_active(ctx, tx, row.id, &seen.active_backup, &seen.active_job));
-    seen.is_connected = !hf_text_empty(row.dsn);
-    HF_TRY(admit_backup(ctx->arena, &seen));
+    HF_TRY(admit(ctx, tx, &row));
     struct backup_row backup = {
         .id = admit_backup_id(ctx->arena, 'b', hf_now_us(), random_number()),
         .cluster_id = row.id,

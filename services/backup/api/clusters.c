@@ -445,6 +445,7 @@ static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread
     if (*ret_is_done) {
         return hf_success();
     }
+    HF_TRY(clusters_lock(ctx, tx, source->row.id));
     HF_TRY(backups_active(ctx, tx, source->row.id, &backup, &job));
     if (!hf_text_empty(job)) {
         HF_TRY(jobs_cancel(ctx, tx, thread->app->jobs, job, &cancelled));

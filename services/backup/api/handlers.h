@@ -3,6 +3,7 @@
 #ifndef HF_BACKUP_API_HANDLERS_H
 #define HF_BACKUP_API_HANDLERS_H
 
+#include "db/db.h"
 #include "rpc/server.h"
 
 #define API_UNARY(fn)                                                                              \
@@ -22,6 +23,9 @@ API_UNARY(api_list_backups);
 API_UNARY(api_delete_backup);
 API_UNARY(api_verify_backup);
 API_UNARY(api_rebuild_catalog);
+/* A backup's job goes back to work: the same conditions as for a new one. args are the job's. */
+struct hf_status api_readmit_backup(struct hf_ctx *ctx, struct db_tx *tx,
+                                    const char *args) HF_MUST_USE;
 /* restores.c */
 API_UNARY(api_create_restore);
 API_UNARY(api_get_restore);

@@ -145,6 +145,9 @@ API_UNARY(api_retry_job)
         return hf_success();
     }
     HF_TRY(jobs_retry(ctx, tx, name.id, &job));
+    if (hf_text_equal(job.kind, "backup")) {
+        HF_TRY(api_readmit_backup(ctx, tx, job.args));
+    }
     convert_job(ctx->arena, thread->grant.tenant_name, &job, resp);
     HF_TRY(replay_save(ctx, tx, &replay));
     HF_TRY(db_tx_commit(ctx, &tx));

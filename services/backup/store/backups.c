@@ -153,6 +153,14 @@ struct hf_status backups_moments(struct hf_ctx *ctx, struct db_tx *tx,
     return hf_success();
 }
 
+struct hf_status backups_set_pending(struct hf_ctx *ctx, struct db_tx *tx,
+                                     const struct backup_row *row)
+{
+    return db_exec(ctx, tx, sql_backup_set_pending,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->cluster_id), DB_TEXT(row->id)),
+                   NULL);
+}
+
 struct hf_status backups_set_running(struct hf_ctx *ctx, struct db_tx *tx,
                                      const struct backup_row *row)
 {

@@ -45,6 +45,9 @@ struct hf_status backups_moments(struct hf_ctx *ctx, struct db_tx *tx,
                                  const struct cluster_row *cluster,
                                  struct backup_moment **ret_moments, size_t *ret_len) HF_MUST_USE;
 
+/* Its job was put back to work. */
+struct hf_status backups_set_pending(struct hf_ctx *ctx, struct db_tx *tx,
+                                     const struct backup_row *row) HF_MUST_USE;
 struct hf_status backups_set_running(struct hf_ctx *ctx, struct db_tx *tx,
                                      const struct backup_row *row) HF_MUST_USE;
 /* state, error_* from row; a backup that has succeeded stays so. */

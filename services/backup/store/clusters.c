@@ -97,6 +97,21 @@ struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
     return hf_success();
 }
 
+static struct hf_status removed(struct hf_ctx *ctx)
+{
+    return hf_fail_info(ctx->arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", NULL,
+                        "the cluster was removed");
+}
+
+struct hf_status clusters_lock(struct hf_ctx *ctx, struct db_tx *tx, const char *id)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_lock, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)),
+                    &rows));
+    return db_len(rows) == 0 ? removed(ctx) : hf_success();
+}
+
 struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                  struct cluster_row *ret_row)
 {
@@ -105,7 +120,7 @@ struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const cha
     HF_TRY(db_query(ctx, tx, sql_cluster_by_id, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)),
                     &rows));
     if (db_len(rows) == 0) {
-        return hf_fail(ctx->arena, HF_NOT_FOUND, "the cluster was removed");
+        return removed(ctx);
     }
     load(rows, 0, ret_row);
     return hf_success();

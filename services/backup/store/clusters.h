@@ -15,6 +15,9 @@ struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
 /* NOT_FOUND reason CLUSTER_NOT_FOUND with near names as "did you mean". */
 struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *name,
                               struct cluster_row *ret_row) HF_MUST_USE;
+/* Until the transaction ends nobody else holds it, so that what is decided over the cluster's
+ * backups stays true. NOT_FOUND reason CLUSTER_NOT_FOUND when it was removed. */
+struct hf_status clusters_lock(struct hf_ctx *ctx, struct db_tx *tx, const char *id) HF_MUST_USE;
 struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                  struct cluster_row *ret_row) HF_MUST_USE;
 /* Names greater than after, at most limit. */

@@ -24,6 +24,13 @@ SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, 
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
 
+-- name: cluster_lock
+-- Who decides over a cluster's backups decides alone; rows that refer to it may still come.
+SELECT id::text
+FROM backup.clusters
+WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
+FOR NO KEY UPDATE
+
 -- name: cluster_list
 -- params: tenant, after name, limit
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
@@ -146,6 +153,12 @@ SELECT stop_lsn::text, end_time
 FROM backup.backups
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND lineage = $3 AND state = 'SUCCEEDED'
   AND delete_time IS NULL
+
+-- name: backup_set_pending
+-- Its job goes back to work. A point that exists stays.
+UPDATE backup.backups
+SET state = 'PENDING', end_time = NULL, revision = revision + 1
+WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND id = $3 AND state <> 'SUCCEEDED'
 
 -- name: backup_set_running
 UPDATE backup.backups
