@@ -14,7 +14,28 @@
 #define RETRY_INFO_URL TYPE_PREFIX "google.rpc.RetryInfo"
 #define MAX_DETAILS_BYTES 4096
 #define MAX_TEXT_BYTES 1000
+#define MAX_VALUE_BYTES 256
 #define MAX_RETRY_MS 86400000
+
+/* At most max bytes of text, cut between characters; NULL when it is not UTF-8. Texts may repeat
+ * what a client sent, however long that is. */
+static char *cut(struct hf_arena *arena, const char *text, size_t max)
+{
+    size_t len = strnlen(text, max);
+    for (size_t tries = 0; tries < 4; tries++) {
+        if (hf_is_utf8(text, len)) {
+            return hf_strndup(arena, text, len);
+        }
+        len -= len > 0 ? 1 : 0;
+    }
+    return NULL;
+}
+
+static char *value_of(struct hf_arena *arena, const char *text)
+{
+    char *value = cut(arena, text, MAX_VALUE_BYTES);
+    return value == NULL ? hf_strdup(arena, "") : value;
+}
 
 static struct hf_bytes encode_error_info(struct hf_arena *arena, const struct hf_error_info *info)
 {
@@ -28,7 +49,7 @@ static struct hf_bytes encode_error_info(struct hf_arena *arena, const struct hf
         message->metadata[i] =
             rpc_message_new(arena, &google__rpc__error_info__metadata_entry__descriptor);
         message->metadata[i]->key = hf_strdup(arena, info->metadata[i].key);
-        message->metadata[i]->value = hf_strdup(arena, info->metadata[i].value);
+        message->metadata[i]->value = value_of(arena, info->metadata[i].value);
     }
     return rpc_encode(arena, &message->base);
 }
@@ -58,13 +79,8 @@ const char *rpc_details_text(struct hf_arena *arena, struct hf_status status)
     if (hf_text_empty(status.message)) {
         return hf_code_name(status.code);
     }
-    size_t len = strnlen(status.message, MAX_TEXT_BYTES);
-    for (size_t cut = 0; cut < 4 && len > 0; cut++, len--) {
-        if (hf_is_utf8(status.message, len)) {
-            return hf_strndup(arena, status.message, len);
-        }
-    }
-    return hf_code_name(status.code);
+    const char *text = cut(arena, status.message, MAX_TEXT_BYTES);
+    return text == NULL ? hf_code_name(status.code) : text;
 }
 
 struct hf_bytes rpc_details_encode(struct hf_arena *arena, struct hf_status status)

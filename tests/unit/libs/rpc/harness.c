@@ -40,7 +40,7 @@ static struct hf_status get_job(struct hf_ctx *ctx, void *app, const struct rpc_
         job->name = hf_strdup(ctx->arena, peer->identity);
         job->target = hf_strdup(ctx->arena, peer->tenant);
         job->kind = hf_strdup(ctx->arena, peer->request_id);
-    } else if (hf_text_equal(name, "details")) {
+    } else if (hf_has_prefix(name, "details")) {
         const char *const metadata[] = {"job", name, NULL};
         struct hf_status status =
             hf_fail_info(ctx->arena, HF_NOT_FOUND, "JOB_NOT_FOUND", metadata, "no job %s ☂", name);

@@ -42,7 +42,7 @@ void harness_free(struct harness *h);
 /* GetJob of the server's handler; its behaviour is chosen by name:
  *   anything       returns a job of that name
  *   "peer"         name is the caller's identity, target its tenant, kind its request id
- *   "details"      NOT_FOUND with reason JOB_NOT_FOUND, metadata job=details, retry 1500 ms
+ *   "details…"     NOT_FOUND with reason JOB_NOT_FOUND, metadata job=name, retry 1500 ms
  *   "short"        200 ms of work
  *   "slow"         up to 20 s of work; counts cancelled
  *   "forbidden"    refused by authorize

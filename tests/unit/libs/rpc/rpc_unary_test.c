@@ -56,6 +56,25 @@ static void test_unary__status_carries_details(void **state)
     assert_int_equal(status.info->retry_after_ms, 1500);
 }
 
+/* What a client sent comes back in the details: it must be cut, not end the server. */
+static void test_unary__long_details_are_cut(void **state)
+{
+    struct harness *h = *state;
+    size_t len = 3 * 1024 * 1024;
+    char *name = hf_alloc(h->arena, len + 1);
+    const PbJobs__Job *job = NULL;
+    memset(name, 'x', len);
+    memcpy(name, "details", 7);
+    struct hf_status status = harness_get(h, &h->ctx, name, &job);
+    assert_int_equal(status.code, HF_NOT_FOUND);
+    assert_non_null(status.info);
+    assert_string_equal(status.info->reason, "JOB_NOT_FOUND");
+    assert_int_equal(status.info->metadata_len, 1);
+    assert_in_range(strlen(status.info->metadata[0].value), 1, 1000);
+    assert_int_equal(status.info->retry_after_ms, 1500);
+    assert_int_equal(harness_get(h, &h->ctx, "after", &job).code, HF_OK);
+}
+
 static void test_unary__authorize_refuses(void **state)
 {
     struct harness *h = *state;
@@ -207,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unary__peer_comes_from_certificate_and_metadata, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_unary__status_carries_details, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unary__long_details_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unary__authorize_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unary__deadline_ends_call_and_handler, setup,
                                         teardown),
