@@ -5,14 +5,18 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "db/error.h"
 #include "db/params.h"
 #include "db/wait.h"
 
+#define CONNECT_US (5 * HF_US_PER_S)
+
 #define SESSION_OPTIONS                                                                            \
     "-c search_path=%s -c TimeZone=UTC -c DateStyle=ISO -c client_min_messages=warning"            \
     " -c synchronous_commit=on -c idle_in_transaction_session_timeout=60000"                       \
-    " -c statement_timeout=%d -c standard_conforming_strings=on"
+    " -c statement_timeout=%d -c standard_conforming_strings=on"                                   \
+    " -c client_connection_check_interval=2000"
 
 static const char sql_server_facts[] =
     "SELECT current_setting('fsync'), current_setting('full_page_writes'), r.rolname,"
@@ -144,21 +148,37 @@ static struct hf_status set_up(struct hf_ctx *ctx, struct db_conn *conn, enum db
     return db_conn_simple(ctx, conn, "SET ROLE " DB_ROLE_OWNER, &result);
 }
 
+/* A server that accepts and then says nothing is UNAVAILABLE, whatever time the caller has. */
+static struct hf_status connect_in_time(struct hf_ctx *ctx, PGconn *pg)
+{
+    struct hf_ctx bounded = *ctx;
+    int64_t end_us = hf_mono_us() + CONNECT_US;
+
+    if (bounded.deadline_us == 0 || bounded.deadline_us > end_us) {
+        bounded.deadline_us = end_us;
+    }
+    struct hf_status status = db_wait_connect(&bounded, pg);
+    if (status.code == HF_DEADLINE_EXCEEDED && hf_is_ok(hf_ctx_check(ctx))) {
+        return hf_fail(ctx->arena, HF_UNAVAILABLE, "state database: no answer in %d s",
+                       (int)(CONNECT_US / HF_US_PER_S));
+    }
+    return status;
+}
+
 struct hf_status db_conn_open(struct hf_ctx *ctx, const struct db_options *options,
                               struct db_conn **ret_conn)
 {
     HF_CLEANUP(db_conn_close) struct db_conn *conn = hf_heap_alloc(sizeof(*conn));
     const char *session = hf_printf(ctx->arena, SESSION_OPTIONS, options->schema,
                                     options->role >= DB_OWNER ? 0 : 300000);
-    const char *const keys[] = {
-        "dbname",           "application_name", "options", "connect_timeout",
-        "tcp_user_timeout", "keepalives_idle",  NULL};
+    const char *const keys[] = {"dbname",           "application_name", "options",
+                                "tcp_user_timeout", "keepalives_idle",  NULL};
     const char *const values[] = {
-        options->conninfo, options->application_name, session, "10", "10000", "30", NULL};
+        options->conninfo, options->application_name, session, "10000", "30", NULL};
 
     conn->pg = PQconnectStartParams(keys, values, 1);
     HF_CHECK(conn->pg != NULL);
-    HF_TRY(db_wait_connect(ctx, conn->pg));
+    HF_TRY(connect_in_time(ctx, conn->pg));
     if (PQsetnonblocking(conn->pg, 1) != 0) {
         return db_error_lost(ctx->arena, conn->pg);
     }

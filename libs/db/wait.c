@@ -1,14 +1,20 @@
 /* Waiting for libpq. The surprise: when the caller gives up, the statement still runs at the
- * server, so it is cancelled and its results are drained before the connection is used again. */
+ * server, so it is cancelled there, within a time of its own, and the connection is not used again.
+ */
 #include "db/wait.h"
 
 #include <poll.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "db/error.h"
 
 #define SLICE_MS 1000
-#define DRAIN_US (2 * HF_US_PER_S)
+#define GIVE_UP_US (2 * HF_US_PER_S)
+#define PARAMS_MAX 80
+
+HF_DEFINE_CLEANUP(PGconn *, PQfinish)
+HF_DEFINE_CLEANUP(PQconninfoOption *, PQconninfoFree)
 
 static struct hf_status wait_socket(struct hf_ctx *ctx, const PGconn *pg, short events)
 {
@@ -93,17 +99,65 @@ static struct hf_status collect(struct hf_ctx *ctx, PGconn *pg, PGresult **kept)
     }
 }
 
-static void cancel_and_drain(struct db_conn *conn)
+/* Connection parameters of pg, naming the one server that it is connected to. */
+static size_t same_server(const PGconn *pg, const PQconninfoOption *options, const char **keys,
+                          const char **values)
+{
+    size_t len = 0;
+
+    for (const PQconninfoOption *at = options; at->keyword != NULL && len < PARAMS_MAX - 1; at++) {
+        bool is_host = strcmp(at->keyword, "host") == 0;
+        bool is_port = strcmp(at->keyword, "port") == 0;
+        if (at->val != NULL && strcmp(at->keyword, "hostaddr") != 0) {
+            keys[len] = at->keyword;
+            values[len++] = is_host ? PQhost(pg) : is_port ? PQport(pg) : at->val;
+        }
+    }
+    keys[len] = NULL;
+    values[len] = NULL;
+    return len;
+}
+
+static struct hf_status cancel_by(struct hf_ctx *ctx, PGconn *canceller, int pid)
+{
+    HF_CLEANUP(PQclear) PGresult *ignored = NULL;
+
+    HF_TRY(db_wait_connect(ctx, canceller));
+    const char *sql = hf_printf(ctx->arena, "SELECT pg_catalog.pg_cancel_backend(%d)", pid);
+    if (PQsetnonblocking(canceller, 1) != 0 || PQsendQuery(canceller, sql) == 0) {
+        return db_error_lost(ctx->arena, canceller);
+    }
+    return collect(ctx, canceller, &ignored);
+}
+
+/* PQcancel would wait for ever on a server that accepts and then says nothing. */
+static struct hf_status cancel_statement(struct hf_ctx *ctx, PGconn *pg)
+{
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = PQconninfo(pg);
+    const char *keys[PARAMS_MAX];
+    const char *values[PARAMS_MAX];
+
+    if (options == NULL || same_server(pg, options, keys, values) == 0) {
+        return db_error_lost(ctx->arena, pg);
+    }
+    HF_CLEANUP(PQfinish) PGconn *canceller = PQconnectStartParams(keys, values, 0);
+    return cancel_by(ctx, canceller, PQbackendPID(pg));
+}
+
+/* The connection is given up even when the statement ended as wished: whether a PREPARE or a COMMIT
+ * among what was sent took effect is not known. */
+static void give_up(struct db_conn *conn)
 {
     HF_CLEANUP(PQclear) PGresult *ignored = NULL;
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(64 * 1024);
-    struct hf_ctx ctx = {.arena = arena, .deadline_us = hf_mono_us() + DRAIN_US};
-    PGcancel *cancel = PQgetCancel(conn->pg);
-    char text[256];
+    struct hf_ctx ctx = {.arena = arena, .deadline_us = hf_mono_us() + GIVE_UP_US};
+    struct hf_status status = cancel_statement(&ctx, conn->pg);
 
-    bool is_sent = cancel != NULL && PQcancel(cancel, text, (int)sizeof(text)) == 1;
-    PQfreeCancel(cancel);
-    conn->is_broken = !is_sent || !hf_is_ok(collect(&ctx, conn->pg, &ignored));
+    if (hf_is_ok(status)) {
+        status = collect(&ctx, conn->pg, &ignored);
+    }
+    (void)status; /* else the server sees within 2 s that its client is gone */
+    conn->is_broken = true;
 }
 
 struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn, PGresult **ret_result)
@@ -112,7 +166,7 @@ struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn, PGresu
     struct hf_status status = collect(ctx, conn->pg, &result);
 
     if (status.code == HF_CANCELLED || status.code == HF_DEADLINE_EXCEEDED) {
-        cancel_and_drain(conn);
+        give_up(conn);
         return status;
     }
     if (PQstatus(conn->pg) == CONNECTION_BAD) {

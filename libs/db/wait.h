@@ -8,8 +8,8 @@
 struct hf_status db_wait_connect(struct hf_ctx *ctx, PGconn *pg) HF_MUST_USE;
 
 /* Collect all results of what was sent; the last one, or the first error as a status. When ctx
- * ends, the statement is cancelled at the server and drained; what cannot be drained within 2 s
- * makes the connection broken. */
+ * ends, the statement is cancelled at the server, which may take 2 s more, and the connection is
+ * broken. */
 struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn,
                                 PGresult **ret_result) HF_MUST_USE;
 

@@ -1,4 +1,5 @@
 /* Deadlines, cancellation, restarts, roles that are refused. */
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -51,6 +52,60 @@ static void test_db__deadline_ends_a_statement_at_the_server(void **unused)
                      0);
     must(db_tx_begin(&ctx, state->app, state->tenant, DB_READ_COMMITTED, &tx));
     must(db_query(&ctx, tx, "SELECT 1", DB_NO_ARGS, NULL));
+}
+
+/* A postmaster that hangs still accepts connections, by its kernel: nothing may wait for it. */
+static void test_db__hung_server_holds_nobody(void **unused)
+{
+    HF_CLEANUP(ctx_done) struct hf_ctx ctx = new_ctx();
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    HF_CLEANUP(db_tx_abort) struct db_tx *other = NULL;
+    struct hf_ctx hurried = {.arena = ctx.arena, .deadline_us = in_ms(200)};
+    struct hf_ctx patient = {.arena = ctx.arena};
+    const struct db_options options = {
+        .conninfo = state->app_conninfo, .role = DB_APP, .schema = "backup"};
+    HF_CLEANUP(db_free) struct db *db = db_new(&options);
+
+    (void)unused;
+    must(db_tx_begin(&ctx, state->app, state->tenant, DB_READ_COMMITTED, &tx));
+    assert_int_equal(kill((pid_t)pgserver_pid(state->server), SIGSTOP), 0);
+    int64_t start_us = hf_mono_us();
+    struct hf_status status = db_query(&hurried, tx, "SELECT pg_sleep(40)", DB_NO_ARGS, NULL);
+    struct hf_status opened = db_tx_begin(&patient, db, state->tenant, DB_READ_COMMITTED, &other);
+    int64_t took_us = hf_mono_us() - start_us;
+    assert_int_equal(kill((pid_t)pgserver_pid(state->server), SIGCONT), 0);
+    assert_int_equal(status.code, HF_DEADLINE_EXCEEDED);
+    assert_int_equal(opened.code, HF_UNAVAILABLE);
+    assert_true(took_us < 12 * HF_US_PER_S);
+    db_tx_abort(HF_TAKE(tx));
+    /* The server finds out by itself that nobody waits any more. */
+    int64_t until_us = in_ms(10000);
+    while (state_db_count(state, "SELECT count(*) FROM pg_stat_activity"
+                                 " WHERE query LIKE '%pg_sleep(40)' AND state='active'") > 0) {
+        assert_true(hf_mono_us() < until_us);
+        pause_ms(100);
+    }
+}
+
+/* A COMMIT that was given up may have taken effect; here a deferred trigger makes it last. */
+static void test_db__unanswered_commit_is_in_doubt(void **unused)
+{
+    HF_CLEANUP(ctx_done) struct hf_ctx ctx = new_ctx();
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    (void)unused;
+    state_db_sql(state, "CREATE TABLE backup.lasting (n int);"
+                        "GRANT ALL ON backup.lasting TO holdfast_app;"
+                        "CREATE FUNCTION backup.last() RETURNS trigger LANGUAGE plpgsql AS"
+                        " 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';"
+                        "CREATE CONSTRAINT TRIGGER last AFTER INSERT ON backup.lasting"
+                        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+                        " EXECUTE FUNCTION backup.last()");
+    must(db_tx_begin(&ctx, state->app, state->tenant, DB_READ_COMMITTED, &tx));
+    must(db_query(&ctx, tx, "INSERT INTO backup.lasting VALUES (1)", DB_NO_ARGS, NULL));
+    struct hf_status status = db_tx_commit(&ctx, &tx);
+    assert_int_equal(status.code, HF_UNKNOWN);
+    assert_string_equal(status.info->reason, "COMMIT_IN_DOUBT");
 }
 
 struct canceller {
@@ -178,6 +233,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_db__deadline_ends_a_statement_at_the_server),
+        cmocka_unit_test(test_db__hung_server_holds_nobody),
+        cmocka_unit_test(test_db__unanswered_commit_is_in_doubt),
         cmocka_unit_test(test_db__cancellation_ends_a_statement),
         cmocka_unit_test(test_db__pool_is_bounded),
         cmocka_unit_test(test_db__restart_is_seen_inside_a_transaction_only),
