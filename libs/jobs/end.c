@@ -97,10 +97,14 @@ static struct hf_status fail_descendants(struct hf_ctx *ctx, struct db_tx *tx, s
     return hf_success();
 }
 
+/* ret_is_cancelled: cancellation was asked for meanwhile. Put back it would be claimed by nobody.
+ */
 static struct hf_status move_back(struct hf_ctx *ctx, struct db_tx *tx, const struct jobs_job *job,
-                                  const struct jobs_verdict *verdict, const char *dependency)
+                                  const struct jobs_verdict *verdict, const char *dependency,
+                                  bool *ret_is_cancelled)
 {
     int64_t affected = 0;
+    struct jobs_job now;
     int64_t run_at_us =
         verdict->delay_ms == 0 ? 0 : hf_now_us() + (int64_t)verdict->delay_ms * 1000;
 
@@ -112,8 +116,16 @@ static struct hf_status move_back(struct hf_ctx *ctx, struct db_tx *tx, const st
                            DB_TEXT(jobs_clean(ctx->arena, verdict->error.message, 4000)),
                            DB_TEXT(dependency == NULL ? "" : dependency)),
                    &affected));
+    *ret_is_cancelled = false;
     if (affected == 0) {
-        return jobs_fenced(ctx->arena, job->id);
+        struct hf_status status = jobs_lock(ctx, tx, job->id, &now);
+        if (status.code == HF_NOT_FOUND) {
+            return jobs_fenced(ctx->arena, job->id);
+        }
+        HF_TRY(status);
+        *ret_is_cancelled = now.state == JOBS_RUNNING && now.is_cancel_requested &&
+                            now.fence.epoch == job->fence.epoch && now.fence.n == job->fence.n;
+        return *ret_is_cancelled ? hf_success() : jobs_fenced(ctx->arena, job->id);
     }
     return db_exec(ctx, tx, sql_jobs_ring, DB_ARGS(DB_UUID(job->id)), NULL);
 }
@@ -122,9 +134,20 @@ struct hf_status jobs_move(struct hf_ctx *ctx, struct db_tx *tx, struct jobs *jo
                            const struct jobs_job *job, const struct jobs_verdict *verdict,
                            const char *dependency)
 {
+    static const struct jobs_verdict cancelled = {
+        .move = JOBS_MOVE_END,
+        .state = JOBS_CANCELLED,
+        .error = {HF_CANCELLED, "CANCELLED", "cancelled"},
+    };
+
     HF_CHECK(verdict->move != JOBS_MOVE_NONE);
     if (verdict->move == JOBS_MOVE_BACK) {
-        return move_back(ctx, tx, job, verdict, dependency);
+        bool is_cancelled = false;
+        HF_TRY(move_back(ctx, tx, job, verdict, dependency, &is_cancelled));
+        if (!is_cancelled) {
+            return hf_success();
+        }
+        verdict = &cancelled;
     }
     HF_TRY(end_row(ctx, tx, job, verdict));
     HF_TRY(call_hook(ctx, tx, jobs, job, verdict));

@@ -105,7 +105,8 @@ UPDATE jobs SET fence = fence + 1, state = 'pending', worker = NULL,
        attempt = attempt - $5::int, is_observe = $6,
        error_code = $7, error_reason = $8, error_message = $9, dependency = $10,
        revision = revision + 1
- WHERE id = $1::uuid AND epoch = $2::bigint AND fence = $3::bigint AND state = 'running';
+ WHERE id = $1::uuid AND epoch = $2::bigint AND fence = $3::bigint AND state = 'running'
+   AND NOT is_cancel_requested;
 
 -- name: jobs_children_release
 WITH locked AS (

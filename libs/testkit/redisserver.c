@@ -109,7 +109,8 @@ void redisserver_free(struct redisserver *server)
     hf_heap_free(server);
 }
 
-void redisserver_command(struct redisserver *server, const char *command)
+/* The first byte of the answer to one command, and its second one. */
+static void ask(struct redisserver *server, const char *command, char ret_answer[2])
 {
     int fd = dial(server);
     char answer[256];
@@ -117,8 +118,24 @@ void redisserver_command(struct redisserver *server, const char *command)
     HF_CHECK(fd >= 0);
     const char *line = hf_printf(server->arena, "%s\r\n", command);
     HF_CHECK(hf_is_ok(hf_write_all(server->arena, fd, line, strlen(line), "redis")));
-    HF_CHECK(read(fd, answer, sizeof(answer)) > 0 && answer[0] != '-');
+    HF_CHECK(read(fd, answer, sizeof(answer)) > 1 && answer[0] != '-');
+    memcpy(ret_answer, answer, 2);
     close(fd);
+}
+
+void redisserver_command(struct redisserver *server, const char *command)
+{
+    char answer[2];
+
+    ask(server, command, answer);
+}
+
+bool redisserver_has(struct redisserver *server, const char *key)
+{
+    char answer[2];
+
+    ask(server, hf_printf(server->arena, "EXISTS %s", key), answer);
+    return answer[1] == '1';
 }
 
 const char *redisserver_address(const struct redisserver *server)

@@ -21,6 +21,8 @@ void redisserver_kill(struct redisserver *server);  /* kill -9, if it runs: all 
 void redisserver_start(struct redisserver *server); /* after kill */
 /* Run one command ("FLUSHALL"); arguments without blanks. Aborts unless it is answered. */
 void redisserver_command(struct redisserver *server, const char *command);
+/* Is there such a key? */
+bool redisserver_has(struct redisserver *server, const char *key);
 
 const char *redisserver_address(const struct redisserver *server); /* path of the socket */
 

@@ -125,6 +125,33 @@ static struct hf_status do_fail(struct hf_ctx *ctx, struct jobs_run *run)
     return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "BAD_THING", metadata, "it is bad \xff");
 }
 
+/* Cancels its own job and fails before it can know. */
+static struct hf_status do_flagged(struct hf_ctx *ctx, struct jobs_run *run)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const struct jobs_fixture *fix = run->app;
+    struct jobs_job job;
+
+    HF_TRY(db_tx_begin(ctx, fix->state->app, run->job.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(jobs_cancel(ctx, tx, fix->jobs, run->job.id, &job));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    return hf_fail(ctx->arena, HF_UNAVAILABLE, "failed just then");
+}
+
+/* Tells phases from arenas that are gone at the next call. */
+static struct hf_status do_scratch(struct hf_ctx *ctx, struct jobs_run *run)
+{
+    static const char *const phases[] = {"copying", "copying", "closing"};
+
+    for (size_t i = 0; i < HF_LEN(phases); i++) {
+        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+        struct hf_ctx step = *ctx;
+        step.arena = arena;
+        HF_TRY(jobs_progress(&step, run, hf_strdup(arena, phases[i]), 1, 2));
+    }
+    return finish_with_effect(ctx, run);
+}
+
 static struct hf_status work(struct hf_ctx *ctx, struct jobs_run *run)
 {
     static const struct {
@@ -139,6 +166,8 @@ static struct hf_status work(struct hf_ctx *ctx, struct jobs_run *run)
         {"defer", do_defer},
         {"zombie", do_zombie},
         {"progress", do_progress},
+        {"flagged", do_flagged},
+        {"scratch", do_scratch},
     };
 
     HF_TRY(note_run(ctx, run));
@@ -161,6 +190,9 @@ static struct hf_status end(struct hf_ctx *ctx, struct db_tx *tx, const struct j
                             void *app)
 {
     (void)app;
+    if (strcmp(job->args, "poison") == 0) {
+        return hf_fail(ctx->arena, HF_INTERNAL, "this end cannot be written");
+    }
     return note(ctx, tx, "ends", job->id, jobs_state_text(job->state));
 }
 

@@ -19,7 +19,9 @@ struct jobs_fixture {
  * Args: "ok"; "effect" writes a row of table effects with its finish; "fail" INVALID_ARGUMENT;
  * "flaky" UNAVAILABLE until the third attempt; "wait" until cancelled; "slow" 300 ms, then effect;
  * "defer" until table down is empty; "zombie" outlives its lease and then tries to finish;
- * "progress" tells two phases. Every run adds to table runs, every end hook to table ends. */
+ * "progress" tells two phases; "flagged" cancels itself and fails at once; "scratch" tells
+ * phases that do not live; "poison" has an end that cannot be written. Every run adds to table
+ * runs, every end hook to table ends. */
 struct jobs_fixture *jobs_fixture_new(bool has_redis);
 void jobs_fixture_free(struct jobs_fixture *fix);
 
