@@ -116,6 +116,18 @@ struct jobs_trouble {
 void jobs_trouble_note(struct hf_ctx *ctx, struct jobs_trouble *trouble, const char *event,
                        struct hf_status status);
 
+/* Is it everybody's trouble (no database, no time), not that of the one job that met it? */
+static inline bool jobs_is_common(struct hf_status status)
+{
+    return status.code == HF_UNAVAILABLE || status.code == HF_CANCELLED ||
+           status.code == HF_DEADLINE_EXCEEDED;
+}
+/* Keep the first failure of several steps that must all be tried. */
+static inline void jobs_keep_first(struct hf_status *first, struct hf_status status)
+{
+    *first = first->code == HF_OK ? status : *first;
+}
+
 void jobs_ring(int event_fd);
 /* Wait for fd up to max_ms, or until stop; empties it. */
 void jobs_wait_ring(const struct hf_cancel *stop, int event_fd, int max_ms);

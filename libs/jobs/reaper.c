@@ -183,61 +183,67 @@ static struct hf_status judge(struct hf_ctx *ctx, struct jobs *jobs, enum cause 
     return hf_success();
 }
 
+/* A job that cannot be judged, because its end hook fails, must not keep the others waiting. */
 static struct hf_status judge_all(struct hf_ctx *ctx, struct jobs *jobs, enum cause cause,
                                   const char *sql)
 {
     const struct db_rows *rows = NULL;
+    struct hf_status first = hf_success();
 
     HF_TRY(find_rows(ctx, jobs, sql, NULL, &rows));
-    for (size_t i = 0; i < db_len(rows); i++) {
-        HF_TRY(judge(ctx, jobs, cause, rows, i));
+    for (size_t i = 0; i < db_len(rows) && !jobs_is_common(first); i++) {
+        jobs_keep_first(&first, judge(ctx, jobs, cause, rows, i));
     }
-    return hf_success();
+    return first;
 }
 
 static struct hf_status judge_externals(struct hf_ctx *ctx, struct jobs *jobs,
                                         struct jobs_reaper *reaper)
 {
     const struct db_rows *rows = NULL;
+    struct hf_status first = hf_success();
 
     HF_TRY(find_rows(ctx, jobs, sql_jobs_externals, NULL, &rows));
-    for (size_t i = 0; i < db_len(rows); i++) {
+    for (size_t i = 0; i < db_len(rows) && !jobs_is_common(first); i++) {
         int64_t quiet_us = unchanged_us(reaper, db_text(rows, i, 1), db_int(rows, i, 4));
         if (quiet_us > db_int(rows, i, 5) * HF_US_PER_S) {
-            HF_TRY(judge(ctx, jobs, CAUSE_DEAD, rows, i));
+            jobs_keep_first(&first, judge(ctx, jobs, CAUSE_DEAD, rows, i));
         }
     }
-    return hf_success();
+    return first;
 }
 
 static struct hf_status judge_strays(struct hf_ctx *ctx, struct jobs *jobs,
                                      struct jobs_reaper *reaper)
 {
     const struct db_rows *rows = NULL;
+    struct hf_status first = hf_success();
     char me[JOBS_UUID_SIZE];
 
     hf_lock_take(&jobs->runs_lock);
     memcpy(me, jobs->worker_id, sizeof(me));
     hf_lock_release(&jobs->runs_lock);
     HF_TRY(find_rows(ctx, jobs, sql_jobs_mine, me, &rows));
-    for (size_t i = 0; i < db_len(rows); i++) {
+    for (size_t i = 0; i < db_len(rows) && !jobs_is_common(first); i++) {
         const char *id = db_text(rows, i, 1);
         int64_t fence = db_int(rows, i, 3);
         if (!jobs_runs_has(jobs, id, fence) && unchanged_us(reaper, id, fence) > STRAY_US) {
-            HF_TRY(judge(ctx, jobs, CAUSE_DEAD, rows, i));
+            jobs_keep_first(&first, judge(ctx, jobs, CAUSE_DEAD, rows, i));
         }
     }
-    return hf_success();
+    return first;
 }
 
 struct hf_status jobs_reaper_pass(struct hf_ctx *ctx, struct jobs *jobs, struct jobs_reaper *reaper)
 {
     reaper->pass++;
-    HF_TRY(reap_workers(ctx, jobs, reaper));
-    HF_TRY(judge_all(ctx, jobs, CAUSE_DEAD, sql_jobs_orphans));
-    HF_TRY(judge_all(ctx, jobs, CAUSE_OVERDUE, sql_jobs_overdue));
-    HF_TRY(judge_externals(ctx, jobs, reaper));
-    HF_TRY(judge_strays(ctx, jobs, reaper));
-    forget_unseen(reaper);
-    return hf_success();
+    struct hf_status first = reap_workers(ctx, jobs, reaper);
+    jobs_keep_first(&first, judge_all(ctx, jobs, CAUSE_DEAD, sql_jobs_orphans));
+    jobs_keep_first(&first, judge_all(ctx, jobs, CAUSE_OVERDUE, sql_jobs_overdue));
+    jobs_keep_first(&first, judge_externals(ctx, jobs, reaper));
+    jobs_keep_first(&first, judge_strays(ctx, jobs, reaper));
+    if (!jobs_is_common(first)) { /* else what was not looked at is not gone */
+        forget_unseen(reaper);
+    }
+    return first;
 }

@@ -2,6 +2,9 @@
  * transaction during which the id is pushed; when Redis does not take it, the row goes all the
  * same, because the claimer then looks into the table and a sweep pushes every pending id once
  * Redis is back. */
+#include <string.h>
+
+#include "base/check.h"
 #include "jobs/internal.h"
 #include "queue/queue.h"
 
@@ -11,12 +14,17 @@
 #define EPOCH_US (10 * HF_US_PER_S)
 #define NO_ID "00000000-0000-0000-0000-000000000000"
 #define TAKE_MAX 500
+#define PAGES_MAX 20 /* of a step: the reaper waits for its end */
+#define ARCHIVE_ROUNDS 20
 
 struct relay {
     struct jobs *jobs;
     struct queue *queue; /* NULL: none configured */
     struct jobs_reaper *reaper;
     int64_t next_sweep_us;
+    bool is_sweeping;
+    char swept_tenant[JOBS_UUID_SIZE]; /* where the sweep is */
+    char swept_id[JOBS_UUID_SIZE];
     int64_t next_reap_us;
     int64_t next_chores_us;
     int64_t next_epoch_us;
@@ -70,47 +78,80 @@ static struct hf_status relay_once(struct hf_ctx *ctx, struct relay *relay, size
     return db_tx_commit(ctx, &tx);
 }
 
-static struct hf_status push_page(struct hf_ctx *ctx, struct relay *relay, const char **tenant,
-                                  const char **id, size_t *ret_len)
+static struct hf_status relay_some(struct hf_ctx *ctx, struct relay *relay)
+{
+    size_t len = TAKE_MAX;
+
+    for (int i = 0; i < PAGES_MAX && len == TAKE_MAX; i++) {
+        HF_TRY(relay_once(ctx, relay, &len));
+    }
+    if (len == TAKE_MAX) {
+        jobs_ring(relay->jobs->relay_fd);
+    }
+    return hf_success();
+}
+
+static void move_sweep(struct relay *relay, const char *tenant, const char *id)
+{
+    HF_CHECK(strlen(tenant) < JOBS_UUID_SIZE && strlen(id) < JOBS_UUID_SIZE);
+    memcpy(relay->swept_tenant, tenant, strlen(tenant) + 1);
+    memcpy(relay->swept_id, id, strlen(id) + 1);
+}
+
+static struct hf_status push_page(struct hf_ctx *ctx, struct relay *relay, size_t *ret_len)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const struct db_rows *rows = NULL;
 
     HF_TRY(db_system_begin(ctx, relay->jobs->options.dispatch_db, &tx));
-    HF_TRY(
-        db_query(ctx, tx, sql_jobs_pending_page, DB_ARGS(DB_UUID(*tenant), DB_UUID(*id)), &rows));
+    HF_TRY(db_query(ctx, tx, sql_jobs_pending_page,
+                    DB_ARGS(DB_UUID(relay->swept_tenant), DB_UUID(relay->swept_id)), &rows));
     HF_TRY(db_tx_commit(ctx, &tx));
     size_t len = db_len(rows);
     HF_TRY(queue_push(ctx, relay->queue, items_of(ctx->arena, rows), len));
     if (len > 0) {
-        *tenant = db_text(rows, len - 1, 0);
-        *id = db_text(rows, len - 1, 1);
+        move_sweep(relay, db_text(rows, len - 1, 0), db_text(rows, len - 1, 1));
     }
     *ret_len = len;
     return hf_success();
 }
 
-/* Push every pending id: after a flush or restart of Redis, and now and then all the same. */
+static struct hf_status sweep_some(struct hf_ctx *ctx, struct relay *relay)
+{
+    size_t len = TAKE_MAX;
+
+    for (int i = 0; i < PAGES_MAX && len == TAKE_MAX; i++) {
+        HF_TRY(push_page(ctx, relay, &len));
+    }
+    if (len == TAKE_MAX) {
+        jobs_ring(relay->jobs->relay_fd);
+        return hf_success();
+    }
+    relay->is_sweeping = false;
+    return queue_mark_complete(ctx, relay->queue);
+}
+
+/* Push every pending id: after a flush or restart of Redis, and now and then all the same. What
+ * calls for a sweep while one is under way, such as another flush, starts the next. */
 static struct hf_status sweep(struct hf_ctx *ctx, struct relay *relay)
 {
     struct jobs *jobs = relay->jobs;
-    const char *tenant = NO_ID;
-    const char *id = NO_ID;
-    size_t len = TAKE_MAX;
-
     bool is_due = hf_mono_us() >= relay->next_sweep_us;
-    if (relay->queue == NULL || (!atomic_exchange(&jobs->is_incomplete, false) && !is_due)) {
+
+    if (relay->queue == NULL) {
         return hf_success();
     }
-    relay->next_sweep_us = hf_mono_us() + SWEEP_US;
-    struct hf_status status = hf_success();
-    while (hf_is_ok(status) && len == TAKE_MAX) {
-        status = push_page(ctx, relay, &tenant, &id, &len);
+    if (!relay->is_sweeping) {
+        if (!atomic_exchange(&jobs->is_incomplete, false) && !is_due) {
+            return hf_success();
+        }
+        relay->next_sweep_us = hf_mono_us() + SWEEP_US;
+        relay->is_sweeping = true;
+        move_sweep(relay, NO_ID, NO_ID);
     }
-    if (hf_is_ok(status)) {
-        status = queue_mark_complete(ctx, relay->queue);
-    }
+    struct hf_status status = sweep_some(ctx, relay);
     if (!hf_is_ok(status)) {
+        relay->is_sweeping = false;
         atomic_store(&jobs->is_incomplete, true);
     }
     return status;
@@ -137,13 +178,29 @@ static void flush_charges(struct hf_ctx *ctx, struct relay *relay)
     }
 }
 
-static struct hf_status chore(struct hf_ctx *ctx, struct jobs *jobs, const char *sql, int number)
+/* sql gives a number of rows; it is repeated while that is a whole batch. */
+static struct hf_status archive(struct hf_ctx *ctx, struct jobs *jobs, const char *sql, int number)
+{
+    const struct db_rows *rows = NULL;
+    const struct db_param param = DB_INT(number);
+    int64_t moved = TAKE_MAX;
+
+    for (int i = 0; i < ARCHIVE_ROUNDS && moved == TAKE_MAX; i++) {
+        HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+        HF_TRY(db_system_begin(ctx, jobs->options.dispatch_db, &tx));
+        HF_TRY(db_query(ctx, tx, sql, &param, 1, &rows));
+        moved = db_int(rows, 0, 0);
+        HF_TRY(db_tx_commit(ctx, &tx));
+    }
+    return hf_success();
+}
+
+static struct hf_status drop(struct hf_ctx *ctx, struct jobs *jobs, const char *sql)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
-    const struct db_param param = DB_INT(number);
 
     HF_TRY(db_system_begin(ctx, jobs->options.dispatch_db, &tx));
-    HF_TRY(db_query(ctx, tx, sql, &param, number < 0 ? 0 : 1, NULL));
+    HF_TRY(db_exec(ctx, tx, sql, DB_NO_ARGS, NULL));
     return db_tx_commit(ctx, &tx);
 }
 
@@ -155,10 +212,10 @@ static struct hf_status chores(struct hf_ctx *ctx, struct relay *relay)
         return hf_success();
     }
     relay->next_chores_us = hf_mono_us() + CHORES_US;
-    HF_TRY(chore(ctx, jobs, sql_jobs_archive_move, jobs->options.keep_ended_s));
-    HF_TRY(chore(ctx, jobs, sql_jobs_archive_drop, jobs->options.keep_archive_days));
-    HF_TRY(chore(ctx, jobs, sql_jobs_requests_drop, -1));
-    return chore(ctx, jobs, sql_jobs_workers_drop, -1);
+    HF_TRY(archive(ctx, jobs, sql_jobs_archive_move, jobs->options.keep_ended_s));
+    HF_TRY(archive(ctx, jobs, sql_jobs_archive_drop, jobs->options.keep_archive_days));
+    HF_TRY(drop(ctx, jobs, sql_jobs_requests_drop));
+    return drop(ctx, jobs, sql_jobs_workers_drop);
 }
 
 static struct hf_status reap(struct hf_ctx *ctx, struct relay *relay)
@@ -188,21 +245,19 @@ static struct hf_status advance_epoch(struct hf_ctx *ctx, struct relay *relay)
     return status.code == HF_ABORTED ? hf_success() : status; /* the beat adopts the new one */
 }
 
+/* Neither a Redis that is full nor a job that cannot be reaped holds up what comes after it. */
 static struct hf_status step(struct hf_ctx *ctx, struct relay *relay)
 {
-    size_t len = TAKE_MAX;
-
-    while (len == TAKE_MAX) {
-        HF_TRY(relay_once(ctx, relay, &len));
-    }
-    struct hf_status status = sweep(ctx, relay);
-    if (!hf_is_ok(status) && status.code != HF_UNAVAILABLE) {
-        return status;
+    HF_TRY(relay_some(ctx, relay));
+    struct hf_status first = sweep(ctx, relay);
+    if (first.code == HF_UNAVAILABLE) { /* Redis is away: the claimers do without */
+        first = hf_success();
     }
     flush_charges(ctx, relay);
-    HF_TRY(reap(ctx, relay));
-    HF_TRY(advance_epoch(ctx, relay));
-    return chores(ctx, relay);
+    jobs_keep_first(&first, reap(ctx, relay));
+    jobs_keep_first(&first, advance_epoch(ctx, relay));
+    jobs_keep_first(&first, chores(ctx, relay));
+    return first;
 }
 
 void jobs_relay_main(void *arg)

@@ -7,6 +7,7 @@
 
 #define WRITE_MS 10000
 #define WRITE_PAUSE_MS 500
+#define WRITES_REFUSED_MAX 10
 
 static struct jobs_signs signs_of(const struct jobs_run_state *state)
 {
@@ -43,13 +44,22 @@ static struct hf_status write_once(struct hf_ctx *ctx, struct jobs_run_state *st
     return db_tx_commit(ctx, &tx);
 }
 
+/* The database is there and does not take it: an end hook that fails, say. */
+static bool is_refusal(struct hf_status status)
+{
+    return !jobs_is_common(status) && status.code != HF_UNKNOWN && status.code != HF_ABORTED &&
+           status.code != HF_RESOURCE_EXHAUSTED;
+}
+
 /* Every transition raises the fence, so a repeated write after a doubtful commit finds itself
- * fenced: the first one took effect. */
+ * fenced: the first one took effect. What is refused again and again is left to the reaper, so that
+ * it does not keep the slot. */
 static void write_outcome(struct jobs_run_state *state, const struct jobs_verdict *verdict)
 {
     struct jobs_trouble trouble = {false};
+    int refused = 0;
 
-    for (;;) {
+    while (refused < WRITES_REFUSED_MAX) {
         HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JOBS_STEP_ARENA);
         struct hf_ctx ctx = jobs_step_ctx(arena, &state->jobs->stop, WRITE_MS);
         ctx.trace = state->id;
@@ -59,6 +69,7 @@ static void write_outcome(struct jobs_run_state *state, const struct jobs_verdic
             return;
         }
         jobs_trouble_note(&ctx, &trouble, "jobs.outcome_not_written", status);
+        refused += is_refusal(status) ? 1 : 0;
         if (atomic_load(&state->is_lost) || !hf_is_ok(hf_ctx_sleep(&ctx, WRITE_PAUSE_MS))) {
             return;
         }

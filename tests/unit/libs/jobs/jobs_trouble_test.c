@@ -41,10 +41,104 @@ static void test_cancel__is_not_lost_when_the_run_fails_just_then(void **unused)
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
+/* As a worker that no longer lives left it. */
+static const char *add_orphan(const char *args, int max_attempts)
+{
+    const struct jobs_spec spec = {
+        .kind = "work", .args = args, .priority = 5, .max_attempts = max_attempts};
+    const char *id = jobs_fixture_add_spec(fix, &spec);
+
+    state_db_sql(fix->state,
+                 hf_printf(fix->arena,
+                           "DELETE FROM backup.outbox; UPDATE backup.jobs SET state = 'running',"
+                           " worker = gen_random_uuid(), attempt = 1, fence = 1, epoch = 1"
+                           " WHERE id = '%s'",
+                           id));
+    return id;
+}
+
+static void test_reaper__poisoned_job_blocks_no_other(void **unused)
+{
+    (void)unused;
+    const char *poisoned = add_orphan("poison", 1);
+    const char *good = add_orphan("effect", 3);
+
+    jobs_fixture_start(fix, "one");
+    jobs_fixture_await(fix, good, JOBS_SUCCEEDED);
+    assert_int_equal(jobs_fixture_get(fix, poisoned).state, JOBS_RUNNING);
+}
+
+static void test_slot__is_not_kept_by_an_end_that_cannot_be_written(void **unused)
+{
+    (void)unused;
+    jobs_fixture_start(fix, "one");
+    jobs_fixture_add(fix, "single", "poison");
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "single", "effect"), JOBS_SUCCEEDED);
+}
+
+static void test_reaper__works_while_redis_is_full(void **unused)
+{
+    (void)unused;
+    jobs_fixture_start(fix, "one");
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
+    redisserver_command(fix->redis, "CONFIG SET maxmemory 1");
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
+    const char *orphan = add_orphan("effect", 3);
+    jobs_fixture_await(fix, orphan, JOBS_SUCCEEDED);
+}
+
+static void test_relay__long_backlog_is_pushed_in_steps(void **unused)
+{
+    (void)unused;
+    state_db_sql(fix->state,
+                 hf_printf(fix->arena,
+                           "INSERT INTO backup.jobs (tenant_id, id, kind, target, args, principal,"
+                           " trace, priority, replay, max_attempts, state)"
+                           " SELECT '%s', gen_random_uuid(), 'elsewhere', '', '', '', '', 5,"
+                           " 'safe', 1, 'pending' FROM generate_series(1, 40000)",
+                           fix->state->tenant));
+    jobs_fixture_start(fix, "one");
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
+    jobs_fixture_await(fix, add_orphan("effect", 3), JOBS_SUCCEEDED);
+    int64_t until_us = in_ms(60000);
+    while (!redisserver_has(fix->redis, "{hf:test}:complete")) {
+        assert_true(hf_mono_us() < until_us);
+        pause_ms(100);
+    }
+}
+
+static void test_archive__takes_all_that_is_old(void **unused)
+{
+    struct jobs_options options = jobs_fixture_options(fix, "one");
+    int64_t until_us = in_ms(15000);
+
+    (void)unused;
+    state_db_sql(fix->state,
+                 hf_printf(fix->arena,
+                           "INSERT INTO backup.jobs (tenant_id, id, kind, target, args, principal,"
+                           " trace, priority, replay, max_attempts, state, end_time)"
+                           " SELECT '%s', gen_random_uuid(), 'work', '', '', '', '', 5, 'safe', 1,"
+                           " 'succeeded', now() - interval '1 hour' FROM generate_series(1, 1700)",
+                           fix->state->tenant));
+    options.keep_ended_s = 60;
+    fix->jobs = jobs_new(&options);
+    must(jobs_start(&fix->ctx, fix->jobs));
+    while (state_db_count(fix->state, "SELECT count(*) FROM backup.jobs") > 0) {
+        assert_true(hf_mono_us() < until_us);
+        pause_ms(50);
+    }
+    assert_int_equal(state_db_count(fix->state, "SELECT count(*) FROM backup.jobs_archive"), 1700);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_cancel__is_not_lost_when_the_run_fails_just_then, reset),
+        cmocka_unit_test_setup(test_reaper__poisoned_job_blocks_no_other, reset),
+        cmocka_unit_test_setup(test_slot__is_not_kept_by_an_end_that_cannot_be_written, reset),
+        cmocka_unit_test_setup(test_reaper__works_while_redis_is_full, reset),
+        cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, reset),
+        cmocka_unit_test_setup(test_archive__takes_all_that_is_old, reset),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
