@@ -59,12 +59,16 @@ static void adopt_epoch(struct hf_ctx *ctx, struct jobs *jobs, int64_t epoch)
     if (atomic_exchange(&jobs->epoch, epoch) != epoch) {
         hf_warn(ctx, HF_EVENT("jobs.epoch_risen"), HF_INT("epoch", epoch));
         jobs_runs_lose_all(jobs);
+        /* Ids that were handed out before it rose were not claimed. */
+        atomic_store(&jobs->is_incomplete, true);
+        jobs_ring(jobs->relay_fd);
     }
 }
 
 /* ret_is_known false: somebody has declared us dead. */
-static struct hf_status beat_once(struct hf_ctx *ctx, struct jobs *jobs, bool *ret_is_known)
+static struct hf_status beat_once(struct hf_ctx *ctx, struct beater *beater, bool *ret_is_known)
 {
+    struct jobs *jobs = beater->jobs;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const struct db_rows *rows = NULL;
     int64_t start_us = hf_boot_us();
@@ -75,6 +79,7 @@ static struct hf_status beat_once(struct hf_ctx *ctx, struct jobs *jobs, bool *r
     *ret_is_known = db_len(rows) == 1;
     if (*ret_is_known) {
         adopt_epoch(ctx, jobs, db_int(rows, 0, 1));
+        beater->was_down = beater->was_down || !db_bool(rows, 0, 2);
         hf_lock_take(&jobs->runs_lock);
         jobs->beat_ok_us = start_us;
         hf_lock_release(&jobs->runs_lock);
@@ -82,7 +87,8 @@ static struct hf_status beat_once(struct hf_ctx *ctx, struct jobs *jobs, bool *r
     return hf_success();
 }
 
-/* After an outage the database may be another one: restored, or a promoted standby. */
+/* After an outage the database may be another one: restored, or a promoted standby. One that came
+ * back too soon to be missed is known by its timeline. */
 static struct hf_status look_at_epoch(struct hf_ctx *ctx, struct beater *beater)
 {
     struct jobs *jobs = beater->jobs;
@@ -102,7 +108,8 @@ static struct hf_status beat(struct hf_ctx *ctx, struct beater *beater)
     bool is_known = true;
 
     HF_TRY(look_at_epoch(ctx, beater));
-    HF_TRY(beat_once(ctx, beater->jobs, &is_known));
+    HF_TRY(beat_once(ctx, beater, &is_known));
+    HF_TRY(look_at_epoch(ctx, beater));
     if (!is_known) {
         hf_warn(ctx, HF_EVENT("jobs.declared_dead"), HF_TEXT("worker", beater->jobs->worker_id));
         jobs_runs_lose_all(beater->jobs);

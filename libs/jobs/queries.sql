@@ -5,6 +5,11 @@
 -- more: is_observe, external_ttl_s, epoch, fence, revision, create_time, start_time, end_time,
 -- more: CASE WHEN state = 'pending' AND is_delayed THEN run_at END, deadline, dependency
 
+-- Is this the database whose fences the epoch covers? A promoted or restored one is on another
+-- timeline; nothing is claimed there before the epoch has risen.
+-- define: is_known (SELECT s.timeline FROM state_epoch s)
+-- more: = ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
+
 -- name: jobs_insert
 INSERT INTO jobs (tenant_id, id, kind, target, args, principal, trace, priority, replay,
                   max_attempts, deadline, external_ttl_s, state, pending_parents, run_at, is_delayed)
@@ -190,6 +195,7 @@ UPDATE jobs j SET state = 'running', attempt = j.attempt + 1, fence = j.fence + 
   FROM unnest($1::uuid[], $2::uuid[], $4::text[]) u (tenant_id, id, kind)
  WHERE j.tenant_id = u.tenant_id AND j.id = u.id AND j.kind = u.kind AND j.state = 'pending'
    AND NOT j.is_cancel_requested AND j.run_at <= clock_timestamp() AND j.external_ttl_s = 0
+   AND {is_known}
 RETURNING j.tenant_id, j.id, j.kind, j.epoch, j.fence;
 
 -- name: jobs_claim_sweep
@@ -197,7 +203,7 @@ WITH picked AS (
     SELECT tenant_id, id FROM jobs
      WHERE state = 'pending' AND run_at <= clock_timestamp() AND kind = $1
        AND NOT is_cancel_requested AND external_ttl_s = 0
-       AND tenant_id <> ALL ($4::uuid[])
+       AND tenant_id <> ALL ($4::uuid[]) AND {is_known}
      ORDER BY priority, run_at LIMIT $2::int FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs j SET state = 'running', attempt = j.attempt + 1, fence = j.fence + 1,
@@ -219,7 +225,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: jobs_worker_beat
 UPDATE workers SET beat = beat + 1 WHERE id = $1::uuid AND NOT is_dead
-RETURNING beat, (SELECT epoch FROM state_epoch);
+RETURNING beat, (SELECT epoch FROM state_epoch), {is_known};
 
 -- name: jobs_worker_dead
 UPDATE workers SET is_dead = true

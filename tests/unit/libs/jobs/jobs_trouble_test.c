@@ -130,6 +130,18 @@ static void test_archive__takes_all_that_is_old(void **unused)
     assert_int_equal(state_db_count(fix->state, "SELECT count(*) FROM backup.jobs_archive"), 1700);
 }
 
+/* The connection was replaced in silence and leads to a promoted standby: its timeline is another
+ * one, and fences that the old one issued may be issued again. */
+static void test_epoch__rises_before_another_database_claims(void **unused)
+{
+    (void)unused;
+    jobs_fixture_start(fix, "one");
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
+    state_db_sql(fix->state, "UPDATE backup.state_epoch SET timeline = timeline + 1");
+    const char *id = jobs_fixture_add(fix, "work", "effect");
+    assert_int_equal(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).fence.epoch, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +151,7 @@ int main(void)
         cmocka_unit_test_setup(test_reaper__works_while_redis_is_full, reset),
         cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, reset),
         cmocka_unit_test_setup(test_archive__takes_all_that_is_old, reset),
+        cmocka_unit_test_setup(test_epoch__rises_before_another_database_claims, reset),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
