@@ -1,6 +1,8 @@
 /* This process among the workers: who it is, and when another one is provably gone. The proof needs
  * no clock: the kernel that ran it says so (same boot, same pid namespace, no such process or
  * another one under its number), or that kernel has been booted anew. */
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +27,17 @@ static void read_line(const char *path, char *ret_text, size_t size)
     }
 }
 
+#define UNKNOWN (-1)
+
+/* A file that cannot be read proves nothing: descriptors may be short, or /proc hides the processes
+ * of others. */
+static int64_t ticks_of_unread(int64_t pid, struct hf_status status)
+{
+    bool is_absent = status.code == HF_NOT_FOUND && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+
+    return is_absent ? 0 : UNKNOWN;
+}
+
 /* Start time of a process in clock ticks since boot; 0: there is none, or it is a zombie. */
 static int64_t start_ticks_of(int64_t pid)
 {
@@ -34,8 +47,9 @@ static int64_t start_ticks_of(int64_t pid)
 
     hf_buf_init(&buf, 4096);
     const char *path = hf_printf(arena, "/proc/%lld/stat", (long long)pid);
-    if (!hf_is_ok(hf_read_file(arena, path, &buf))) {
-        return 0;
+    struct hf_status status = hf_read_file(arena, path, &buf);
+    if (!hf_is_ok(status)) {
+        return ticks_of_unread(pid, status);
     }
     /* "pid (name) state …": the name may contain anything, so count from the last ')'. */
     const char *field = strrchr(hf_buf_text(&buf), ')');
@@ -75,6 +89,10 @@ bool jobs_host_is_gone(const struct jobs_host *us, const struct jobs_host *other
     if (strcmp(us->boot_id, other->boot_id) != 0) {
         return is_same_name;
     }
-    return us->pid_namespace[0] != '\0' && strcmp(us->pid_namespace, other->pid_namespace) == 0 &&
-           start_ticks_of(other->pid) != other->start_ticks;
+    if (us->pid_namespace[0] == '\0' || strcmp(us->pid_namespace, other->pid_namespace) != 0 ||
+        other->start_ticks <= 0) {
+        return false;
+    }
+    int64_t ticks = start_ticks_of(other->pid);
+    return ticks != UNKNOWN && ticks != other->start_ticks;
 }

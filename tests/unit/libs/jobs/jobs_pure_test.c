@@ -1,5 +1,6 @@
 /* Decisions without a database: what becomes of a run, of a dead worker's job, of foreign text. */
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -163,6 +164,14 @@ static void test_host__only_a_proof_makes_it_gone(void **unused)
     assert_true(us.start_ticks > 0 && us.boot_id[0] != '\0' && us.pid_namespace[0] != '\0');
     other = us;
     assert_false(jobs_host_is_gone(&us, &other, true));
+    struct rlimit files;
+    struct rlimit none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none = (struct rlimit){0, files.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0); /* looking fails: that is no proof */
+    bool is_gone = jobs_host_is_gone(&us, &other, true);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_false(is_gone);
     other.start_ticks--; /* our number, another process */
     assert_true(jobs_host_is_gone(&us, &other, false));
     other.pid_namespace[0]++; /* cannot be seen from here */
