@@ -28,22 +28,34 @@ struct hf_status jobs_cancel(struct hf_ctx *ctx, struct db_tx *tx, struct jobs *
     return jobs_get(ctx, tx, id, ret_job);
 }
 
+static struct hf_status not_retryable(struct hf_ctx *ctx, const char *id,
+                                      const struct jobs_job *job)
+{
+    const char *const metadata[] = {"job", id, "state", jobs_state_text(job->state), NULL};
+
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "JOB_NOT_RETRYABLE", metadata,
+                        "job %s is %s%s; only a failed or cancelled job of ours can be retried", id,
+                        jobs_state_text(job->state),
+                        job->is_external ? " and carried out by its client" : "");
+}
+
+/* An archived row was not locked: another retry may have been faster, and its run must live. */
 struct hf_status jobs_retry(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                             struct jobs_job *ret_job)
 {
     struct jobs_job job;
+    int64_t affected = 0;
 
     HF_TRY(lock_or_get(ctx, tx, id, &job));
     if (!jobs_is_ended(job.state) || job.state == JOBS_SUCCEEDED || job.is_external) {
-        const char *const metadata[] = {"job", id, "state", jobs_state_text(job.state), NULL};
-
-        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "JOB_NOT_RETRYABLE", metadata,
-                            "job %s is %s%s; only a failed or cancelled job of ours can be retried",
-                            id, jobs_state_text(job.state),
-                            job.is_external ? " and carried out by its client" : "");
+        return not_retryable(ctx, id, &job);
     }
     HF_TRY(db_exec(ctx, tx, sql_jobs_unarchive, DB_ARGS(DB_UUID(id)), NULL));
-    HF_TRY(db_exec(ctx, tx, sql_jobs_retry, DB_ARGS(DB_UUID(id)), NULL));
+    HF_TRY(db_exec(ctx, tx, sql_jobs_retry, DB_ARGS(DB_UUID(id)), &affected));
+    if (affected == 0) {
+        HF_TRY(jobs_get(ctx, tx, id, &job));
+        return not_retryable(ctx, id, &job);
+    }
     HF_TRY(db_exec(ctx, tx, sql_jobs_ring, DB_ARGS(DB_UUID(id)), NULL));
     return jobs_get(ctx, tx, id, ret_job);
 }

@@ -147,7 +147,7 @@ UPDATE jobs SET state = 'pending', fence = fence + 1, attempt = 0, run_at = cloc
        is_delayed = false, is_cancel_requested = false, is_discarded = false, end_time = NULL,
        start_time = NULL, deadline = NULL, dependency = '', phase = '', done_bytes = 0,
        total_bytes = 0, is_observe = is_observe OR replay <> 'safe', revision = revision + 1
- WHERE id = $1::uuid;
+ WHERE id = $1::uuid AND state IN ('failed', 'cancelled', 'outcome_unknown');
 
 -- name: jobs_progress
 UPDATE jobs SET phase = coalesce($4, phase), done_bytes = $5, total_bytes = $6,

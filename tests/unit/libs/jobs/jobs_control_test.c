@@ -180,6 +180,46 @@ static void test_archive__job_is_still_got_listed_and_retried(void **unused)
                      2);
 }
 
+struct rival {
+    const char *id;
+    struct hf_status status;
+};
+
+static void retry_too(void *arg)
+{
+    struct rival *rival = arg;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct hf_ctx own = {.arena = hf_arena_new((size_t)1024 * 1024), .deadline_us = in_ms(20000)};
+    struct jobs_job job;
+
+    must(db_tx_begin(&own, state->app, state->tenant, DB_READ_COMMITTED, &tx));
+    rival->status = jobs_retry(&own, tx, rival->id, &job);
+    rival->status.message = NULL; /* its arena ends here */
+    db_tx_abort(HF_TAKE(tx));
+    hf_arena_free(own.arena);
+}
+
+static void test_retry__second_one_of_an_archived_job_is_refused(void **unused)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct rival rival = {.id = cancel(add_work()).id};
+    int64_t until_us = in_ms(10000);
+    struct jobs_job job;
+
+    (void)unused;
+    archive_all();
+    begin(&tx);
+    must(jobs_retry(&ctx, tx, rival.id, &job));
+    struct hf_thread *thread = hf_thread_start("rival", retry_too, &rival);
+    while (state_db_count(state, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 0) {
+        assert_true(hf_mono_us() < until_us);
+        pause_ms(10);
+    }
+    must(db_tx_commit(&ctx, &tx));
+    hf_thread_join(thread);
+    assert_int_equal(rival.status.code, HF_FAILED_PRECONDITION);
+}
+
 static void test_external__is_claimed_beaten_and_finished(void **unused)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -283,6 +323,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_retry__puts_an_ended_job_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_archive__job_is_still_got_listed_and_retried, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_retry__second_one_of_an_archived_job_is_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_external__is_claimed_beaten_and_finished, setup,
                                         teardown),
