@@ -81,13 +81,24 @@ static struct hf_status tell(struct hf_ctx *ctx, const struct jobs_run *run, con
     int64_t affected = 0;
 
     HF_TRY(db_tx_begin(ctx, state->jobs->options.app_db, state->tenant, DB_READ_COMMITTED, &tx));
-    HF_TRY(db_exec(ctx, tx, sql_jobs_progress,
-                   DB_ARGS(DB_UUID(state->id), DB_INT(state->fence.epoch), DB_INT(state->fence.n),
-                           DB_TEXT(phase == NULL ? NULL : jobs_clean(ctx->arena, phase, 200)),
-                           DB_INT(done_bytes), DB_INT(total_bytes)),
-                   &affected));
+    HF_TRY(db_exec(
+        ctx, tx, sql_jobs_progress,
+        DB_ARGS(DB_UUID(state->id), DB_INT(state->fence.epoch), DB_INT(state->fence.n),
+                DB_TEXT(phase == NULL ? NULL : jobs_clean(ctx->arena, phase, JOBS_PHASE_MAX)),
+                DB_INT(done_bytes), DB_INT(total_bytes)),
+        &affected));
     HF_TRY(db_tx_commit(ctx, &tx));
     return is_affected(affected, run) ? hf_success() : jobs_fenced(ctx->arena, state->id);
+}
+
+/* Kept whole in the run: the caller's text and arena may be gone at the next call. */
+static void remember_phase(struct jobs_run_state *state, const char *phase)
+{
+    if (phase != NULL) {
+        size_t len = strnlen(phase, JOBS_PHASE_MAX);
+        memcpy(state->told_phase, phase, len);
+        state->told_phase[len] = '\0';
+    }
 }
 
 struct hf_status jobs_progress(struct hf_ctx *ctx, struct jobs_run *run, const char *phase,
@@ -96,7 +107,7 @@ struct hf_status jobs_progress(struct hf_ctx *ctx, struct jobs_run *run, const c
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = NULL;
     struct jobs_run_state *state = run->state;
     int64_t now_us = hf_mono_us();
-    bool is_new_phase = phase != NULL && strcmp(phase, state->told_phase) != 0;
+    bool is_new_phase = phase != NULL && strncmp(phase, state->told_phase, JOBS_PHASE_MAX) != 0;
 
     HF_TRY(hf_ctx_check(ctx));
     if (atomic_load(&state->is_lost)) {
@@ -114,7 +125,7 @@ struct hf_status jobs_progress(struct hf_ctx *ctx, struct jobs_run *run, const c
         return jobs_fenced(ctx->arena, state->id);
     }
     if (hf_is_ok(status)) {
-        state->told_phase = is_new_phase ? hf_strdup(ctx->arena, phase) : state->told_phase;
+        remember_phase(state, phase);
         jobs_wake(state->jobs);
     }
     return hf_ctx_check(ctx);

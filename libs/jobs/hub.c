@@ -101,6 +101,7 @@ struct hf_status jobs_start(struct hf_ctx *ctx, struct jobs *jobs)
     return hf_success();
 }
 
+/* Whose outcome cannot be written in time gives up: its fence and the reaper take care of it. */
 static void wait_for_runs(struct jobs *jobs, int drain_ms)
 {
     int64_t end_us = hf_mono_us() + (int64_t)drain_ms * 1000;
@@ -109,7 +110,13 @@ static void wait_for_runs(struct jobs *jobs, int drain_ms)
     while (jobs->running > 0 && hf_mono_us() < end_us) {
         hf_lock_wait(&jobs->runs_lock, 100);
     }
+    size_t running = jobs->running;
     hf_lock_release(&jobs->runs_lock);
+    if (running > 0) {
+        hf_warn(NULL, HF_EVENT("jobs.left_behind"), HF_INT("running", running));
+        jobs_runs_lose_all(jobs);
+        atomic_store(&jobs->stop.is_set, true);
+    }
 }
 
 /* Our row ends: what we leave behind is an orphan at once, not after a lease. */
@@ -124,10 +131,15 @@ static void say_goodbye(struct jobs *jobs)
     }
 }
 
-static void stop_workers(struct jobs *jobs, int drain_ms)
+void jobs_drain(struct jobs *jobs)
 {
     atomic_store(&jobs->drain.is_set, true);
     jobs_ring(jobs->claim_fd);
+}
+
+static void stop_workers(struct jobs *jobs, int drain_ms)
+{
+    jobs_drain(jobs);
     hf_thread_join(HF_TAKE(jobs->claim_thread));
     wait_for_runs(jobs, drain_ms);
     for (size_t i = 0; i < jobs->options.kinds_len; i++) {

@@ -16,6 +16,7 @@
 #define JOBS_UUID_SIZE (HF_UUID_TEXT_LEN + 1)
 #define JOBS_SWEEP_MS 250
 #define JOBS_KINDS_MAX 64
+#define JOBS_PHASE_MAX 200
 
 /* ---- ends (end.c) ---- */
 
@@ -47,7 +48,7 @@ struct jobs_run_state {
     int defer_ms;
     int64_t started_us; /* mono */
     int64_t told_us;    /* mono: last progress */
-    const char *told_phase;
+    char told_phase[JOBS_PHASE_MAX + 4];
     const char *dependency; /* "" */
     char id[JOBS_UUID_SIZE];
     char tenant[JOBS_UUID_SIZE];

@@ -76,7 +76,6 @@ struct jobs_run_state *jobs_run_new(struct jobs *jobs, const struct db_rows *row
     state->run->app = jobs->options.app;
     state->run->state = state;
     state->started_us = hf_mono_us();
-    state->told_phase = "";
     state->dependency = "";
     state->fence = (struct jobs_fence){db_int(rows, row, 3), db_int(rows, row, 4)};
     copy_id(state->tenant, db_text(rows, row, 0));

@@ -77,8 +77,11 @@ struct jobs *jobs_new(const struct jobs_options *options);
  */
 struct hf_status jobs_start(struct hf_ctx *ctx, struct jobs *jobs) HF_MUST_USE;
 
-/* Stop claiming, cancel what runs, wait at most drain_ms for it, put the rest back, deregister,
- * join all threads. Watches get no more calls. */
+/* Stop claiming and cancel what runs, without waiting: the jobs go back while the caller ends
+ * something else. jobs_stop follows. Repeat  does nothing. */
+void jobs_drain(struct jobs *jobs);
+/* jobs_drain, wait at most drain_ms for what runs, deregister, join all threads. What could not be
+ * written back by then (no database) is left to the next process. Watches get no more calls. */
 void jobs_stop(struct jobs *jobs, int drain_ms);
 /* After jobs_stop (or instead, with 10 s). Accepts NULL. */
 void jobs_free(struct jobs *jobs);

@@ -163,6 +163,9 @@ static void stop(struct hf_ctx *ctx, void *arg)
     struct backup_app *app = &process->app;
 
     (void)ctx;
+    if (app->jobs != NULL) {
+        jobs_drain(app->jobs); /* a backup goes back while clients are still being served */
+    }
     rpc_server_free(process->server);
     telemetry_free(process->telemetry);
     if (app->jobs != NULL) {

@@ -142,6 +142,32 @@ static void test_epoch__rises_before_another_database_claims(void **unused)
     assert_int_equal(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).fence.epoch, 2);
 }
 
+static void test_stop__is_bounded_while_the_database_is_away(void **unused)
+{
+    struct jobs_options options = jobs_fixture_options(fix, "one");
+
+    (void)unused;
+    options.lease_ms = 60000;
+    fix->jobs = jobs_new(&options);
+    must(jobs_start(&fix->ctx, fix->jobs));
+    jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "wait"), JOBS_RUNNING);
+    pgserver_crash(fix->state->server);
+    int64_t start_us = hf_mono_us();
+    jobs_stop(fix->jobs, 1000);
+    int64_t took_us = hf_mono_us() - start_us;
+    pgserver_start(fix->state->server);
+    state_db_wait(fix->state);
+    assert_true(took_us < 10 * HF_US_PER_S);
+}
+
+static void test_progress__phase_may_live_in_a_short_arena(void **unused)
+{
+    (void)unused;
+    jobs_fixture_start(fix, "one");
+    const char *id = jobs_fixture_add(fix, "work", "scratch");
+    assert_string_equal(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).phase, "closing");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +178,8 @@ int main(void)
         cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, reset),
         cmocka_unit_test_setup(test_archive__takes_all_that_is_old, reset),
         cmocka_unit_test_setup(test_epoch__rises_before_another_database_claims, reset),
+        cmocka_unit_test_setup(test_stop__is_bounded_while_the_database_is_away, reset),
+        cmocka_unit_test_setup(test_progress__phase_may_live_in_a_short_arena, reset),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
