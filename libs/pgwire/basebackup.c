@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "pgformat/wal.h"
 #include "pgwire/internal.h"
 
 #define TABLESPACES_MAX 10000
+#define CHECKPOINT_MS (25 * 3600 * 1000) /* a spread one: checkpoint_timeout is a day at most */
+#define SILENCE_MS (600 * 1000)          /* between data */
 
 struct transfer {
     struct hf_ctx *ctx;
@@ -197,6 +200,8 @@ static struct hf_status message_take(struct transfer *transfer, const char *mess
 /* One message of a COPY; ret_len 0: the COPY is over. */
 static struct hf_status copy_next(struct transfer *transfer, char **ret_message, size_t *ret_len)
 {
+    int64_t heard_us = hf_mono_us();
+
     for (;;) {
         int len = PQgetCopyData(transfer->conn->pg, ret_message, 1);
         bool came;
@@ -213,6 +218,10 @@ static struct hf_status copy_next(struct transfer *transfer, char **ret_message,
             return pgwire_fail_result(transfer->ctx, transfer->conn, NULL);
         }
         HF_TRY(pgwire_wait_input(transfer->ctx, transfer->conn, 200, &came));
+        heard_us = came ? hf_mono_us() : heard_us;
+        if (hf_mono_us() - heard_us > (int64_t)transfer->conn->answer_ms * 1000) {
+            return pgwire_fail_silent(transfer->ctx, transfer->conn);
+        }
     }
 }
 
@@ -264,8 +273,10 @@ static struct hf_status outcome_explain(struct transfer *transfer, struct hf_sta
 
 static struct hf_status transfer_run(struct transfer *transfer, struct pgwire_backup_end *end)
 {
+    transfer->conn->answer_ms = CHECKPOINT_MS;
     HF_TRY(position_take(transfer, &transfer->start.start_lsn, &transfer->start.timeline));
     HF_TRY(tablespaces_take(transfer));
+    transfer->conn->answer_ms = SILENCE_MS;
     if (transfer->events->started != NULL) {
         HF_TRY(transfer->events->started(transfer->events->arg, &transfer->start));
     }
@@ -287,11 +298,13 @@ struct hf_status pgwire_base_backup(struct hf_ctx *ctx, struct pgwire_conn *conn
     struct transfer transfer = {.ctx = ctx, .conn = conn, .events = events};
     struct pgwire_backup_end end = {0};
     struct hf_status status;
+    int answer_ms = conn->answer_ms;
 
     HF_CHECK(conn->mode == PGWIRE_REPLICATION);
     hf_buf_clear(&conn->notices);
     HF_TRY(pgwire_send(ctx, conn, command_print(ctx, conn, options), NULL, 0));
     status = transfer_run(&transfer, &end);
+    conn->answer_ms = answer_ms;
     if (!hf_is_ok(status)) {
         conn->is_broken = true;
         return outcome_explain(&transfer, status);

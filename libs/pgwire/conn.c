@@ -15,6 +15,7 @@
 #include "pgwire/internal.h"
 
 #define CONNECT_TIMEOUT_MS 10000
+#define ANSWER_TIMEOUT_MS 60000
 #define NOTICES_MAX 4096
 #define PARAMS_MAX 16
 
@@ -72,6 +73,12 @@ static struct hf_status timed_out(struct hf_ctx *ctx, const struct pgwire_conn *
                         "no answer from %s in time", conn->peer);
 }
 
+struct hf_status pgwire_fail_silent(struct hf_ctx *ctx, struct pgwire_conn *conn)
+{
+    conn->is_broken = true;
+    return timed_out(ctx, conn);
+}
+
 static struct hf_status connect_drive(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                       int64_t until_us)
 {
@@ -105,6 +112,8 @@ static struct hf_status open_one(struct hf_ctx *ctx, const struct pgwire_options
 
     hf_buf_init(&conn->notices, NOTICES_MAX);
     conn->mode = options->mode;
+    conn->answer_ms =
+        options->answer_timeout_ms > 0 ? options->answer_timeout_ms : ANSWER_TIMEOUT_MS;
     conn->password = options->password != NULL ? hf_heap_strdup(options->password) : NULL;
     conn->peer = hf_heap_strdup(hf_printf(
         ctx->arena, "%s:%s", host->host[0] != '\0' ? host->host : "localhost", host->port));
@@ -263,13 +272,20 @@ struct hf_status pgwire_send(struct hf_ctx *ctx, struct pgwire_conn *conn, const
     return pgwire_flush(ctx, conn);
 }
 
+/* A process that hangs keeps its connection alive: only a limit of our own ends the wait. */
 struct hf_status pgwire_result_next(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                     PGresult **ret_res)
 {
+    int64_t heard_us = hf_mono_us();
+
     while (PQisBusy(conn->pg)) {
         bool came;
 
         HF_TRY(pgwire_wait_input(ctx, conn, 200, &came));
+        heard_us = came ? hf_mono_us() : heard_us;
+        if (hf_mono_us() - heard_us > (int64_t)conn->answer_ms * 1000) {
+            return pgwire_fail_silent(ctx, conn);
+        }
     }
     *ret_res = PQgetResult(conn->pg);
     return hf_success();

@@ -53,6 +53,8 @@ struct pgwire_options {
     const char *dbname;     /* SQL mode: instead of the DSN's; NULL: the DSN's, else postgres */
     bool is_primary_only;   /* skip hosts in recovery */
     int connect_timeout_ms; /* over all hosts; 0: 10 s. The ctx's deadline counts too */
+    int answer_timeout_ms;  /* silence that breaks the connection while a command is answered; 0:
+                               60 s. A stream and a base backup have limits of their own */
 };
 
 /* Errors   INVALID_ARGUMENT (dsn.h), reasons above, CANCELLED, DEADLINE_EXCEEDED of ctx. Running

@@ -17,6 +17,7 @@ struct pgwire_conn {
     char *peer;
     struct hf_buf notices; /* warnings of the server, the first 4 KiB */
     char *copy;            /* message of the event handed out last, libpq's memory */
+    int answer_ms;         /* silence that is borne; see pgwire_options */
     bool is_streaming;
     bool has_stream_end; /* the stream ended before it began */
     uint32_t stream_next_timeline;
@@ -49,6 +50,8 @@ struct hf_status pgwire_result_expect(struct hf_ctx *ctx, struct pgwire_conn *co
                                       ExecStatusType state, PGresult **ret_res) HF_MUST_USE;
 /* Take results until there is no more; the first error among them is the outcome. */
 struct hf_status pgwire_results_drain(struct hf_ctx *ctx, struct pgwire_conn *conn) HF_MUST_USE;
+/* Failure of a connection that has been silent for too long; breaks it. */
+struct hf_status pgwire_fail_silent(struct hf_ctx *ctx, struct pgwire_conn *conn) HF_MUST_USE;
 /* Write out what is buffered. */
 struct hf_status pgwire_flush(struct hf_ctx *ctx, struct pgwire_conn *conn) HF_MUST_USE;
 /* Wait up to timeout_ms for bytes and take them in; ret_came is false when none came. */

@@ -1,6 +1,7 @@
 /* Connections to a real server: what works, and the reason for each way to fail. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,6 +76,31 @@ static void test_conn__tells_a_wrong_password(void **state)
     assert_null(strstr(status.message, "LOCATION"));
     options.password = NULL;
     assert_fails(try_open(&ctx, &options), HF_PERMISSION_DENIED, "AUTHENTICATION_FAILED");
+}
+
+/* Its kernel keeps the connection alive; nobody but us can end the wait. */
+static void test_conn__gives_up_a_server_that_hangs(void **state)
+{
+    HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
+    HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
+    struct hf_ctx patient = {.arena = ctx.arena};
+    struct pgwire_options options = {.dsn = dsn_of(&ctx, *state, "repl"),
+                                     .password = "secret",
+                                     .mode = PGWIRE_REPLICATION,
+                                     .answer_timeout_ms = 500};
+    struct pgwire_rows rows;
+    int64_t begin_us;
+
+    assert_ok(pgwire_open(&ctx, &options, &conn));
+    assert_ok(pgwire_query(&patient, conn, "IDENTIFY_SYSTEM", NULL, 0, &rows));
+    assert_int_equal(kill(pgwire_backend_pid(conn), SIGSTOP), 0);
+    begin_us = hf_mono_us();
+    patient.deadline_us = begin_us + 20 * HF_US_PER_S; /* so that the failure ends, too */
+    struct hf_status status = pgwire_query(&patient, conn, "IDENTIFY_SYSTEM", NULL, 0, &rows);
+    assert_int_equal(kill(pgwire_backend_pid(conn), SIGCONT), 0);
+    assert_fails(status, HF_UNAVAILABLE, "HOST_UNREACHABLE");
+    assert_true(hf_mono_us() - begin_us < 5 * HF_US_PER_S);
+    assert_false(pgwire_is_alive(conn));
 }
 
 static void test_conn__keeps_the_password_out_of_messages(void **state)
@@ -232,6 +258,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn__runs_queries),
         cmocka_unit_test(test_conn__tells_a_wrong_password),
+        cmocka_unit_test(test_conn__gives_up_a_server_that_hangs),
         cmocka_unit_test(test_conn__keeps_the_password_out_of_messages),
         cmocka_unit_test(test_conn__tells_a_role_without_replication),
         cmocka_unit_test(test_conn__tells_a_missing_database),
