@@ -9,6 +9,7 @@
 #include "vault/wal_writer.h"
 
 #define RECEIVER_ENDS_MAX 32
+#define RECEIVER_PEER_MAX 256
 
 /* A timeline that was left, and the LSN through which its WAL is durable and counts. */
 struct receiver_end {
@@ -34,7 +35,8 @@ struct receiver {
     struct vault_wal_writer *writer; /* NULL: not opened, or spent */
     uint32_t timeline;               /* of writer; 0: unknown */
     char lineage[RECEIVER_LINEAGE_MAX];
-    bool is_gap_due; /* the source has lost the WAL at the position */
+    bool is_gap_due; /* gap_peer has lost the WAL at the position */
+    char gap_peer[RECEIVER_PEER_MAX];
     unsigned failures;
 };
 

@@ -82,6 +82,19 @@ static struct hf_status check_segment_size(struct hf_ctx *ctx,
     return hf_success();
 }
 
+/* WAL is lost only when the server that we would go on with has lost it: a standby from which we
+ * stream until the primary is back may lack what the primary's slot still keeps. */
+static void note_removed(const struct receiver_session *session)
+{
+    struct receiver *receiver = session->receiver;
+    const char *peer = pgwire_peer(session->conn);
+    size_t len = strnlen(peer, RECEIVER_PEER_MAX - 1);
+
+    receiver->is_gap_due = !session->is_standby || session->leave_us == 0;
+    memcpy(receiver->gap_peer, peer, len);
+    receiver->gap_peer[len] = '\0';
+}
+
 /* A slot that lost its WAL can never be used again: the next session makes a new one. */
 static struct hf_status judge_failure(struct hf_ctx *ctx, struct receiver_session *session,
                                       struct hf_status status)
@@ -91,7 +104,7 @@ static struct hf_status judge_failure(struct hf_ctx *ctx, struct receiver_sessio
     if (vault_wal_is_conflict(status)) {
         HF_TRY(receiver_fork_lineage(ctx, session, status.message));
     } else if (has_reason(status, "WAL_REMOVED")) {
-        receiver->is_gap_due = true;
+        note_removed(session);
     } else if (has_reason(status, "SLOT_LOST") && pgwire_is_alive(session->conn)) {
         HF_TRY(pgwire_slot_drop(ctx, session->conn, receiver->options.slot));
     }

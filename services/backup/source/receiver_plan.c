@@ -254,6 +254,10 @@ static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *sessio
     struct receiver *receiver = session->receiver;
     bool is_done = false;
 
+    /* Another server is asked first; it may have what the last one lacked. */
+    receiver->is_gap_due =
+        receiver->is_gap_due &&
+        strncmp(receiver->gap_peer, pgwire_peer(session->conn), RECEIVER_PEER_MAX - 1) == 0;
     HF_TRY(ensure_writer(ctx, session));
     if (receiver->writer == NULL || receiver->timeline > session->timeline) {
         return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OLD_TIMELINE", NULL,

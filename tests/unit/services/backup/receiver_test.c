@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "backup/source/receiver.h"
+#include "pgformat/wal.h"
 #include "testkit/pgserver.h"
 #include "testkit/run.h"
 #include "tests/unit/libs/vault/wal_fixture.h"
@@ -472,6 +473,44 @@ static void test_receiver__records_a_gap_and_goes_on(void **state)
                 HF_FAILED_PRECONDITION);
 }
 
+/* The primary is away; the standby that answers lacks WAL that the primary's slot still keeps. */
+static void test_receiver__records_no_gap_for_what_a_standby_lacks(void **state)
+{
+    struct scene *scene = *state;
+    HF_CLEANUP(pgserver_free) struct pgserver *standby = pgserver_standby(scene->server);
+    struct hf_ctx ctx = within(scene, 60);
+    uint64_t lsn;
+
+    scene_receive(scene);
+    await_state(scene, RECEIVER_STREAMING);
+    await_lsn(scene, 1, current_lsn(scene->server));
+    receiver_free(scene->receiver);
+    write_segments(scene->server, 12);
+    lsn = current_lsn(scene->server);
+    while (strcmp(pgserver_sql(standby, "SELECT pg_last_wal_replay_lsn() >= '%s'::pg_lsn",
+                               pgf_lsn(lsn).text),
+                  "t") != 0) {
+        assert_ok(hf_ctx_sleep(&ctx, 50));
+    }
+    pgserver_sql(standby, "CHECKPOINT");
+    pgserver_stop(scene->server);
+    scene->dsn = hf_printf(scene->f->ctx.arena,
+                           "host=127.0.0.1,127.0.0.1 port=%d,%d user=postgres dbname=postgres",
+                           pgserver_port(scene->server), pgserver_port(standby));
+    scene_receive(scene);
+    while (strstr(status_of(scene).error, "removed") == NULL) {
+        assert_ok(hf_ctx_sleep(&ctx, 20));
+    }
+    uint64_t connects = status_of(scene).connects;
+    while (status_of(scene).connects < connects + 2 && atomic_load(&scene->gaps) == 0) {
+        assert_ok(hf_ctx_sleep(&ctx, 20));
+    }
+    pgserver_start(scene->server);
+    pgserver_sql(scene->server, "CREATE TABLE after AS SELECT 1");
+    await_lsn(scene, 1, current_lsn(scene->server));
+    assert_int_equal(atomic_load(&scene->gaps), 0);
+}
+
 static void copy_tree(const struct scene *scene, const char *from, const char *to)
 {
     assert_int_equal(
@@ -571,6 +610,7 @@ int main(void)
         scene_test(test_receiver__does_not_block_remote_apply),
         scene_test(test_receiver__follows_a_promoted_standby),
         scene_test(test_receiver__compacts_what_the_stream_has_left),
+        scene_test(test_receiver__records_no_gap_for_what_a_standby_lacks),
         scene_test(test_receiver__records_a_gap_and_goes_on),
         scene_test(test_receiver__begins_a_lineage_when_the_source_went_back),
         scene_test(test_receiver__finds_another_history_at_the_same_place),
