@@ -99,6 +99,33 @@ def test_redis__flushed_in_a_backup_costs_nothing(house, orders):
     assert house.backup("orders")["state"] == "SUCCEEDED"  # and the next one is found, too
 
 
+def test_cancel__behind_the_journal_entry_comes_too_late(house, orders):
+    """What the vault holds is a backup, whatever was asked for between that and the catalogue."""
+    state = ["psql", "-XAtq", "-h", house.path("run"), "-U", "holdfast_super", "-d",
+             "holdfast", "-c"]
+    before = journal(house)
+    proc.run([*state, """
+        create function backup.held() returns trigger language plpgsql as $$
+        begin
+            if exists (select from backup.jobs where state = 'running'
+                       and phase = 'waiting for WAL') then perform pg_sleep(10); end if;
+            return new;
+        end $$;
+        create trigger held before update of journal_head on backup.clusters
+        for each row execute function backup.held()"""])
+    try:
+        command = subprocess.Popen(
+            [house.program, "backup", "create", "orders", "--wait", "-o", "json"], env=house.env,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        proc.wait_until(lambda: len(journal(house)) > len(before), what="the entry", timeout=60)
+        job = house.hf("job", "list", "--state", "RUNNING")["jobs"][0]
+        house.run("job", "cancel", job["name"])
+        made = finish(command)
+    finally:
+        proc.run([*state, "drop function backup.held() cascade"])
+    check_one_effect(house, before, job, made)
+
+
 class SmallVault:
     """An installation whose vault lies on a file system of its own, which can be filled."""
 

@@ -17,6 +17,7 @@
 #include "pgwire/conn.h"
 
 #define STEP_ARENA_BYTES (1u << 20)
+#define SETTLE_US (INT64_C(30) * HF_US_PER_S)
 #define WAL_WAIT_US (INT64_C(600) * HF_US_PER_S)
 
 struct backup_work {
@@ -223,6 +224,7 @@ static struct hf_status remember_packs(struct hf_ctx *ctx, struct backup_work *w
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
     HF_TRY(db_tx_begin(ctx, work->source.app->db, work->source.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(jobs_fence_check(ctx, tx, work->run)); /* no point for a job that is another's now */
     HF_TRY(clusters_set_pack(ctx, tx, work->source.row.id, next));
     return db_tx_commit(ctx, &tx);
 }
@@ -308,17 +310,40 @@ static struct hf_status finish(struct hf_ctx *ctx, struct backup_work *work)
     return jobs_finish_commit(ctx, &tx, work->run, work->run->job.target);
 }
 
+static struct hf_status attempt(struct hf_ctx *ctx, struct jobs_run *run, struct backup_work *work)
+{
+    HF_TRY(load(ctx, run, work));
+    HF_TRY(source_journal(ctx, &work->source, &work->state));
+    if (vault_state_point(&work->state, work->row.id) == NULL) {
+        find_predecessor(ctx, work);
+        HF_TRY(make_point(ctx, work));
+    }
+    return finish(ctx, work);
+}
+
+/* The vault wins: a backup that was cancelled, or failed, behind its journal entry has succeeded.
+ * The ctx is not the cancelled one; only stopping ends it. */
+static struct hf_status settle(const struct hf_ctx *ctx, struct backup_work *work,
+                               struct hf_status status)
+{
+    struct hf_ctx calm = {.arena = ctx->arena,
+                          .deadline_us = hf_mono_us() + SETTLE_US,
+                          .stop = ctx->stop,
+                          .trace = ctx->trace};
+
+    if (work->row.id == NULL || !hf_is_ok(source_journal(&calm, &work->source, &work->state)) ||
+        vault_state_point(&work->state, work->row.id) == NULL) {
+        return status;
+    }
+    return finish(&calm, work);
+}
+
 struct hf_status work_backup(struct hf_ctx *ctx, struct jobs_run *run)
 {
     struct backup_work work = {0};
+    struct hf_status status = attempt(ctx, run, &work);
 
-    HF_TRY(load(ctx, run, &work));
-    HF_TRY(source_journal(ctx, &work.source, &work.state));
-    if (vault_state_point(&work.state, work.row.id) == NULL) {
-        find_predecessor(ctx, &work);
-        HF_TRY(make_point(ctx, &work));
-    }
-    return finish(ctx, &work);
+    return hf_is_ok(status) ? status : settle(ctx, &work, status);
 }
 
 /* The job ended in another way than by work_backup: failure, cancellation, exhausted attempts. */
