@@ -70,9 +70,6 @@ struct vault_pack_options {
      * VAULT_PACK_HARD_MAX. The memory is mapped now and used as it fills. Streams: their limit. */
     size_t capacity_bytes;
     int level; /* zstd of vault_pack_add and streams; 0: store raw */
-    /* Pad the length (Padmé, at most 12 %): the last pack of a session, whose exact size would tell
-     * how much changed. */
-    bool is_padded;
     /* NULL, or fixed values for test vectors; a repeated salt is a broken pack. */
     const uint8_t *fixed_id;   /* VAULT_ID_LEN */
     const uint8_t *fixed_salt; /* 32 */
@@ -129,6 +126,10 @@ void vault_codec_free(struct vault_codec_ctx *codec); /* accepts NULL */
  * VAULT_CODEC_RAW when compression does not save 1/32. */
 enum vault_codec vault_compress(struct vault_codec_ctx *codec, struct hf_bytes plain,
                                 struct hf_bytes *ret_coded);
+
+/* Pad the length when the pack is finished (Padmé, at most 12 %): for the last pack of a session,
+ * whose exact size would tell how much changed. Known only at the end, so no option. */
+void vault_pack_pad(struct vault_pack_writer *writer);
 
 /* Write trailer and footer; the whole pack is then at ret_bytes (borrowed from the writer) and its
  * SHA-256 in ret_sha256. */

@@ -16,7 +16,6 @@ struct vault_pack_stream {
     struct codec_gcm *gcm;
     uint64_t size;
     uint64_t capacity;
-    bool is_padded;
     bool is_finished;
 };
 
@@ -32,7 +31,6 @@ struct hf_status vault_pack_stream_new(struct hf_ctx *ctx, const struct vault_ke
     stream = hf_heap_alloc(sizeof(*stream));
     stream->keyring = keyring;
     stream->capacity = options->capacity_bytes;
-    stream->is_padded = options->is_padded;
     stream->codec = vault_codec_new(options->level);
     stream->gcm = codec_gcm_new();
     stream->size = sizeof(header);
@@ -105,8 +103,6 @@ struct hf_status vault_pack_stream_finish(struct hf_ctx *ctx, struct vault_pack_
         .index = &stream->index,
         .key_trailer = stream->keys.trailer,
         .before = stream->size,
-        .padding =
-            stream->is_padded ? vault_padding(&stream->index, stream->size, stream->capacity) : 0,
     };
     uint8_t *at;
 

@@ -50,7 +50,6 @@ struct hf_status vault_pack_writer_new(struct hf_ctx *ctx, const struct vault_ke
     hf_lock_init(&writer->places);
     writer->bytes = bytes;
     writer->capacity = options->capacity_bytes;
-    writer->is_padded = options->is_padded;
     writer->level = options->level;
     writer->used = VAULT_PACK_HEADER_LEN;
     HF_TRY(vault_pack_header_make(ctx, keyring, options, &writer->header, &writer->keys,
@@ -173,6 +172,11 @@ struct hf_status vault_pack_add(struct hf_ctx *ctx, struct vault_pack_writer *wr
     }
     vault_pack_seal(writer, &blob, slot);
     return hf_success();
+}
+
+void vault_pack_pad(struct vault_pack_writer *writer)
+{
+    writer->is_padded = true;
 }
 
 void vault_pack_finish(struct vault_pack_writer *writer, struct hf_bytes *ret_bytes,

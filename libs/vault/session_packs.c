@@ -1,7 +1,9 @@
 /* The packs stage: blobs from many threads into one open pack, whole packs to one uploader.
  *
  * At most PACKS_ALIVE packs are in memory; who needs a new one waits for the uploader. A pack goes
- * to the uploader when it is full and the last of its reserved blobs is sealed. */
+ * to the uploader when it is full and the last of its reserved blobs is sealed. The pack that is
+ * open at the end is the last one: it alone is padded, as its length would tell how much changed.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -27,7 +29,6 @@ static struct hf_status open_next(struct hf_ctx *ctx, struct vault_session *sess
         .kind = VAULT_PACK_DATA,
         .capacity_bytes = VAULT_PACK_MAX,
         .level = (int)session->level,
-        .is_padded = true,
     };
 
     while (session->current == NULL && session->alive >= PACKS_ALIVE) {
@@ -168,6 +169,7 @@ void vault_session_packs_end(struct vault_session *session)
     hf_lock_take(&session->packs);
     struct open_pack *pack = HF_TAKE(session->current);
     if (pack != NULL) {
+        vault_pack_pad(pack->writer); /* the last of the session: earlier ones are full */
         pack->is_full = true;
         upload_if_ready(session, pack);
     }

@@ -16,14 +16,14 @@ static void fill_pages(uint8_t *bytes, size_t pages, unsigned seed)
 
 static struct vault_pack_writer *writer_new(struct fixture *f, size_t capacity, bool is_padded)
 {
-    const struct vault_pack_options options = {.kind = VAULT_PACK_DATA,
-                                               .number = 9,
-                                               .capacity_bytes = capacity,
-                                               .level = 3,
-                                               .is_padded = is_padded};
+    const struct vault_pack_options options = {
+        .kind = VAULT_PACK_DATA, .number = 9, .capacity_bytes = capacity, .level = 3};
     struct vault_pack_writer *writer = NULL;
 
     assert_ok(vault_pack_writer_new(&f->ctx, f->keyring, &options, &writer));
+    if (is_padded) {
+        vault_pack_pad(writer);
+    }
     return writer;
 }
 

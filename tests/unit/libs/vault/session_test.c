@@ -1,5 +1,6 @@
 /* Backups of a changing source, and what comes back. */
 #include "tests/unit/libs/vault/source_compare.h"
+#include "vault/pack_format.h"
 
 #define MIB ((size_t)1 << 20)
 #define PAGE ((size_t)VAULT_PAGE)
@@ -392,6 +393,46 @@ static void test_extract__cancel_ends_it(void **state)
     source_free(&s);
 }
 
+/* Bytes of padding in the trailer of a pack. */
+static uint64_t padding_of(struct fixture *f, const char *name)
+{
+    struct vault_pack pack;
+
+    assert_ok(vault_pack_open(&f->ctx, f->store, f->keyring, name, &pack));
+    const struct vault_blob_info *last = &pack.blobs[pack.blobs_len - 1];
+
+    return pack.size_bytes -
+           (last->offset + last->sealed_len + VAULT_TRAILER_HEAD_LEN +
+            pack.blobs_len * VAULT_TRAILER_ENTRY_LEN + (uint64_t)pack.pages * VAULT_DIGEST_LEN +
+            VAULT_TAG_LEN + VAULT_FOOTER_LEN);
+}
+
+static void test_session__pads_its_last_pack_alone(void **state)
+{
+    struct source s;
+    struct fixture *f = *state;
+    struct objstore_page page = {0};
+
+    source_init(&s, f);
+    source_add(&s, "big", 96 * MIB); /* about 48 MiB stored */
+    source_backup(&s);
+    assert_ok(objstore_list_all(&f->ctx, f->store, FIXTURE_SOURCE "/packs/", 100, &page));
+    assert_true(page.len >= 2);
+    for (size_t i = 0; i < page.len; i++) {
+        bool is_last = i + 1 == page.len;
+
+        if (is_last) {
+            assert_int_equal(page.entries[i].size_bytes,
+                             vault_padded_len(page.entries[i].size_bytes));
+            assert_true(padding_of(f, page.entries[i].name) > 0);
+        } else {
+            assert_int_equal(padding_of(f, page.entries[i].name), 0);
+        }
+    }
+    source_assert_whole(&s);
+    source_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +440,7 @@ int main(void)
         fixture_test(test_session__rewrites_the_base_after_sixty_four_overlays),
         fixture_test(test_session__stores_next_to_nothing_when_nothing_changed),
         fixture_test(test_session__stores_what_changed_and_little_more),
+        fixture_test(test_session__pads_its_last_pack_alone),
         fixture_test(test_digests__a_rebuilt_cache_equals_the_lost_one),
         fixture_test(test_digests__a_damaged_or_stale_cache_is_rebuilt),
         fixture_test(test_digests__an_uncommitted_cache_is_found),
