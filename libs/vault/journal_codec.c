@@ -9,6 +9,7 @@
 #include "vault/pack_format.h"
 
 #define BODY_VERSION 1
+#define FRAME_CHECKSUM 108 /* unkeyed: tells a flipped format from a newer one */
 #define ITEMS_MAX 1000000u /* of a list in a checkpoint; VAULT_ENTRY_MAX bounds them tighter */
 
 static const uint8_t frame_magic[8] = {0x89, 'H', 'F', 'J', 'R', 'N', '\r', '\n'};
@@ -23,12 +24,15 @@ struct hf_status vault_frame_decode(struct hf_arena *arena, const char *name, st
         memcmp(at, frame_magic, sizeof(frame_magic)) != 0) {
         return vault_damaged(arena, name, 0, "not a journal entry");
     }
+    if (vault_get_be32(at + FRAME_CHECKSUM) != codec_crc32c(0, at, FRAME_CHECKSUM)) {
+        return vault_damaged(arena, name, FRAME_CHECKSUM, "frame checksum does not match");
+    }
     if (vault_get_be16(at + 8) > VAULT_FORMAT) {
         return vault_newer(arena, name, vault_get_be16(at + 8));
     }
     if (vault_get_be16(at + 8) != VAULT_FORMAT || vault_get_be16(at + 10) != 0 ||
         vault_get_be32(at + 12) != bytes.len - VAULT_FRAME_LEN - VAULT_SIGNATURE_LEN ||
-        vault_get_be64(at + 104) != 0) {
+        vault_get_be32(at + 104) != 0) {
         return vault_damaged(arena, name, 8, "unknown field or wrong length");
     }
     frame.number = vault_get_be64(at + 16);
@@ -54,6 +58,7 @@ void vault_frame_encode(const struct vault_frame *frame, struct hf_buf *out)
     memcpy(head + 24, frame->previous, VAULT_HASH_LEN);
     memcpy(head + 56, frame->source_tag, VAULT_HASH_LEN);
     memcpy(head + 88, frame->signer, VAULT_ID_LEN);
+    vault_put_be32(head + FRAME_CHECKSUM, codec_crc32c(0, head, FRAME_CHECKSUM));
     hf_buf_append(out, head, sizeof(head));
     hf_buf_append(out, frame->body.ptr, frame->body.len);
 }

@@ -130,7 +130,8 @@ def journal_entry():
     sealed = pack(4, 1, [(2, body)])
     key = Ed25519PrivateKey.from_private_bytes(SIGNING)
     out = b"\x89HFJRN\r\n" + struct.pack(">HHIQ", 1, 0, len(sealed), 1) + bytes(32)
-    out += sha256(PREFIX) + sha256(key.public_key().public_bytes(*RAW))[:16] + bytes(8) + sealed
+    out += sha256(PREFIX) + sha256(key.public_key().public_bytes(*RAW))[:16] + bytes(4)
+    out += crc32c(out) + sealed
     return out + key.sign(out)
 
 
