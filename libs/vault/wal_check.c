@@ -18,8 +18,11 @@ struct checking {
     const struct vault_wal_range *leg;
 };
 
-static void add_finding(struct checking *checking, const char *object, const char *what)
+/* [from, to) is cut to the leg. */
+static void add_finding(struct checking *checking, const char *object, const char *what,
+                        uint64_t from, uint64_t to)
 {
+    const struct vault_wal_range *leg = checking->leg;
     struct vault_wal_finding *finding;
 
     checking->report.findings_total++;
@@ -27,6 +30,8 @@ static void add_finding(struct checking *checking, const char *object, const cha
         finding = HF_VEC_ADD(checking->arena, &checking->findings);
         finding->object = hf_strdup(checking->arena, object);
         finding->what = hf_strdup(checking->arena, what);
+        finding->range = (struct vault_wal_range){
+            leg->timeline, from > leg->from ? from : leg->from, to < leg->to ? to : leg->to};
     }
 }
 
@@ -49,7 +54,8 @@ static struct hf_status check_object(struct hf_ctx *ctx, void *arg,
     }
     checking->report.objects++;
     if (status.code == HF_DATA_LOSS) {
-        add_finding(checking, text, status.message);
+        add_finding(checking, text, status.message, name->from,
+                    name->kind == VAULT_WAL_CLOSED ? name->to : checking->leg->to);
         return hf_success();
     }
     HF_TRY(status);
@@ -68,7 +74,7 @@ static void report_missing(struct hf_ctx *ctx, struct checking *checking, uint64
 
     add_finding(checking,
                 vault_wal_segment_dir(ctx->arena, place, timeline, from / place->segment_bytes),
-                what);
+                what, from, to);
 }
 
 /* Holes of [from, to), which lies in one segment. */
@@ -113,7 +119,8 @@ static struct hf_status check_segment(struct hf_ctx *ctx, struct checking *check
     return check_cover(ctx, checking, from, to);
 }
 
-static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking)
+static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking,
+                                  atomic_uint_fast64_t *done_bytes)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SEGMENT_ARENA);
     uint64_t size = checking->source.place->segment_bytes;
@@ -130,24 +137,24 @@ static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking)
         }
         hf_arena_reset(arena);
         HF_TRY(hf_ctx_check(ctx));
+        if (done_bytes != NULL) {
+            atomic_fetch_add(done_bytes, to - from);
+        }
         from = to;
     }
     return hf_success();
 }
 
-/* NOLINTNEXTLINE(readability-function-size): where, what and how much are one contract */
-struct hf_status vault_wal_check(struct hf_ctx *ctx, struct objstore *store,
-                                 const struct vault_keyring *keyring,
-                                 const struct vault_wal_place *place,
-                                 const struct vault_wal_range *path, size_t path_len,
+struct hf_status vault_wal_check(struct hf_ctx *ctx, const struct vault_wal_check_options *options,
                                  struct vault_wal_report *ret_report)
 {
-    struct checking checking = {.source = {store, keyring, place}, .arena = ctx->arena};
+    struct checking checking = {.source = {options->store, options->keyring, &options->place},
+                                .arena = ctx->arena};
 
-    HF_TRY(vault_wal_place_check(ctx->arena, place));
-    for (size_t i = 0; i < path_len; i++) {
-        checking.leg = &path[i];
-        HF_TRY(check_leg(ctx, &checking));
+    HF_TRY(vault_wal_place_check(ctx->arena, &options->place));
+    for (size_t i = 0; i < options->path_len; i++) {
+        checking.leg = &options->path[i];
+        HF_TRY(check_leg(ctx, &checking, options->done_bytes));
     }
     checking.report.findings = checking.findings.items;
     checking.report.findings_len = checking.findings.len;

@@ -22,7 +22,17 @@ def orders(house, source):
     source.pgbench("-n", "-t", "500")
     source.second = house.backup("orders")["name"]
     source.rows = source.psql("select count(*) from pgbench_history")
+    source.psql("select pg_switch_wal()")
+    source.psql("create table later as select generate_series(1, 100000) as n")
+    source.end = source.psql("select pg_switch_wal()")
+    proc.wait_until(lambda: int(source.psql(
+        f"select ('{durable_lsn(house)}'::pg_lsn >= '{source.end}'::pg_lsn)::int")) == 1,
+                    what="the WAL after the second backup")
     return source
+
+
+def durable_lsn(house):
+    return house.hf("wal", "status", "orders")["durableLsn"]
 
 
 def place(house):
@@ -99,6 +109,69 @@ def test_verify__names_the_other_points_that_need_the_object(house, orders):
     assert done.returncode == 1
     assert orders.second.split("/")[-1] in done.stdout + done.stderr
     house.run("backup", "verify", orders.first)
+
+
+def segment_of(orders, lsn):
+    return int(orders.psql(f"select (('{lsn}'::pg_lsn - '0/0') / (16 * 1024 * 1024))::bigint"))
+
+
+def wal_between(house, orders, first, last):
+    """Closed WAL objects of the segments after that of LSN first and before that of last."""
+    low, high = segment_of(orders, first) + 1, segment_of(orders, last)
+    found = [path for path in objects(os.path.join(place(house), "wal"))
+             if "-open-" not in path and "/history/" not in path
+             and low <= int(path.split("/")[-2], 16) < high]
+    assert found, f"no closed WAL between {first} and {last}"
+    return found
+
+
+def lsns(house, backup):
+    point = house.hf("backup", "describe", backup)
+    return point["startLsn"], point["stopLsn"]
+
+
+@contextlib.contextmanager
+def removed(path):
+    """All objects of the file's segment are not there for a while: slices and the whole."""
+    segment = os.path.dirname(path)
+    aside = proc.new_folder("hf-aside-")
+    os.rename(segment, os.path.join(aside, "segment"))
+    try:
+        yield
+    finally:
+        os.rename(os.path.join(aside, "segment"), segment)
+        proc.remove_folder(aside)
+
+
+@pytest.mark.parametrize("how", [flipped, removed])
+def test_verify__finds_a_fault_in_the_wal_between_two_backups(house, orders, how):
+    """The first backup answers for it; the second does not need it."""
+    victims = wal_between(house, orders, lsns(house, orders.first)[1],
+                          lsns(house, orders.second)[0])
+    with how(victims[0]):
+        done = house.run("backup", "verify", orders.first, check=False)
+        second = house.hf("backup", "verify", orders.second)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert os.path.dirname(victims[0]).split("/tenants/")[1] in said
+    assert f"(affects {orders.first.split('/')[-1]})" in said
+    assert second["verification"] == "VERIFIED"
+    assert house.hf("backup", "verify", orders.first)["verification"] == "VERIFIED"
+
+
+@pytest.mark.parametrize("how", [flipped, removed])
+def test_verify__finds_a_fault_in_the_wal_after_the_last_backup(house, orders, how):
+    """The newest backup answers for all WAL that there is."""
+    victims = wal_between(house, orders, lsns(house, orders.second)[1], orders.end)
+    with how(victims[0]):
+        done = house.run("backup", "verify", orders.second, check=False)
+        first = house.hf("backup", "verify", orders.first)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert os.path.dirname(victims[0]).split("/tenants/")[1] in said
+    assert f"(affects {orders.second.split('/')[-1]})" in said
+    assert first["verification"] == "VERIFIED"
+    assert house.hf("backup", "verify", orders.second)["verification"] == "VERIFIED"
 
 
 @pytest.mark.parametrize("kind", KINDS)

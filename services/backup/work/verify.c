@@ -1,32 +1,16 @@
-/* Proof of one point: every object it refers to, and all WAL from its start to its stop. Damage is
- * the answer of the job, not its failure: the job succeeds and the backup is DAMAGED. */
+/* Proof of one point: every object it refers to, and all WAL that it answers for. Damage is the
+ * answer of the job, not its failure: the job succeeds and the backup is DAMAGED. */
 #include "vault/verify.h"
 
 #include <string.h>
 
 #include "backup/domain/args.h"
-#include "backup/source/source.h"
-#include "backup/store/backups.h"
-#include "backup/work/work.h"
-#include "base/buf.h"
-#include "base/log.h"
-#include "base/map.h"
+#include "backup/work/verify_impl.h"
 #include "base/pool.h"
-#include "base/str.h"
-#include "vault/wal_check.h"
 
 #define FINDINGS_TEXT_MAX (256u << 10)
+#define TASK_ARENA ((size_t)256 << 20)
 #define AFFECTED_MAX 20 /* objects whose other points are looked up; more say nothing new */
-
-struct verify_work {
-    struct jobs_run *run;
-    struct source source;
-    struct backup_row row;
-    struct vault_source_state state;
-    const struct vault_point_info *point;
-    struct hf_buf findings; /* one per line */
-    size_t findings_len;
-};
 
 static struct hf_status load(struct hf_ctx *ctx, struct verify_work *work)
 {
@@ -47,55 +31,46 @@ static struct hf_status load(struct hf_ctx *ctx, struct verify_work *work)
     return hf_success();
 }
 
-static void add_finding(struct verify_work *work, const char *object, const char *what)
+void verify_add_finding(struct verify_work *work, const char *object, const char *what)
 {
     work->findings_len++;
     hf_buf_printf(&work->findings, "%s%s: %s", work->findings.len == 0 ? "" : "\n", object, what);
 }
 
-/* --- the vault's objects, while another thread tells the progress ---------------------------- */
+/* --- work on another thread, while this one tells the progress -------------------------------- */
 
-struct proof {
+struct running {
+    const struct verify_task *task;
     struct hf_ctx ctx;
-    struct vault_verify_options options;
-    struct vault_verify_report report;
     struct hf_status status;
     atomic_bool is_done;
 };
 
-static void prove(void *arg)
+static void run_task(void *arg)
 {
-    struct proof *proof = arg;
+    struct running *running = arg;
 
-    proof->status = vault_verify(&proof->ctx, &proof->options, &proof->report);
-    atomic_store(&proof->is_done, true);
+    running->status = running->task->fn(&running->ctx, running->task->arg);
+    atomic_store(&running->is_done, true);
 }
 
-/* The proof keeps its own arena: this thread uses the job's meanwhile. */
-static struct hf_status prove_objects(struct hf_ctx *ctx, struct verify_work *work,
-                                      struct proof *proof)
+/* The task has an arena of its own: this thread uses the job's meanwhile. */
+struct hf_status verify_run_task(struct hf_ctx *ctx, struct verify_work *work,
+                                 const struct verify_task *task, struct hf_arena *arena)
 {
-    struct vault_verify_progress progress = {0};
+    struct running running = {.task = task, .ctx = *ctx};
     struct hf_cancel cancel = {0};
     struct hf_status told = hf_success();
 
-    proof->options = (struct vault_verify_options){
-        .place = {work->source.app->vault, work->source.keyring, work->source.prefix},
-        .point = work->point,
-        .threads = (unsigned)work->source.app->threads,
-        .progress = &progress,
-    };
-    proof->ctx = *ctx;
-    proof->ctx.arena = hf_arena_new((size_t)256 << 20);
-    proof->ctx.cancel = &cancel;
-    struct hf_thread *thread = hf_thread_start("verify", prove, proof);
+    running.ctx.arena = arena;
+    running.ctx.cancel = &cancel;
+    struct hf_thread *thread = hf_thread_start("verify", run_task, &running);
 
-    while (!atomic_load(&proof->is_done)) {
+    while (!atomic_load(&running.is_done)) {
         struct hf_status slept = hf_ctx_sleep(ctx, 100);
 
-        told = jobs_progress(ctx, work->run, "reading the vault",
-                             (int64_t)atomic_load(&progress.bytes_done),
-                             (int64_t)atomic_load(&progress.bytes_total));
+        told = jobs_progress(ctx, work->run, task->phase, (int64_t)atomic_load(task->done_bytes),
+                             (int64_t)atomic_load(task->total_bytes));
         if (!hf_is_ok(slept) || !hf_is_ok(told)) {
             told = hf_is_ok(slept) ? told : slept;
             atomic_store(&cancel.is_set, true);
@@ -103,7 +78,21 @@ static struct hf_status prove_objects(struct hf_ctx *ctx, struct verify_work *wo
         }
     }
     hf_thread_join(thread);
-    return hf_is_ok(told) ? hf_status_copy(ctx->arena, proof->status) : told;
+    return hf_is_ok(told) ? hf_status_copy(ctx->arena, running.status) : told;
+}
+
+/* --- the vault's objects ---------------------------------------------------------------------- */
+
+struct proof {
+    struct vault_verify_options options;
+    struct vault_verify_report report;
+};
+
+static struct hf_status prove(struct hf_ctx *ctx, void *arg)
+{
+    struct proof *proof = arg;
+
+    return vault_verify(ctx, &proof->options, &proof->report);
 }
 
 /* Which other points refer to a damaged object: they are affected too. */
@@ -130,7 +119,7 @@ static struct hf_status list_objects(struct hf_ctx *ctx, struct verify_work *wor
                                      const struct vault_verify_report *report)
 {
     for (size_t i = 0; i < report->findings_len; i++) {
-        add_finding(work, report->findings[i].object, report->findings[i].what);
+        verify_add_finding(work, report->findings[i].object, report->findings[i].what);
         if (i < AFFECTED_MAX) {
             HF_TRY(name_affected(ctx, work, report->findings[i].object));
         }
@@ -140,32 +129,19 @@ static struct hf_status list_objects(struct hf_ctx *ctx, struct verify_work *wor
 
 static struct hf_status check_objects(struct hf_ctx *ctx, struct verify_work *work)
 {
-    struct proof proof = {0};
-    struct hf_status status = prove_objects(ctx, work, &proof);
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(TASK_ARENA);
+    struct vault_verify_progress progress = {0};
+    struct proof proof = {
+        .options = {.place = {work->source.app->vault, work->source.keyring, work->source.prefix},
+                    .point = work->point,
+                    .threads = (unsigned)work->source.app->threads,
+                    .progress = &progress},
+    };
+    const struct verify_task task = {prove, &proof, "reading the vault", &progress.bytes_done,
+                                     &progress.bytes_total};
 
-    if (hf_is_ok(status)) {
-        status = list_objects(ctx, work, &proof.report);
-    }
-    hf_arena_free(proof.ctx.arena);
-    return status;
-}
-
-static struct hf_status check_wal(struct hf_ctx *ctx, struct verify_work *work)
-{
-    const struct vault_wal_place place = {work->source.prefix, work->point->lineage,
-                                          work->source.row.segment_bytes};
-    const struct vault_wal_range path = {.timeline = work->point->timeline,
-                                         .from = work->point->start_lsn,
-                                         .to = work->point->stop_lsn};
-    struct vault_wal_report report;
-
-    HF_TRY(jobs_progress(ctx, work->run, "checking WAL", 0, 0));
-    HF_TRY(vault_wal_check(ctx, work->source.app->vault, work->source.keyring, &place, &path, 1,
-                           &report));
-    for (size_t i = 0; i < report.findings_len; i++) {
-        add_finding(work, report.findings[i].object, report.findings[i].what);
-    }
-    return hf_success();
+    HF_TRY(verify_run_task(ctx, work, &task, arena));
+    return list_objects(ctx, work, &proof.report);
 }
 
 static struct hf_status store(struct hf_ctx *ctx, struct verify_work *work)
@@ -186,11 +162,11 @@ struct hf_status work_verify(struct hf_ctx *ctx, struct jobs_run *run)
     struct verify_work work = {.run = run};
 
     HF_TRY(load(ctx, &work));
-    hf_buf_init(&work.findings, FINDINGS_TEXT_MAX); /* what does not fit is counted, not listed */
+    hf_buf_init(&work.findings, FINDINGS_TEXT_MAX);
     struct hf_status status = check_objects(ctx, &work);
 
     if (hf_is_ok(status)) {
-        status = check_wal(ctx, &work);
+        status = verify_wal(ctx, &work);
     }
     if (hf_is_ok(status)) {
         status = store(ctx, &work);

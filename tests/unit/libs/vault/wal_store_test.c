@@ -336,9 +336,17 @@ static void test_wal_compact__removes_nothing_beside_a_damaged_whole(void **stat
 static struct vault_wal_report check(struct fixture *f, uint64_t from, uint64_t to)
 {
     struct vault_wal_range leg = {.timeline = 1, .from = from, .to = to};
+    atomic_uint_fast64_t done = 0;
+    const struct vault_wal_check_options options = {.store = f->store,
+                                                    .keyring = f->keyring,
+                                                    .place = wal_place,
+                                                    .path = &leg,
+                                                    .path_len = 1,
+                                                    .done_bytes = &done};
     struct vault_wal_report report = {0};
 
-    assert_ok(vault_wal_check(&f->ctx, f->store, f->keyring, &wal_place, &leg, 1, &report));
+    assert_ok(vault_wal_check(&f->ctx, &options, &report));
+    assert_int_equal(done, to - from);
     return report;
 }
 
@@ -365,6 +373,8 @@ static void test_wal_check__names_what_is_missing(void **state)
     assert_string_equal(report.findings[0].what, "missing 0/C0100000 to 0/C0100064 of timeline 1");
     assert_string_equal(report.findings[0].object,
                         FIXTURE_SOURCE "/wal/l1/00000001/0000000000000c01");
+    assert_int_equal(report.findings[0].range.from, WAL_START + MIB);
+    assert_int_equal(report.findings[0].range.to, WAL_START + MIB + 100);
     assert_int_equal(check(f, WAL_START, WAL_START + 2 * MIB + 1).findings_len, 2);
     assert_int_equal(check(f, WAL_START, WAL_START + MIB).findings_len, 0);
 }
@@ -381,9 +391,11 @@ static void test_wal_check__finds_a_flipped_bit_anywhere(void **state)
 
         assert_ok(push(f, lsn, wal_make(f, lsn, MIB)));
         name = flip(f, i, from_end[i]);
-        report = check(f, lsn, lsn + MIB);
+        report = check(f, lsn + 7, lsn + MIB);
         assert_int_equal(report.findings_len, 1);
         assert_string_equal(report.findings[0].object, name);
+        assert_int_equal(report.findings[0].range.from, lsn + 7); /* cut to what was asked */
+        assert_int_equal(report.findings[0].range.to, lsn + MIB);
     }
 }
 
