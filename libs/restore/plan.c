@@ -1,15 +1,21 @@
 /* From a target to a point, a timeline and the WAL between, proven by walking that WAL. Points are
- * tried from the newest to the oldest; the first from which the target can be reached is taken. The
- * surprise: PostgreSQL fails when it is asked for a time after the last commit, so such a target
- * becomes the LSN of the last record, if the receiver's clock records prove that nothing more had
- * happened by then. */
+ * tried from the newest to the oldest, first those that lead to the newest timeline, then those of
+ * branches that died; the first from which the target can be reached is taken. The surprise:
+ * PostgreSQL fails when it is asked for a time after the last commit, so such a target becomes the
+ * LSN of the last record, if the receiver's clock records prove that nothing more had happened by
+ * then. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "pgformat/wal.h"
 #include "restore/internal.h"
+
+#define TIMELINE_UNREACHABLE "TIMELINE_UNREACHABLE"
+#define WAL_GAP "WAL_GAP"
+#define NAME_MAX_BYTES 63 /* MAXFNAMELEN - 1: what pg_create_restore_point takes */
 
 enum verdict { TAKE, TRY_OLDER };
 
@@ -40,32 +46,48 @@ static struct hf_status load_history(struct restore *restore, struct restore_pla
                              (struct hf_str){(const char *)text.ptr, text.len}, &plan->history);
 }
 
-/* The newest timeline that this point can go on to, or the one that was asked for. */
-static struct hf_status choose_timeline(struct restore *restore, struct restore_plan *plan)
+/* Does the point lead to the timeline? Its WAL without its history is damage, not a reason to fall
+ * back to an older timeline in silence. */
+static struct hf_status try_timeline(struct restore *restore, struct restore_plan *plan,
+                                     uint32_t timeline, bool *ret_is_way)
+{
+    struct hf_status status = load_history(restore, plan, timeline);
+
+    *ret_is_way = hf_is_ok(status) &&
+                  pgf_history_reaches(&plan->history, plan->point->timeline, plan->point->stop_lsn);
+    if (status.code == HF_NOT_FOUND && vault_wal_index_last(&plan->index, timeline) != NULL) {
+        return hf_fail(restore->ctx->arena, HF_DATA_LOSS,
+                       "the history of timeline %u is missing although its WAL is in the vault; an "
+                       "older timeline must be asked for by its number",
+                       (unsigned)timeline);
+    }
+    return status.code == HF_NOT_FOUND ? hf_success() : status;
+}
+
+/* The newest timeline that this point can go on to, or the one that was asked for. is_strict: only
+ * the newest of all. */
+static struct hf_status choose_timeline(struct restore *restore, struct restore_plan *plan,
+                                        bool is_strict)
 {
     const struct vault_point_info *point = plan->point;
     const struct restore_target *target = &restore->options->target;
     uint32_t newest = vault_wal_index_timeline(&plan->index);
+    bool is_way = false;
 
     if (target->kind == RESTORE_IMMEDIATE) {
         return load_history(restore, plan, point->timeline);
     }
     for (uint32_t timeline = target->timeline != 0 ? target->timeline : newest;
          timeline >= point->timeline && timeline > 0; timeline--) {
-        struct hf_status status = load_history(restore, plan, timeline);
-
-        if (hf_is_ok(status) &&
-            pgf_history_reaches(&plan->history, point->timeline, point->stop_lsn)) {
+        HF_TRY(try_timeline(restore, plan, timeline, &is_way));
+        if (is_way) {
             return hf_success();
         }
-        if (!hf_is_ok(status) && status.code != HF_NOT_FOUND) {
-            return status;
-        }
-        if (target->timeline != 0) {
+        if (target->timeline != 0 || is_strict) {
             break;
         }
     }
-    return refuse(restore, HF_FAILED_PRECONDITION, "TIMELINE_UNREACHABLE", "backup", point->id,
+    return refuse(restore, HF_FAILED_PRECONDITION, TIMELINE_UNREACHABLE, "backup", point->id,
                   "the timeline cannot be reached from this backup");
 }
 
@@ -74,7 +96,7 @@ static struct hf_status choose_timeline(struct restore *restore, struct restore_
 static struct hf_status missing_wal(struct restore *restore, const struct vault_point_info *point,
                                     uint64_t from)
 {
-    return refuse(restore, HF_OUT_OF_RANGE, "WAL_GAP", "backup", point->id,
+    return refuse(restore, HF_OUT_OF_RANGE, WAL_GAP, "backup", point->id,
                   hf_printf(restore->ctx->arena,
                             "WAL from %s on is missing in the vault; backup %s cannot become "
                             "consistent",
@@ -159,6 +181,22 @@ static struct pgf_target scan_target(const struct restore_target *target)
     };
 }
 
+/* Of the cluster whose WAL the lineage is; 0 when the journal does not know. */
+static uint64_t system_of(const struct restore *restore, const char *lineage)
+{
+    uint64_t system = 0;
+
+    for (size_t i = 0; i < restore->state.lineages_len; i++) {
+        const struct vault_lineage_info *info = &restore->state.lineages[i];
+
+        if (hf_text_equal(info->lineage, lineage) &&
+            !hf_parse_u64(info->system_identifier, &system)) {
+            system = 0;
+        }
+    }
+    return system;
+}
+
 static struct hf_status walk(struct restore *restore, struct restore_plan *plan)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)64 << 20);
@@ -170,6 +208,7 @@ static struct hf_status walk(struct restore *restore, struct restore_plan *plan)
         .reader = {read_wal, &reader},
         .start_lsn = plan->point->start_lsn,
         .segment_bytes = plan->wal.segment_bytes,
+        .system_identifier = system_of(restore, plan->point->lineage),
     };
     struct hf_status status =
         pgf_wal_scan(restore->ctx->arena, &options, target.kind == PGF_TARGET_NONE ? NULL : &target,
@@ -179,7 +218,9 @@ static struct hf_status walk(struct restore *restore, struct restore_plan *plan)
     return hf_wrap(restore->ctx->arena, hf_status_copy(restore->ctx->arena, status), "reading WAL");
 }
 
-static int64_t proven_time(struct restore *restore, const struct restore_plan *plan)
+/* ret_time_us 0: no clock record proves anything. */
+static struct hf_status proven_time(struct restore *restore, const struct restore_plan *plan,
+                                    int64_t *ret_time_us)
 {
     struct vault_wal_reader *reader =
         vault_wal_reader_new(restore->place.store, restore->place.keyring, &plan->wal);
@@ -189,9 +230,13 @@ static int64_t proven_time(struct restore *restore, const struct restore_plan *p
     for (size_t i = plan->legs_len; i > 0 && clock.time_us == 0; i--) {
         status = vault_wal_covered_time(restore->ctx, reader, plan->legs[i - 1].timeline,
                                         plan->legs[i - 1].to_lsn, &clock);
+        if (!hf_is_ok(status) && status.code != HF_NOT_FOUND) {
+            break;
+        }
     }
     vault_wal_reader_free(reader);
-    return hf_is_ok(status) ? clock.time_us : 0;
+    *ret_time_us = clock.time_us;
+    return status.code == HF_NOT_FOUND ? hf_success() : status;
 }
 
 /* --- judging a point ------------------------------------------------------------------------ */
@@ -289,12 +334,28 @@ static bool is_walk_needed(const struct restore_options *options)
            (options->target.kind != RESTORE_LATEST || options->action != RESTORE_PROMOTE);
 }
 
+/* Recovery cannot pass a hole: whoever wanted all WAL is told that there is more behind it. */
+static void note_hole(struct restore *restore, const struct restore_plan *plan)
+{
+    const struct pgf_history_leg *last = &plan->legs[plan->legs_len - 1];
+    const struct vault_wal_range *newest = vault_wal_index_last(&plan->index, last->timeline);
+    bool is_cut = last->timeline != plan->history.timeline;
+
+    if (restore->options->target.kind == RESTORE_LATEST &&
+        (is_cut || (newest != NULL && newest->from > last->to_lsn))) {
+        restore_note(restore,
+                     "WAL from %s on timeline %u is missing in the vault although later WAL is "
+                     "there: recovery ends there",
+                     pgf_lsn(last->to_lsn).text, (unsigned)last->timeline);
+    }
+}
+
 static struct hf_status judge(struct restore *restore, struct restore_plan *plan,
                               enum verdict *ret_verdict)
 {
     *ret_verdict = TAKE;
     plan->recovery = restore->options->target.kind;
-    plan->proven_time_us = proven_time(restore, plan);
+    HF_TRY(proven_time(restore, plan, &plan->proven_time_us));
     if (restore->options->target.kind == RESTORE_IMMEDIATE) {
         plan->end_lsn = plan->point->stop_lsn;
     }
@@ -310,7 +371,8 @@ static struct hf_status judge(struct restore *restore, struct restore_plan *plan
 }
 
 static struct hf_status try_point(struct restore *restore, const struct vault_point_info *point,
-                                  struct restore_plan *plan, enum verdict *ret_verdict)
+                                  bool is_strict, struct restore_plan *plan,
+                                  enum verdict *ret_verdict)
 {
     *plan = (struct restore_plan){
         .point = point,
@@ -319,19 +381,24 @@ static struct hf_status try_point(struct restore *restore, const struct vault_po
     };
     HF_TRY(vault_wal_index_load(restore->ctx, restore->place.store, restore->place.keyring,
                                 &plan->wal, 0, &plan->index));
-    HF_TRY(choose_timeline(restore, plan));
+    HF_TRY(choose_timeline(restore, plan, is_strict));
     HF_TRY(gather_wal(restore, plan));
-    return judge(restore, plan, ret_verdict);
+    HF_TRY(judge(restore, plan, ret_verdict));
+    if (*ret_verdict == TAKE) {
+        note_hole(restore, plan);
+    }
+    return hf_success();
 }
 
 /* --- choosing ------------------------------------------------------------------------------- */
 
-/* Points that can be right, by what their journal entries say alone. */
+/* Points that can be right, by what their journal entries say alone. One that ended after the
+ * target never is, chosen or not: it holds later commits. */
 static bool is_candidate(const struct restore_options *options,
                          const struct vault_point_info *point)
 {
-    if (options->backup_id != NULL) {
-        return hf_text_equal(point->id, options->backup_id);
+    if (options->backup_id != NULL && !hf_text_equal(point->id, options->backup_id)) {
+        return false;
     }
     if (options->target.kind == RESTORE_TIME) {
         return point->stop_time_us <= options->target.time_us;
@@ -354,18 +421,20 @@ static struct hf_status no_candidate(struct restore *restore)
                       hf_printf(arena, "the vault has no backup %s of cluster %s",
                                 options->backup_id, options->cluster));
     }
-    const struct vault_point_info *first = &state->points[0];
+    const struct vault_point_info *first = options->backup_id != NULL
+                                               ? vault_state_point(state, options->backup_id)
+                                               : &state->points[0];
 
-    for (size_t i = 1; i < state->points_len; i++) {
+    for (size_t i = 1; i < state->points_len && options->backup_id == NULL; i++) {
         first = state->points[i].stop_time_us < first->stop_time_us ? &state->points[i] : first;
     }
     const char *earliest = hf_time_text(arena, first->stop_time_us);
 
-    return refuse(restore, HF_OUT_OF_RANGE, "TARGET_BEFORE_BACKUP", "earliest", earliest,
-                  hf_printf(arena,
-                            "the target lies before the end of the first usable backup; the "
-                            "earliest moment is %s (%s)",
-                            earliest, pgf_lsn(first->stop_lsn).text));
+    return refuse(
+        restore, HF_OUT_OF_RANGE, "TARGET_BEFORE_BACKUP", "earliest", earliest,
+        hf_printf(arena, "the target lies before the end of %s; the earliest moment is %s (%s)",
+                  options->backup_id != NULL ? "the chosen backup" : "the first usable backup",
+                  earliest, pgf_lsn(first->stop_lsn).text));
 }
 
 static struct hf_status not_found(struct restore *restore)
@@ -382,39 +451,111 @@ static struct hf_status not_found(struct restore *restore)
                             "%s was not found in the WAL after any backup of the vault", text));
 }
 
-static int compare_points(const void *a, const void *b)
-{
-    const struct vault_point_info *const *left = a;
-    const struct vault_point_info *const *right = b;
+struct candidate {
+    const struct vault_point_info *point;
+    bool is_tried; /* led to the newest timeline, but not to the target */
+};
 
-    return (*left)->stop_time_us < (*right)->stop_time_us   ? 1
-           : (*left)->stop_time_us > (*right)->stop_time_us ? -1
-                                                            : 0;
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct vault_point_info *left = ((const struct candidate *)a)->point;
+    const struct vault_point_info *right = ((const struct candidate *)b)->point;
+
+    return left->stop_time_us < right->stop_time_us   ? 1
+           : left->stop_time_us > right->stop_time_us ? -1
+                                                      : 0;
+}
+
+/* May an older point still do what this one refused? */
+static bool is_passed_over(const struct restore *restore, struct hf_status status)
+{
+    enum restore_target_kind kind = restore->options->target.kind;
+
+    if (hf_is_ok(status) || status.info == NULL) {
+        return false;
+    }
+    return hf_text_equal(status.info->reason, TIMELINE_UNREACHABLE) ||
+           ((kind == RESTORE_XID || kind == RESTORE_NAME) &&
+            hf_text_equal(status.info->reason, WAL_GAP));
+}
+
+/* What trying them one after the other came to. */
+struct choice {
+    struct candidate *candidates; /* newest first */
+    size_t len;
+    enum verdict verdict;     /* TRY_OLDER: none of them */
+    struct hf_status refusal; /* what the newest of them said then, or OK */
+};
+
+static struct hf_status try_all(struct restore *restore, struct choice *choice, bool is_strict,
+                                struct restore_plan *ret_plan)
+{
+    choice->refusal = hf_success();
+    for (size_t i = 0; i < choice->len && choice->verdict != TAKE; i++) {
+        struct candidate *candidate = &choice->candidates[i];
+
+        if (candidate->is_tried) {
+            continue;
+        }
+        struct hf_status status =
+            try_point(restore, candidate->point, is_strict, ret_plan, &choice->verdict);
+
+        candidate->is_tried = hf_is_ok(status);
+        if (is_passed_over(restore, status)) {
+            choice->refusal = hf_is_ok(choice->refusal) ? status : choice->refusal;
+            choice->verdict = TRY_OLDER;
+            continue;
+        }
+        HF_TRY(status);
+    }
+    return hf_success();
+}
+
+/* Restore points have names of 1 to 63 bytes; a line break in one cannot be asked for in
+ * PostgreSQL's configuration. */
+static struct hf_status check_name(struct restore *restore)
+{
+    const struct restore_target *target = &restore->options->target;
+    size_t len = target->name == NULL ? 0 : strlen(target->name);
+
+    if (target->kind != RESTORE_NAME) {
+        return hf_success();
+    }
+    if (len == 0 || len > NAME_MAX_BYTES) {
+        return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
+                       "the name of a restore point has 1 to %d bytes, not %zu", NAME_MAX_BYTES,
+                       len);
+    }
+    if (strpbrk(target->name, "\n\r") != NULL) {
+        return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
+                       "a restore point with a line break in its name can be restored by its LSN "
+                       "only");
+    }
+    return hf_success();
 }
 
 struct hf_status restore_plan_make(struct restore *restore, struct restore_plan *ret_plan)
 {
     const struct vault_source_state *state = &restore->state;
-    const struct vault_point_info **points =
-        HF_NEW_N(restore->ctx->arena, const struct vault_point_info *, state->points_len + 1);
-    size_t len = 0;
+    struct choice choice = {
+        .candidates = HF_NEW_N(restore->ctx->arena, struct candidate, state->points_len + 1),
+        .verdict = TRY_OLDER,
+    };
 
+    HF_TRY(check_name(restore));
     for (size_t i = 0; i < state->points_len; i++) {
         if (is_candidate(restore->options, &state->points[i])) {
-            points[len++] = &state->points[i];
+            choice.candidates[choice.len++] = (struct candidate){&state->points[i], false};
         }
     }
-    if (len == 0) {
+    if (choice.len == 0) {
         return no_candidate(restore);
     }
-    qsort(points, len, sizeof(points[0]), compare_points);
-    for (size_t i = 0; i < len; i++) {
-        enum verdict verdict = TRY_OLDER;
-
-        HF_TRY(try_point(restore, points[i], ret_plan, &verdict));
-        if (verdict == TAKE) {
-            return hf_success();
-        }
+    qsort(choice.candidates, choice.len, sizeof(choice.candidates[0]), compare_candidates);
+    HF_TRY(try_all(restore, &choice, true, ret_plan));
+    HF_TRY(try_all(restore, &choice, false, ret_plan));
+    if (choice.verdict == TAKE) {
+        return hf_success();
     }
-    return not_found(restore);
+    return hf_is_ok(choice.refusal) ? not_found(restore) : choice.refusal;
 }

@@ -94,12 +94,14 @@ struct restore_result {
  *  NOT_FOUND reason NO_POINT / UNKNOWN_BACKUP
  *  FAILED_PRECONDITION reasons DIRECTORY_NOT_EMPTY, SERVER_RUNNING (postmaster.pid of a live
  *    process), NO_SPACE (needed and free bytes), TABLESPACE_NOT_MAPPED (its location is not empty),
- *    WRONG_KEY, NEWER_FORMAT
+ *    TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
  *  OUT_OF_RANGE reasons TARGET_BEFORE_BACKUP (names the earliest moment), TARGET_AFTER_WAL (names
- * the last proven moment), TARGET_NOT_FOUND (xid or name is not in the WAL), WAL_GAP DATA_LOSS what
- * the vault holds is damaged, naming the object. A failure leaves the directory as it was found
- * when nothing was written, else with holdfast.incomplete. Threads: one restore per call; makes its
- * own workers. */
+ *    the last proven moment), TARGET_NOT_FOUND (xid or name is not in the WAL), WAL_GAP
+ *  INVALID_ARGUMENT a name that no restore point can have
+ *  DATA_LOSS what the vault holds is damaged, naming the object, or the history of a timeline is
+ *    missing while its WAL is there
+ * A failure leaves the directory as it was found when nothing was written, else with
+ * holdfast.incomplete. Threads: one restore per call; makes its own workers. */
 struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,
                              const struct vault_keyring *keyring,
                              const struct restore_options *options,
