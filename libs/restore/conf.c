@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,7 +23,7 @@ static bool is_dropped(struct hf_str name)
                                          "external_pid_file"};
 
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        if (hf_str_equal(name, hf_str_of(places[i]))) {
+        if (name.len == strlen(places[i]) && strncasecmp(name.ptr, places[i], name.len) == 0) {
             return true;
         }
     }
@@ -141,40 +142,51 @@ static const char *pg_time(struct hf_arena *arena, int64_t time_us)
     return hf_printf(arena, "%.10s %.15s+00", text, text + 11);
 }
 
-static void append_target(struct restore *restore, const struct restore_plan *plan,
-                          struct hf_buf *out)
+/* OK also when there is no target: then recovery goes to the end. A target that cannot be written
+ * must never become that. */
+static struct hf_status append_target(struct restore *restore, const struct restore_plan *plan,
+                                      struct hf_buf *out)
 {
     struct hf_arena *arena = restore->ctx->arena;
     const struct restore_target *target = &restore->options->target;
     static const char *const actions[] = {
         [RESTORE_PROMOTE] = "promote", [RESTORE_PAUSE] = "pause", [RESTORE_SHUTDOWN] = "shutdown"};
 
+    bool is_written = true;
+
     switch (plan->recovery) {
     case RESTORE_LATEST:
-        return;
+        return hf_success();
     case RESTORE_IMMEDIATE:
-        (void)pgf_conf_append(out, "recovery_target", "immediate");
+        is_written = pgf_conf_append(out, "recovery_target", "immediate");
         break;
     case RESTORE_TIME:
-        (void)pgf_conf_append(out, "recovery_target_time", pg_time(arena, target->time_us));
+        is_written = pgf_conf_append(out, "recovery_target_time", pg_time(arena, target->time_us));
         break;
     case RESTORE_LSN:
-        (void)pgf_conf_append(
+        is_written = pgf_conf_append(
             out, "recovery_target_lsn",
             pgf_lsn(plan->recovery_lsn != 0 ? plan->recovery_lsn : target->lsn).text);
         break;
     case RESTORE_XID:
-        (void)pgf_conf_append(out, "recovery_target_xid",
-                              hf_printf(arena, "%llu", (unsigned long long)target->xid));
+        is_written = pgf_conf_append(out, "recovery_target_xid",
+                                     hf_printf(arena, "%llu", (unsigned long long)target->xid));
         break;
     case RESTORE_NAME:
-        (void)pgf_conf_append(out, "recovery_target_name", target->name);
+        is_written = pgf_conf_append(out, "recovery_target_name", target->name);
         break;
+    }
+    if (!is_written) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "the target cannot be written as a setting");
     }
     bool is_exclusive = target->is_exclusive && plan->recovery_lsn == 0;
 
     (void)pgf_conf_append(out, "recovery_target_inclusive", is_exclusive ? "off" : "on");
     (void)pgf_conf_append(out, "recovery_target_action", actions[restore->options->action]);
+    if (restore->options->action == RESTORE_PAUSE) {
+        (void)pgf_conf_append(out, "hot_standby", "on"); /* without it a pause is a shutdown */
+    }
+    return hf_success();
 }
 
 static struct hf_status write_auto_conf(struct restore *restore, const struct restore_plan *plan)
@@ -196,7 +208,7 @@ static struct hf_status write_auto_conf(struct restore *restore, const struct re
     (void)pgf_conf_append(&text, "restore_command", "false");
     (void)pgf_conf_append(&text, "recovery_target_timeline",
                           hf_printf(restore->ctx->arena, "%u", (unsigned)plan->history.timeline));
-    append_target(restore, plan, &text);
+    HF_TRY(append_target(restore, plan, &text));
     HF_TRY(hf_buf_status(&text, restore->ctx->arena, "postgresql.auto.conf"));
     HF_TRY(restore_write(restore, "postgresql.auto.conf", text.ptr, text.len));
     return restore_write(restore, "recovery.signal", "", 0);
