@@ -243,6 +243,7 @@ static struct hf_status make_spaces(struct restore_data *data)
                                      (unsigned)data->spaces[i].oid);
 
         HF_TRY(make_dirs(restore, arena, data->spaces[i].path, 0700));
+        HF_TRY(restore_sync_open(restore, data->spaces[i].path));
         HF_TRY(make_dirs(restore, arena, hf_path_join(arena, restore->options->dir, "pg_tblspc"),
                          0700));
         if (symlink(data->spaces[i].path, link) != 0 && errno != EEXIST) {

@@ -13,6 +13,13 @@
 
 typedef HF_VEC(const char *) restore_notes;
 
+/* A directory of the restore, opened before anything was written below it. */
+struct restore_sync {
+    const char *path;
+    int fd;
+};
+typedef HF_VEC(struct restore_sync) restore_syncs;
+
 /* Everything of one restore. */
 struct restore {
     struct hf_ctx *ctx;
@@ -20,6 +27,7 @@ struct restore {
     struct vault_place place;
     struct vault_source_state state;
     restore_notes notes;
+    restore_syncs syncs; /* the data directory and each tablespace */
     uid_t uid;
     gid_t gid;
     bool has_owner;
@@ -69,8 +77,8 @@ struct hf_status restore_dir_check(struct restore *restore, const struct restore
                                    const struct pgf_tablespace *spaces,
                                    size_t spaces_len) HF_MUST_USE;
 struct hf_status restore_dir_begin(struct restore *restore) HF_MUST_USE;
-struct hf_status restore_dir_end(struct restore *restore, const struct pgf_tablespace *spaces,
-                                 size_t spaces_len) HF_MUST_USE;
+/* Everything durable, then pg_control under its name, then the mark goes. */
+struct hf_status restore_dir_end(struct restore *restore) HF_MUST_USE;
 /* mkdir with owner; OK when it is there. */
 struct hf_status restore_mkdir(struct restore *restore, const char *path, mode_t mode) HF_MUST_USE;
 struct hf_status restore_own(struct restore *restore, struct hf_arena *arena, int fd,
@@ -78,6 +86,12 @@ struct hf_status restore_own(struct restore *restore, struct hf_arena *arena, in
 /* A whole small file with mode 0600 and owner; replaces. */
 struct hf_status restore_write(struct restore *restore, const char *name, const void *bytes,
                                size_t len) HF_MUST_USE;
+
+/* sync.c: path is a new or empty directory of the restore, borrowed; all of them are synced at the
+ * end. A failed write below them is a failure then, whenever it happened. */
+struct hf_status restore_sync_open(struct restore *restore, const char *path) HF_MUST_USE;
+struct hf_status restore_sync_all(struct restore *restore) HF_MUST_USE;
+void restore_sync_close(struct restore *restore); /* repeatable */
 
 /* walfiles.c: pg_wal */
 struct hf_status restore_wal_place(struct restore *restore, const struct restore_plan *plan,

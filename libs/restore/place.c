@@ -72,9 +72,16 @@ static struct hf_status check_empty(struct restore *restore, const char *dir, co
     closedir(handle);
     const char *const metadata[] = {"directory", dir, NULL};
 
-    return is_empty ? hf_success()
-                    : hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
-                                   "%s is not empty; choose an empty or a new directory", dir);
+    if (is_empty) {
+        return hf_success();
+    }
+    if (hf_path_exists(hf_path_join(arena, dir, RESTORE_INCOMPLETE))) {
+        return hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
+                            "%s holds a restore that was not finished; remove it and restore again",
+                            dir);
+    }
+    return hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
+                        "%s is not empty; choose an empty or a new directory", dir);
 }
 
 static const char *parent_of(struct hf_arena *arena, const char *path)
@@ -115,10 +122,26 @@ static struct hf_status check_space(struct restore *restore, const struct restor
                         hf_size_text(arena, free_bytes), hf_size_text(arena, needed));
 }
 
+/* Two tablespaces in one directory would write over each other. */
+static bool is_taken(const struct pgf_tablespace *spaces, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (hf_text_equal(spaces[k].path, spaces[i].path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct hf_status check_spaces(struct restore *restore, const struct pgf_tablespace *spaces,
                                      size_t len)
 {
     for (size_t i = 0; i < len; i++) {
+        if (is_taken(spaces, i) || hf_text_equal(spaces[i].path, restore->options->dir)) {
+            return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
+                           "tablespace %u needs a directory of its own, %s is taken",
+                           (unsigned)spaces[i].oid, spaces[i].path);
+        }
         if (spaces[i].path[0] != '/') {
             return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
                            "tablespace location %s must be an absolute path", spaces[i].path);
@@ -212,34 +235,27 @@ struct hf_status restore_dir_begin(struct restore *restore)
         "holdfast has not finished restoring into this directory.\n"
         "Do not start a server here; remove the directory and restore again.\n";
 
+    struct hf_arena *arena = restore->ctx->arena;
+    const char *dir = restore->options->dir;
+
     restore->has_written = true;
-    HF_TRY(restore_mkdir(restore, restore->options->dir, 0700));
-    return restore_write(restore, RESTORE_INCOMPLETE, text, sizeof(text) - 1);
+    HF_TRY(restore_mkdir(restore, dir, 0700));
+    HF_TRY(hf_fsync_dir(arena, parent_of(arena, dir)));
+    HF_TRY(restore_sync_open(restore, dir));
+    /* The mark is on the disk before anything that it speaks of. */
+    HF_TRY(restore_write(restore, RESTORE_INCOMPLETE, text, sizeof(text) - 1));
+    return hf_fsync_dir(arena, dir);
 }
 
-/* Everything of the file system that holds path reaches the disk: file data, names, modes. */
-static struct hf_status sync_all(struct restore *restore, const char *path)
-{
-    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0 || syncfs(fd) != 0) {
-        return hf_fail_errno(restore->ctx->arena, errno, "syncing %s", path);
-    }
-    return hf_success();
-}
-
-struct hf_status restore_dir_end(struct restore *restore, const struct pgf_tablespace *spaces,
-                                 size_t spaces_len)
+/* pg_control is the last file to get its name: without it no server starts here. */
+struct hf_status restore_dir_end(struct restore *restore)
 {
     struct hf_arena *arena = restore->ctx->arena;
     const char *dir = restore->options->dir;
     const char *from = hf_path_join(arena, dir, RESTORE_CONTROL_TEMP);
     const char *to = hf_path_join(arena, dir, "global/pg_control");
 
-    for (size_t i = 0; i < spaces_len; i++) {
-        HF_TRY(sync_all(restore, spaces[i].path));
-    }
-    HF_TRY(sync_all(restore, dir)); /* all data before the control file gets its name */
+    HF_TRY(restore_sync_all(restore));
     if (rename(from, to) != 0) {
         return hf_fail_errno(arena, errno, "renaming %s", from);
     }

@@ -81,7 +81,7 @@ static struct hf_status write_all(struct restore *restore, const struct restore_
     tell_phase(restore, "restoring", plan->point->source_bytes);
     HF_TRY(restore_data_run(restore, plan, root, spaces, spaces_len, result));
     tell_phase(restore, "syncing", 0);
-    return restore_dir_end(restore, spaces, spaces_len);
+    return restore_dir_end(restore);
 }
 
 static struct hf_status run(struct restore *restore, struct restore_result *result)
@@ -133,6 +133,7 @@ struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,
     }
     struct hf_status status = run(&restore, &result);
 
+    restore_sync_close(&restore);
     if (!hf_is_ok(status) && restore.has_written) {
         return hf_wrap(ctx->arena, status, "%s is incomplete and must be removed", options->dir);
     }
