@@ -1,4 +1,6 @@
-/* Printing. The only folder that uses printf. */
+/* Printing. The only folder that uses printf. The surprise: texts come from servers, vaults and
+ * other people's names, so that what would move a terminal's cursor is escaped before it gets there
+ * (JSON and YAML have escapes of their own). */
 #include "cli/out.h"
 
 #include <stdio.h>
@@ -13,6 +15,64 @@
 #include "rpc/json.h"
 
 #define JSON_MAX ((size_t)64 << 20)
+
+/* --- text of others ------------------------------------------------------------------------- */
+
+/* Length of the control character at text, also of those of ISO 6429 in UTF-8; 0: it is none. */
+static size_t control_len(const char *text, unsigned *ret_code)
+{
+    unsigned char byte = (unsigned char)text[0];
+    unsigned char next = (unsigned char)(byte == 0 ? 0 : text[1]);
+
+    *ret_code = byte == 0xc2 ? next : byte;
+    if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) {
+        return 2;
+    }
+    return byte < 0x20 || byte == 0x7f ? 1 : 0;
+}
+
+/* Control characters as \xNN, those that are kept aside. */
+static void append_clean(struct hf_buf *out, const char *text, const char *kept)
+{
+    while (*text != '\0') {
+        unsigned code = 0;
+        size_t len = strchr(kept, *text) != NULL ? 0 : control_len(text, &code);
+
+        if (len > 0) {
+            hf_buf_printf(out, "\\x%02x", code);
+        } else {
+            hf_buf_append(out, text, 1);
+        }
+        text += len > 0 ? len : 1;
+    }
+}
+
+/* JSON escapes what is below the blank; a terminal obeys some that are above, too. They can only be
+ * inside of strings. */
+static void print_json(const char *json)
+{
+    while (*json != '\0') {
+        unsigned code = 0;
+        size_t len = *json == '\n' ? 0 : control_len(json, &code);
+
+        if (len > 0) {
+            printf("\\u%04x", code);
+        } else {
+            putchar(*json);
+        }
+        json += len > 0 ? len : 1;
+    }
+    putchar('\n');
+}
+
+static void print_clean(FILE *file, const char *text, const char *kept)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf clean = {0};
+
+    hf_buf_init(&clean, JSON_MAX);
+    append_clean(&clean, text, kept);
+    fputs(hf_buf_text(&clean), file);
+}
 
 /* --- tables --------------------------------------------------------------------------------- */
 
@@ -40,8 +100,11 @@ void out_table_row(struct out_table *table, const char *const cells[])
         table->rows_cap = cap;
     }
     for (size_t i = 0; i < table->columns; i++) {
-        table->rows[table->rows_len][i] =
-            hf_strdup(table->arena, hf_text_empty(cells[i]) ? "-" : cells[i]);
+        HF_CLEANUP(hf_buf_done) struct hf_buf clean = {0};
+
+        hf_buf_init(&clean, JSON_MAX);
+        append_clean(&clean, hf_text_empty(cells[i]) ? "-" : cells[i], "");
+        table->rows[table->rows_len][i] = hf_strdup(table->arena, hf_buf_text(&clean));
     }
     table->rows_len++;
 }
@@ -78,7 +141,7 @@ struct hf_status out_json(struct cli *cli, const char *json, bool *ret_is_done)
     hf_buf_init(&yaml, JSON_MAX);
     *ret_is_done = cli->output == CLI_JSON || cli->output == CLI_YAML;
     if (cli->output == CLI_JSON) {
-        printf("%s\n", json);
+        print_json(json);
     }
     if (cli->output == CLI_YAML) {
         HF_TRY(codec_json_parse(cli->ctx.arena, hf_str_of(json), "the reply", &value));
@@ -105,7 +168,9 @@ struct hf_status out_message(struct cli *cli, const ProtobufCMessage *message, b
 void out_field(const char *key, const char *value)
 {
     if (!hf_text_empty(value)) {
-        printf("%-18s %s\n", hf_text_empty(key) ? "" : key, value);
+        printf("%-18s ", hf_text_empty(key) ? "" : key);
+        print_clean(stdout, value, "");
+        printf("\n");
     }
 }
 
@@ -158,8 +223,9 @@ static void draw(struct hf_arena *arena, struct out_progress *progress, const st
     memset(bar, '.', 30);
     memset(bar, '#', (size_t)filled);
     bar[30] = '\0';
-    fprintf(stderr, "\r\033[K%s [%s] %s", step->phase, bar,
-            hf_size_text(arena, (uint64_t)step->done_bytes));
+    fprintf(stderr, "\r\033[K");
+    print_clean(stderr, step->phase, "");
+    fprintf(stderr, " [%s] %s", bar, hf_size_text(arena, (uint64_t)step->done_bytes));
     if (step->total_bytes > 0) {
         fprintf(stderr, " of %s", hf_size_text(arena, (uint64_t)step->total_bytes));
     }
@@ -220,9 +286,13 @@ void out_progress_end(struct out_progress *progress)
 void out_error(struct cli *cli, struct hf_status status)
 {
     (void)cli;
-    fprintf(stderr, "error: %s\n",
-            hf_text_empty(status.message) ? hf_code_name(status.code) : status.message);
+    fprintf(stderr, "error: ");
+    print_clean(stderr, hf_text_empty(status.message) ? hf_code_name(status.code) : status.message,
+                "\n\t");
+    fprintf(stderr, "\n");
     if (status.info != NULL && !hf_text_empty(status.info->reason)) {
-        fprintf(stderr, "reason: %s\n", status.info->reason);
+        fprintf(stderr, "reason: ");
+        print_clean(stderr, status.info->reason, "");
+        fprintf(stderr, "\n");
     }
 }
