@@ -179,6 +179,7 @@ static struct hf_status history_read(struct hf_ctx *ctx, struct objstore *store,
 
     HF_TRY(vault_pack_open(ctx, store, keyring, name, &pack));
     if (pack.header.kind != VAULT_PACK_WAL || pack.blobs_len != 1 ||
+        pack.header.number != vault_wal_history_number(name) ||
         pack.blobs[0].type != VAULT_BLOB_BYTES || pack.blobs[0].plain_len > VAULT_WAL_HISTORY_MAX) {
         return hf_fail(ctx->arena, HF_DATA_LOSS, "%s is not a timeline history", name);
     }
@@ -236,7 +237,8 @@ struct hf_status vault_wal_history_put(struct hf_ctx *ctx, struct objstore *stor
                        text.len, VAULT_WAL_HISTORY_MAX);
     }
     name = history_name(ctx->arena, place, timeline);
-    HF_TRY(vault_wal_seal_begin(ctx, &seal, keyring, VAULT_WAL_LEVEL_FAST));
+    HF_TRY(vault_wal_seal_begin(ctx, &seal, keyring, vault_wal_history_number(name),
+                                VAULT_WAL_LEVEL_FAST));
     HF_TRY(vault_wal_seal_other(ctx, &seal, text));
     HF_TRY(vault_wal_seal_finish(ctx, &seal));
     status = objstore_put(ctx, store, name, vault_wal_seal_bytes(&seal));

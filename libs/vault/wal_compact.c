@@ -95,7 +95,10 @@ static struct hf_status write_whole(struct hf_ctx *ctx, const struct compaction 
     struct hf_buf now = {.ptr = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
     struct hf_status status;
 
-    HF_TRY(vault_wal_seal_begin(ctx, &seal, compaction->source.keyring, VAULT_WAL_LEVEL_COMPACT));
+    HF_TRY(vault_wal_seal_begin(
+        ctx, &seal, compaction->source.keyring,
+        vault_wal_place_number(ctx->arena, compaction->source.place, compaction->timeline),
+        VAULT_WAL_LEVEL_COMPACT));
     HF_TRY(seal_wal(ctx, compaction, &seal));
     HF_TRY(seal_clocks(ctx, compaction, &seal));
     codec_wire_put_be64(&now, (uint64_t)hf_now_us());

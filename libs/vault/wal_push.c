@@ -58,7 +58,9 @@ static struct hf_status push_piece(struct hf_ctx *ctx, const struct push *push, 
     if (is_stored) {
         return hf_success();
     }
-    HF_TRY(vault_wal_seal_begin(ctx, &seal, push->source.keyring, VAULT_WAL_LEVEL_COMPACT));
+    HF_TRY(vault_wal_seal_begin(ctx, &seal, push->source.keyring,
+                                vault_wal_place_number(ctx->arena, place, push->timeline),
+                                VAULT_WAL_LEVEL_COMPACT));
     HF_TRY(vault_wal_seal_wal(ctx, &seal, lsn, bytes, VAULT_WAL_BLOB_MAX));
     HF_TRY(vault_wal_seal_finish(ctx, &seal));
     status = objstore_put(ctx, push->source.store, vault_wal_name_format(ctx->arena, place, &name),

@@ -19,13 +19,16 @@ struct recovery {
 };
 
 static struct hf_status reseal(struct hf_ctx *ctx, const struct vault_wal_source *source,
-                               struct vault_wal_slice *slice, struct vault_wal_seal *seal)
+                               uint32_t timeline, struct vault_wal_slice *slice,
+                               struct vault_wal_seal *seal)
 {
     HF_CLEANUP(hf_heap_free) void *chunk = hf_heap_alloc(VAULT_WAL_BLOB_MAX);
     struct vault_wal_clocks clocks = {0};
     uint64_t lsn = vault_wal_slice_from(slice);
 
-    HF_TRY(vault_wal_seal_begin(ctx, seal, source->keyring, VAULT_WAL_LEVEL_COMPACT));
+    HF_TRY(vault_wal_seal_begin(ctx, seal, source->keyring,
+                                vault_wal_place_number(ctx->arena, source->place, timeline),
+                                VAULT_WAL_LEVEL_COMPACT));
     while (lsn < vault_wal_slice_to(slice)) {
         uint64_t left = vault_wal_slice_to(slice) - lsn;
         size_t n = left < VAULT_WAL_BLOB_MAX ? (size_t)left : VAULT_WAL_BLOB_MAX;
@@ -60,7 +63,7 @@ static struct hf_status finish_slice(struct hf_ctx *ctx, const struct vault_wal_
     name.kind = VAULT_WAL_CLOSED;
     name.to = vault_wal_slice_to(slice);
     closed = vault_wal_name_format(ctx->arena, source->place, &name);
-    HF_TRY(reseal(ctx, source, slice, &seal));
+    HF_TRY(reseal(ctx, source, name.timeline, slice, &seal));
     status = objstore_put(ctx, source->store, closed, vault_wal_seal_bytes(&seal));
     if (status.code == HF_ALREADY_EXISTS) {
         status = compare_closed(ctx, source, slice, closed, name.timeline);

@@ -2,9 +2,12 @@
  * to another slice or name is found when it is read. */
 #include "vault/wal_seal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
+#include "codec/hash.h"
 #include "codec/wire.h"
+#include "vault/pack_format.h"
 
 /* One piece that does not compress, with the trailer of its records, and room. */
 #define OUT_MAX ((size_t)VAULT_WAL_PIECE_MAX + ((size_t)24 << 20))
@@ -24,11 +27,27 @@ uint64_t vault_wal_piece_end(const struct vault_wal_place *place, uint64_t lsn)
     return vault_wal_piece_start(place, lsn) + piece_bytes(place);
 }
 
+uint64_t vault_wal_history_number(const char *name)
+{
+    uint8_t hash[CODEC_SHA256_LEN];
+
+    codec_sha256(name, strlen(name), hash);
+    return vault_get_be64(hash);
+}
+
+uint64_t vault_wal_place_number(struct hf_arena *arena, const struct vault_wal_place *place,
+                                uint32_t timeline)
+{
+    return vault_wal_history_number(
+        hf_printf(arena, "%s/wal/%s/%08" PRIx32, place->prefix, place->lineage, timeline));
+}
+
 struct hf_status vault_wal_seal_begin(struct hf_ctx *ctx, struct vault_wal_seal *seal,
-                                      const struct vault_keyring *keyring, int level)
+                                      const struct vault_keyring *keyring, uint64_t number,
+                                      int level)
 {
     struct vault_pack_options options = {
-        .kind = VAULT_PACK_WAL, .level = level, .capacity_bytes = OUT_MAX};
+        .kind = VAULT_PACK_WAL, .number = number, .level = level, .capacity_bytes = OUT_MAX};
 
     hf_buf_init(&seal->out, OUT_MAX);
     hf_buf_init(&seal->plain, VAULT_WAL_HISTORY_MAX);

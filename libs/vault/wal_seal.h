@@ -32,12 +32,21 @@ struct vault_wal_seal {
     uint32_t records;
 };
 
+/* What the header of a pack of WAL has as its number: a digest of the folder of its timeline, so
+ * that a slice cannot be given to another timeline, lineage or source of the realm. */
+uint64_t vault_wal_place_number(struct hf_arena *arena, const struct vault_wal_place *place,
+                                uint32_t timeline);
+/* The same of a history object, over its whole name. */
+uint64_t vault_wal_history_number(const char *name);
+
 /* Where the piece that holds lsn ends: the next multiple of min(segment, VAULT_WAL_PIECE_MAX). */
 uint64_t vault_wal_piece_end(const struct vault_wal_place *place, uint64_t lsn);
 uint64_t vault_wal_piece_start(const struct vault_wal_place *place, uint64_t lsn);
 
+/* number: vault_wal_place_number or that of a history. */
 struct hf_status vault_wal_seal_begin(struct hf_ctx *ctx, struct vault_wal_seal *seal,
-                                      const struct vault_keyring *keyring, int level) HF_MUST_USE;
+                                      const struct vault_keyring *keyring, uint64_t number,
+                                      int level) HF_MUST_USE;
 void vault_wal_seal_done(struct vault_wal_seal *seal); /* accepts a zeroed struct, repeatable */
 /* bytes at lsn in records of at most record_max bytes. */
 struct hf_status vault_wal_seal_wal(struct hf_ctx *ctx, struct vault_wal_seal *seal, uint64_t lsn,

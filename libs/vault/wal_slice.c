@@ -66,6 +66,9 @@ static struct hf_status map_records(struct hf_ctx *ctx, struct vault_wal_slice *
             return damaged(ctx, slice, "a record that no WAL object has");
         }
     }
+    if (lsn < slice->name.from) {
+        return damaged(ctx, slice, "its records reach beyond the last LSN");
+    }
     slice->lsns[slice->pack.blobs_len] = lsn;
     slice->to = lsn;
     if (slice->name.kind == VAULT_WAL_CLOSED && lsn != slice->name.to) {
@@ -100,9 +103,15 @@ static struct hf_status open_pack(struct hf_ctx *ctx, struct vault_wal_slice *sl
     }
     slice->pack.name = text;
     /* A growing one that a crash cut inside its header has none, and no records. */
-    if (slice->pack.header.kind != VAULT_PACK_WAL &&
-        (slice->name.kind != VAULT_WAL_GROWING || slice->pack.blobs_len > 0)) {
+    if (slice->pack.size_bytes < VAULT_PACK_HEADER_LEN) {
+        return map_records(ctx, slice);
+    }
+    if (slice->pack.header.kind != VAULT_PACK_WAL) {
         return damaged(ctx, slice, "not a pack of WAL");
+    }
+    if (slice->pack.header.number !=
+        vault_wal_place_number(sub.arena, source->place, slice->name.timeline)) {
+        return damaged(ctx, slice, "WAL of another timeline, lineage or source");
     }
     return map_records(ctx, slice);
 }

@@ -84,7 +84,9 @@ static struct hf_status open_slice(struct hf_ctx *ctx, struct vault_wal_writer *
 
     hf_random(&name.tag, sizeof(name.tag));
     text = vault_wal_name_format(ctx->arena, &writer->place, &name);
-    HF_TRY(vault_wal_seal_begin(ctx, &writer->seal, writer->source.keyring, writer->level));
+    HF_TRY(vault_wal_seal_begin(
+        ctx, &writer->seal, writer->source.keyring,
+        vault_wal_place_number(ctx->arena, &writer->place, writer->timeline), writer->level));
     HF_TRY(writer->source.store->ops->append_create(ctx, writer->source.store, text,
                                                     &writer->appender));
     remember_name(writer->slice_name, text);
