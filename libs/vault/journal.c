@@ -13,6 +13,7 @@
 
 #define NUMBER_MAX UINT64_C(999999999999) /* twelve digits */
 #define RACES_MAX 1000                    /* entries of others that one call steps over */
+#define SOURCES_MAX 100000u               /* of a realm: names alone must not fill the memory */
 #define CHECKPOINT_ENTRIES 64
 #define CHECKPOINT_US (3600 * HF_US_PER_S)
 
@@ -387,6 +388,10 @@ struct hf_status vault_sources_list(struct hf_ctx *ctx, struct objstore *store, 
         HF_TRY(objstore_list(ctx, store, below, after, 1, &page));
         if (page.len == 0) {
             break;
+        }
+        if (prefixes.len == SOURCES_MAX) {
+            return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "realm %s has more than %u sources",
+                           realm, SOURCES_MAX);
         }
         name = page.entries[0].name;
         prefix = hf_strndup(ctx->arena, name, strlen(below) + strcspn(name + strlen(below), "/"));

@@ -85,6 +85,11 @@ static struct hf_status add_object(struct hf_ctx *ctx, void *arg, const struct v
     uint64_t to = name->to;
 
     if (name->kind == VAULT_WAL_HISTORY) {
+        if (loading->histories.len == VAULT_WAL_HISTORIES_MAX) {
+            return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED,
+                           "lineage %s has more than %u histories", loading->source.place->lineage,
+                           VAULT_WAL_HISTORIES_MAX);
+        }
         *HF_VEC_ADD(loading->arena, &loading->histories) = name->timeline;
         return hf_success();
     }

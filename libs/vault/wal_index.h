@@ -7,6 +7,8 @@
 
 /* Ranges beyond this are refused (RESOURCE_EXHAUSTED): each one is a gap behind the last. */
 #define VAULT_WAL_RANGES_MAX 65536u
+/* Likewise histories: each one is a promotion. */
+#define VAULT_WAL_HISTORIES_MAX 65536u
 
 /* [from, to) of a timeline is there without a hole. */
 struct vault_wal_range {

@@ -16,6 +16,9 @@
 
 #define LOOKUP_ARENA ((size_t)16 << 20)
 #define BAD_MAX 16 /* damaged objects of one segment that are passed over */
+/* Objects of one segment that may hold one byte. A crash leaves one more; names beyond that are
+ * somebody's flood, and names alone must not fill the memory. */
+#define CANDIDATES_MAX 4096u
 #define COPY_BYTES (256u << 10)
 
 struct bad_object {
@@ -109,11 +112,15 @@ static struct hf_status collect(struct hf_ctx *ctx, void *arg, const struct vaul
     bool is_growing = name->kind == VAULT_WAL_GROWING;
     struct candidate *candidate;
 
-    (void)ctx;
     (void)size_bytes;
     if (lookup->lsn < name->from || (!is_growing && lookup->lsn >= name->to) ||
         is_bad(lookup->reader, text)) {
         return hf_success();
+    }
+    if (lookup->found.len == CANDIDATES_MAX) {
+        return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED,
+                       "more than %u objects claim the WAL at %s", CANDIDATES_MAX,
+                       vault_wal_lsn_text(ctx->arena, lookup->lsn));
     }
     candidate = HF_VEC_ADD(lookup->arena, &lookup->found);
     candidate->name = hf_strdup(lookup->arena, text);
