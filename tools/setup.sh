@@ -2,7 +2,7 @@
 # Installs the Debian 12 packages of a level (tools/packages.txt). Asks dpkg first, so a machine
 # that has them all is left within a fraction of a second and untouched.
 #
-#   tools/setup.sh build|run|test|lint|bench [--check]
+#   tools/setup.sh build|run|test|lint|bench|npm [--check]
 #
 # It starts and changes no server: only what is missing is installed, nothing is upgraded on
 # purpose, a temporary policy-rc.d refuses service starts, no PostgreSQL cluster is created, and
@@ -24,8 +24,9 @@ run) levels='build run' ;;
 test) levels='build run test' ;;
 lint) levels='build run test lint' ;;
 bench) levels='build run bench' ;;
+npm) levels='npm' ;;
 *)
-    say "usage: tools/setup.sh build|run|test|lint|bench [--check]"
+    say "usage: tools/setup.sh build|run|test|lint|bench|npm [--check]"
     exit 2
     ;;
 esac

@@ -51,11 +51,11 @@ def restore(house):
     proc.give_to_server_user(folder)
     made = []
 
-    def run(cluster, *words, name=None, **options):
+    def run(cluster, *words, name=None, version=15, **options):
         data = os.path.join(folder, name or f"r{len(made)}")
         done = house.run("restore", cluster, "--to", data, *words, **options)
-        restored = Restored(data)
-        restored.said = done.stderr
+        restored = Restored(data, version=version)
+        restored.said, restored.printed = done.stderr, done.stdout
         made.append(restored)
         return restored
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from support import proc
+from support.moment import Moment, moment_of_snapshot
 from support.restored import digest_sql
 from support.session import Session
 
@@ -15,27 +16,6 @@ HISTORY = "select count(*) from pgbench_history"
 INHERITED = ["alter system set synchronous_standby_names = 'holdfast_orders'",
              "alter system set archive_command = 'exit 1'", "alter system set archive_mode = 'on'",
              "alter system set primary_conninfo = 'host=192.0.2.1'"]
-
-
-class Moment:
-    """A state of the tables and what names it: LSN, time, transaction, restore point."""
-
-    def __init__(self, **what):
-        self.__dict__.update(what)
-
-
-def moment_of_snapshot(pg, label):
-    """Rows of an exported snapshot with its LSN and time. The lock makes them one moment: with it,
-    no transaction is between its commit record and being visible."""
-    with Session(pg) as holder, Session(pg) as reader:
-        holder.run(f"begin isolation level repeatable read; {LOCK}")
-        snapshot, lsn, when = holder.run(
-            "select pg_export_snapshot(), pg_current_wal_insert_lsn(), clock_timestamp()"
-        )[0].split("|")
-        reader.run(f"begin isolation level repeatable read; set transaction snapshot '{snapshot}'")
-        holder.run(f"select pg_create_restore_point('{label}')")
-        holder.run("commit")  # the load goes on while the snapshot is read
-        return Moment(lsn=lsn, time=when, name=label, rows="\n".join(reader.run(DIGEST)))
 
 
 def moment_of_transaction(pg):
@@ -73,15 +53,15 @@ def story(house, source):
     load = source.pgbench_start("-c", "3", "-T", "300", "-R", "200")
     try:
         first = house.backup("orders")["name"]
-        moments = [moment_of_snapshot(source, "one"), moment_of_transaction(source)]
+        moments = [moment_of_snapshot(source, "one", DIGEST, LOCK), moment_of_transaction(source)]
         second = house.backup("orders")["name"]
-        moments.append(moment_of_snapshot(source, "two"))
+        moments.append(moment_of_snapshot(source, "two", DIGEST, LOCK))
         seen = source.psql(HISTORY)
         proc.wait_until(lambda: int(source.psql(HISTORY)) > int(seen) + 20, what="more load")
     finally:
         load.terminate()
         load.wait(30)
-    end = moment_of_snapshot(source, "end")
+    end = moment_of_snapshot(source, "end", DIGEST, LOCK)
     return Moment(early=early, first=first, second=second, one=moments[0], xact=moments[1],
                   two=moments[2], end=end, space=source.spaces)
 

@@ -142,6 +142,40 @@ npm_install() {
     "$folder/bin/buf" --version >/dev/null 2>&1
 }
 
+# place_postgres NAME FOLDER TREE: the tree of a package becomes the usual place of a version.
+place_postgres() {
+    local folder=$2 major=${1#postgresql} tree=$3
+    mkdir -p "$folder/usr/lib/postgresql"
+    ln -s "../../../$tree" "$folder/usr/lib/postgresql/$major"
+    chmod 755 "$folder/$tree"/bin/*
+    "$folder/usr/lib/postgresql/$major/bin/postgres" -V >&2
+    "$folder/usr/lib/postgresql/$major/bin/initdb" -V >&2
+}
+
+# npm_postgres NAME FOLDER VERSION PACKAGE SHA256: server, initdb and pg_ctl, no other program.
+npm_postgres() {
+    local name=$1 folder=$2 version=$3 package=$4 sha256=$5 archive
+    command -v npm >/dev/null || "$here/../../tools/setup.sh" npm >&2
+    mkdir -p "$folder/npm"
+    archive=$(cd "$folder" && npm pack --silent "$package@$version")
+    printf '%s  %s\n' "$sha256" "$folder/$archive" | sha256sum --check --quiet >&2 ||
+        die "$package $version is not what the table says"
+    npm install --silent --no-audit --no-fund --no-save --prefix "$folder/npm" \
+        "$folder/$archive" >&2
+    rm "$folder/$archive"
+    place_postgres "$name" "$folder" "npm/node_modules/$package/native"
+}
+
+# pip_postgres NAME FOLDER VERSION PACKAGE SHA256
+pip_postgres() {
+    local name=$1 folder=$2 version=$3 package=$4 sha256=$5
+    printf '%s==%s --hash=sha256:%s\n' "$package" "$version" "$sha256" >"$folder/wanted.txt"
+    /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --no-deps \
+        --root-user-action=ignore --only-binary=:all: --require-hashes --target "$folder/python" \
+        -r "$folder/wanted.txt" >&2
+    place_postgres "$name" "$folder" "python/${package//-/_}/pginstall"
+}
+
 # fetch NAME FOLDER VERSION HOW FROM…
 fetch() {
     local name=$1 folder=$2 version=$3 how=$4
@@ -154,6 +188,8 @@ fetch() {
             go_install "$folder" "$2" "$version"
         fi
         ;;
+    npm) npm_postgres "$name" "$folder" "$version" "$@" ;;
+    pip) pip_postgres "$name" "$folder" "$version" "$@" ;;
     deb)
         unpack_debs "$1" "$folder" "${@:2}"
         case $name in
@@ -179,7 +215,7 @@ go_env() {
 bin_of() {
     local name=$1 folder=$2 version=$3
     case $name in
-    postgresql*) printf '%s/usr/lib/postgresql/%s/bin\n' "$folder" "$version" ;;
+    postgresql*) printf '%s/usr/lib/postgresql/%s/bin\n' "$folder" "${name#postgresql}" ;;
     go) printf '%s/usr/lib/go-%s/bin\n' "$folder" "$version" ;;
     *) printf '%s/bin\n' "$folder" ;;
     esac

@@ -19,9 +19,11 @@ local replication all trust
 host all all 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
 """
-BIN = {15: lambda: "/usr/lib/postgresql/15/bin",
-       13: lambda: proc.part("postgresql13"),
-       17: lambda: proc.part("postgresql17")}
+DEBIAN_BIN = "/usr/lib/postgresql/15/bin"
+
+
+def bin_of(version):
+    return DEBIAN_BIN if version == 15 else proc.part(f"postgresql{version}")
 
 
 class Postgres:
@@ -34,7 +36,7 @@ class Postgres:
     def __init__(self, folder, *, version=15, data=None, **settings):
         self.folder = folder
         self.version = version
-        self.bin = BIN[version]()
+        self.bin = bin_of(version)
         self.port = proc.free_port()
         self.data = data or os.path.join(folder, "data")
         self.log = os.path.join(folder, "server.log")
@@ -49,14 +51,19 @@ class Postgres:
     def tcp_dsn(self, user="holdfast", dbname="postgres"):
         return f"host=127.0.0.1 port={self.port} user={user} dbname={dbname}"
 
+    def has_tool(self, name):
+        """Whether this version's programs include it: PostgreSQL 14 comes as a bare server."""
+        return os.path.exists(os.path.join(self.bin, name))
+
     def tool(self, name, *words, **options):
-        """Runs a program of this server's version as the server's user."""
-        return proc.run([*proc.unprivileged(), os.path.join(self.bin, name), *words],
+        """Runs a program of this server's version, or Debian's, as the server's user."""
+        folder = self.bin if self.has_tool(name) else DEBIAN_BIN
+        return proc.run([*proc.unprivileged(), os.path.join(folder, name), *words],
                         cwd="/tmp", **options)
 
     # Life.
-    def create(self, template=None):
-        """initdb, or a copy of a data directory that initdb made."""
+    def create(self, template=None, options=("-k",)):
+        """initdb with these options, or a copy of a data directory that initdb made."""
         if template:
             shutil.copytree(template, self.data, symlinks=True)
             for parent, folders, files in os.walk(self.data):
@@ -65,7 +72,7 @@ class Postgres:
             proc.give_to_server_user(self.data)
             os.chmod(self.data, 0o700)
         else:
-            self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-k", "-N",
+            self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", *options, "-N",
                       "--locale=C.UTF-8", "--encoding=UTF8")
         with open(os.path.join(self.data, "pg_hba.conf"), "w", encoding="utf-8") as file:
             file.write(HBA)
@@ -140,7 +147,7 @@ class Postgres:
     def pgbench_start(self, *words, dbname="postgres"):
         """A load that runs until the caller ends it."""
         return subprocess.Popen(
-            ["/usr/lib/postgresql/15/bin/pgbench", "-n", "-h", self.folder, "-p", str(self.port),
+            [os.path.join(DEBIAN_BIN, "pgbench"), "-n", "-h", self.folder, "-p", str(self.port),
              "-U", "postgres", *[str(word) for word in words], dbname],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
