@@ -16,6 +16,7 @@ class Holdfast:
     def __init__(self, folder):
         self.folder = folder
         self.program = os.path.join(bin_folder(), "holdfast")
+        self.prefix = []  # of each command: to run it as another user
         self.env = {**{key: value for key, value in os.environ.items()
                        if not key.startswith(("PG", "HOLDFAST_"))},
                     "HOLDFAST_DIR": folder}
@@ -24,7 +25,7 @@ class Holdfast:
     # The command line.
     def run(self, *words, check=True, timeout=180, stdin="", env=None):
         """Runs `holdfast WORDS…` as it stands; the result has returncode, stdout, stderr."""
-        return proc.run([self.program, *words], check=check, timeout=timeout, stdin=stdin,
+        return proc.run([*self.prefix, self.program, *words], check=check, timeout=timeout, stdin=stdin,
                         env={**self.env, **(env or {})})
 
     def hf(self, *words, **options):
