@@ -371,29 +371,44 @@ static struct hf_status run(struct job *job)
 
 /* --- the answer ----------------------------------------------------------------------------- */
 
-/* The pg_ctl of the right major version, of Debian's place for it when it is there. */
-static const char *pg_ctl_path(struct hf_arena *arena, uint32_t version)
+/* One word for a shell, whatever is in it. */
+static const char *shell_word(struct hf_arena *arena, const char *text)
 {
-    unsigned major = (unsigned)(version / 10000);
-    const char *debian = hf_printf(arena, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+:,@%";
+    const char *quoted = "'";
 
-    return access(debian, X_OK) == 0 ? debian
-                                     : hf_printf(arena, "pg_ctl  # of PostgreSQL %u", major);
+    if (text[strspn(text, plain)] == '\0') {
+        return text;
+    }
+    while (*text != '\0') {
+        size_t len = strcspn(text, "'");
+
+        quoted = hf_printf(arena, "%s%.*s%s", quoted, (int)len, text,
+                           text[len] == '\0' ? "" : "'\\''");
+        text += text[len] == '\0' ? len : len + 1;
+    }
+    return hf_printf(arena, "%s'", quoted);
 }
 
+/* With the pg_ctl of the right major version, of Debian's place for it when it is there. */
 static const char *start_command(struct job *job)
 {
     struct hf_arena *arena = job->cli->ctx.arena;
+    unsigned major = (unsigned)(job->result.server_version / 10000);
+    const char *debian = hf_printf(arena, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
+    bool is_there = access(debian, X_OK) == 0;
+    const char *dir = shell_word(arena, job->options.dir);
     const char *as_owner = "";
 
     if (geteuid() == 0) {
         as_owner = hf_printf(arena,
                              "setpriv --reuid=$(stat -c %%u %s) --regid=$(stat -c %%g %s) "
                              "--clear-groups ",
-                             job->options.dir, job->options.dir);
+                             dir, dir);
     }
-    return hf_printf(arena, "%s%s -D %s start", as_owner,
-                     pg_ctl_path(arena, job->result.server_version), job->options.dir);
+    return hf_printf(arena, "%s%s -D %s start%s", as_owner, is_there ? debian : "pg_ctl", dir,
+                     is_there ? "" : hf_printf(arena, "  # the pg_ctl of PostgreSQL %u", major));
 }
 
 static PbBackup__Restore *restore_message(struct job *job)

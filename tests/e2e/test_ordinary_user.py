@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import re
 import shutil
 
 import pytest
@@ -93,10 +92,11 @@ def test_ordinary_user__backs_up_and_verifies(somebody, orders):
 
 def test_ordinary_user__restores_and_starts_what_was_printed(somebody, orders):
     orders.psql("create table mark as select 42 as x")
-    data = os.path.join(somebody.home, "restored")
+    data = os.path.join(somebody.home, "bob's restored")
     printed = somebody.run("restore", "orders", "--to", data, "--latest").stdout
     assert owners(data) == {somebody.uid}
-    command = re.search(r"^.*\bpg_ctl\b.*$", printed, re.M).group(0).strip()
+    command = printed.strip().splitlines()[-1].strip()
+    assert "/bin/pg_ctl -D " in command
     port = proc.free_port()
     options = f"-o '-k {somebody.home} -p {port} -c listen_addresses= -c fsync=off'"
 
