@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -411,6 +412,19 @@ static const char *start_command(struct job *job)
                      is_there ? "" : hf_printf(arena, "  # the pg_ctl of PostgreSQL %u", major));
 }
 
+/* The rule that files belong to the owner of the parent gives them to root below root's folders. */
+static void warn_of_root(const struct job *job)
+{
+    struct stat found;
+
+    if (geteuid() == 0 && stat(job->options.dir, &found) == 0 && found.st_uid == 0) {
+        fprintf(stderr,
+                "note: %s belongs to root like the directory it is in, and PostgreSQL refuses to "
+                "run as root: chown it, or restore with --owner USER\n",
+                job->options.dir);
+    }
+}
+
 static PbBackup__Restore *restore_message(struct job *job)
 {
     struct hf_arena *arena = job->cli->ctx.arena;
@@ -442,6 +456,7 @@ static struct hf_status print(struct job *job)
     for (size_t i = 0; i < result->notes_len; i++) {
         fprintf(stderr, "note: %s\n", result->notes[i]);
     }
+    warn_of_root(job);
     HF_TRY(out_message(job->cli, &restore->base, &is_done));
     if (is_done) {
         return hf_success();

@@ -1,6 +1,7 @@
 """Every recovery target gives exactly the rows of its moment, taken while a load ran."""
 
 import os
+import shutil
 
 import pytest
 
@@ -175,6 +176,15 @@ def test_restore__gives_the_directory_to_the_owner_asked_for(story, restore):
     assert {os.stat(path).st_uid for path in
             (server.data, f"{server.data}/global/pg_control", f"{server.data}/pg_wal",
              f"{restore.folder}/space")} == {65534}
+
+
+@pytest.mark.parametrize("owner, is_noted", [("root", True), ("postgres", False)])
+def test_restore__says_when_the_files_belong_to_root(story, house, restore, folder, owner,
+                                                     is_noted):
+    shutil.chown(folder, owner)
+    done = house.run("restore", "orders", "--to", f"{folder}/r", "--immediate", "--tablespace",
+                     f"{story.space}={folder}/space")
+    assert ("--owner" in done.stderr) == is_noted
 
 
 def test_restore__to_a_time_after_the_last_commit_ends_at_the_proven_end(story, house, source,
