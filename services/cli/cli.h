@@ -44,6 +44,7 @@ struct cli_command {
     const struct cli_option *options;
     size_t options_len;
     struct hf_status (*run)(struct cli *cli);
+    int failure_exit; /* what every failure ends with, wrong usage too; 0: by its status */
 };
 
 enum cli_output { CLI_TABLE, CLI_JSON, CLI_YAML, CLI_NAME };

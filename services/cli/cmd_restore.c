@@ -385,8 +385,8 @@ static const char *shell_word(struct hf_arena *arena, const char *text)
     while (*text != '\0') {
         size_t len = strcspn(text, "'");
 
-        quoted = hf_printf(arena, "%s%.*s%s", quoted, (int)len, text,
-                           text[len] == '\0' ? "" : "'\\''");
+        quoted =
+            hf_printf(arena, "%s%.*s%s", quoted, (int)len, text, text[len] == '\0' ? "" : "'\\''");
         text += text[len] == '\0' ? len : len + 1;
     }
     return hf_printf(arena, "%s'", quoted);

@@ -1,5 +1,9 @@
 /* wal fetch and wal push: restore_command and archive_command. A failure to look is never "not
- * found": PostgreSQL would take it for the end of WAL and promote, so fetch exits with 255 then. */
+ * found": PostgreSQL would take it for the end of WAL and promote, so fetch exits with 255 then.
+ *
+ * Surprise: archive_command gets more than segments. One refusal stops the archiver for ever, so
+ * what no restore needs is passed over, and of the partial segment that a promotion leaves only
+ * the valid records are stored: what follows them is older than they are. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,10 +19,12 @@
 #include "cli/remote.h"
 #include "pgformat/history.h"
 #include "pgformat/wal.h"
+#include "pgformat/walrec.h"
 #include "vault/wal_index.h"
 #include "vault/wal_reader.h"
 
 #define PUSH_BYTES ((size_t)2 << 20)
+#define PARTIAL ".partial"
 
 struct wal_source {
     struct objstore *store;
@@ -45,7 +51,6 @@ static struct hf_status write_file(struct cli *cli, const char *path, const stru
     return hf_fsync(cli->ctx.arena, fd, path);
 }
 
-/* The lineages from the newest to the oldest: the first that has the file gives it. */
 static struct hf_status fetch_from(struct cli *cli, const struct wal_source *source,
                                    const struct vault_wal_place *place, struct hf_buf *bytes)
 {
@@ -67,6 +72,8 @@ static struct hf_status fetch_from(struct cli *cli, const struct wal_source *sou
     return vault_wal_segment_to_buf(ctx, reader, timeline, segno, bytes, &end);
 }
 
+/* The lineages from the newest to the oldest: the first that has the file gives it. Only a vault
+ * that was opened and has it in none of them says "not there". */
 static struct hf_status fetch(struct cli *cli, const struct wal_source *source)
 {
     struct vault_source_state state = {0};
@@ -83,8 +90,11 @@ static struct hf_status fetch(struct cli *cli, const struct wal_source *source)
         hf_buf_init(&bytes, state.source.wal_segment_bytes + PGF_HISTORY_MAX_BYTES);
         status = fetch_from(cli, source, &place, &bytes);
         if (hf_is_ok(status)) {
-            status = write_file(cli, cli_arg(cli, 1), &bytes);
+            return write_file(cli, cli_arg(cli, 1), &bytes);
         }
+    }
+    if (status.code == HF_NOT_FOUND && status.info == NULL) {
+        cli->exit_code = CLI_FAILED;
     }
     return status;
 }
@@ -117,12 +127,7 @@ static struct hf_status fetch_offline(struct cli *cli)
 struct hf_status cmd_wal_fetch(struct cli *cli)
 {
     HF_TRY(need_cluster(cli));
-    struct hf_status status = cli_flag(cli, "vault") ? fetch_offline(cli) : fetch_online(cli);
-    /* An unknown cluster or vault is a mistake in the command, not the end of WAL. */
-    bool is_end = status.code == HF_NOT_FOUND && status.info == NULL;
-
-    cli->exit_code = hf_is_ok(status) ? CLI_DONE : is_end ? CLI_FAILED : CLI_ABORT_RECOVERY;
-    return status;
+    return cli_flag(cli, "vault") ? fetch_offline(cli) : fetch_online(cli);
 }
 
 /* --- push ----------------------------------------------------------------------------------- */
@@ -174,26 +179,82 @@ static struct hf_status identify_history(struct push *push)
     return hf_success();
 }
 
+struct wal_bytes {
+    const struct hf_buf *file;
+    uint64_t start_lsn;
+};
+
+static struct hf_status read_bytes(void *arg, uint64_t lsn, uint8_t *ret_bytes, size_t len,
+                                   size_t *ret_len)
+{
+    const struct wal_bytes *wal = arg;
+    size_t offset = (size_t)(lsn - wal->start_lsn);
+    size_t left = offset < wal->file->len ? wal->file->len - offset : 0;
+    size_t n = len < left ? len : left;
+
+    if (n > 0) {
+        memcpy(ret_bytes, wal->file->ptr + offset, n);
+    }
+    *ret_len = n;
+    return hf_success();
+}
+
+/* How much of a partial segment is WAL; the rest is what the file held before. */
+static struct hf_status valid_bytes(struct push *push, const struct hf_buf *file, size_t *ret_bytes)
+{
+    struct hf_arena *arena = push->cli->ctx.arena;
+    struct wal_bytes wal = {.file = file};
+    struct pgf_wal_summary summary;
+    uint32_t timeline = 0;
+    uint64_t segno = 0;
+
+    if (!pgf_wal_name_parse(push->req.file, file->len, &timeline, &segno)) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "%s.partial is no partial WAL segment",
+                       push->req.file);
+    }
+    wal.start_lsn = pgf_wal_segment_start(segno, file->len);
+    const struct pgf_walk_options options = {
+        .reader = {read_bytes, &wal},
+        .start_lsn = wal.start_lsn,
+        .segment_bytes = file->len,
+        .is_find_first = true,
+    };
+
+    HF_TRY(pgf_wal_scan(arena, &options, NULL, &summary));
+    *ret_bytes = (size_t)(summary.last_end - wal.start_lsn);
+    return hf_success();
+}
+
+static struct hf_status push_segment(struct push *push, struct hf_buf *bytes, bool is_partial)
+{
+    HF_TRY(identify(push, bytes));
+    if (is_partial) {
+        HF_TRY(valid_bytes(push, bytes, &bytes->len));
+    }
+    for (size_t offset = 0; offset < bytes->len; offset += PUSH_BYTES) {
+        HF_TRY(push_piece(push, bytes, offset));
+    }
+    return hf_success();
+}
+
 static struct hf_status push_file(struct push *push)
 {
     struct cli *cli = push->cli;
     HF_CLEANUP(hf_buf_done) struct hf_buf bytes = {0};
     const char *path = cli_arg(cli, 0);
+    const char *file = out_short(path);
+    bool is_partial = hf_has_suffix(file, PARTIAL);
     uint32_t timeline = 0;
 
-    hf_buf_init(&bytes, (size_t)1 << 30);
+    hf_buf_init(&bytes, PGF_WAL_SEGMENT_MAX);
     HF_TRY(hf_read_file(cli->ctx.arena, path, &bytes));
-    push->req.file = hf_strdup(cli->ctx.arena, out_short(path));
-    if (pgf_history_name_parse(push->req.file, &timeline)) {
+    push->req.file =
+        hf_strndup(cli->ctx.arena, file, strlen(file) - (is_partial ? strlen(PARTIAL) : 0));
+    if (pgf_history_name_parse(file, &timeline)) {
         HF_TRY(identify_history(push));
-        push->req.segment_bytes = 0;
         return push_piece(push, &bytes, 0);
     }
-    HF_TRY(identify(push, &bytes));
-    for (size_t offset = 0; offset < bytes.len; offset += PUSH_BYTES) {
-        HF_TRY(push_piece(push, &bytes, offset));
-    }
-    return hf_success();
+    return push_segment(push, &bytes, is_partial);
 }
 
 struct hf_status cmd_wal_push(struct cli *cli)
@@ -202,6 +263,9 @@ struct hf_status cmd_wal_push(struct cli *cli)
     struct push push = {.cli = cli, .req = PB_BACKUP__PUSH_WAL_REQUEST__INIT};
 
     HF_TRY(need_cluster(cli));
+    if (hf_has_suffix(cli_arg(cli, 0), ".backup")) {
+        return hf_success();
+    }
     HF_TRY(client_open(cli, &client));
     push.client = client;
     push.req.parent = client_cluster(cli, cli_option(cli, "cluster"));

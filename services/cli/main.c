@@ -28,7 +28,13 @@ static enum cli_exit finish(struct cli *cli, struct hf_status status)
     if (!hf_is_ok(status)) {
         out_error(cli, status);
     }
-    return cli->exit_code >= 0 ? (enum cli_exit)cli->exit_code : cli_exit_of(status);
+    if (cli->exit_code >= 0) {
+        return (enum cli_exit)cli->exit_code;
+    }
+    if (!hf_is_ok(status) && cli->command != NULL && cli->command->failure_exit != 0) {
+        return (enum cli_exit)cli->command->failure_exit;
+    }
+    return cli_exit_of(status);
 }
 
 int main(int argc, char *argv[])

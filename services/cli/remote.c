@@ -74,7 +74,7 @@ static struct hf_status find_secret(struct hf_ctx *ctx, void *arg,
     hf_lock_release(&remote->secrets_lock);
     return secret != NULL
                ? hf_success()
-               : hf_fail(ctx->arena, HF_NOT_FOUND, "the key of pack %s was not given", key);
+               : hf_fail(ctx->arena, HF_DATA_LOSS, "the key of pack %s was not given", key);
 }
 
 /* --- one read ------------------------------------------------------------------------------- */

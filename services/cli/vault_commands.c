@@ -23,10 +23,13 @@ static const struct cli_option restore_options[] = {
     {"key-file", "FILE", "key of that vault", false},
     {"cluster", "NAME", "cluster in that vault", false},
 };
-static const struct cli_option wal_options[] = {
+static const struct cli_option fetch_options[] = {
     {"cluster", "NAME", "whose WAL", false},
     {"vault", "DIR", "read the vault in DIR without any service", false},
     {"key-file", "FILE", "key of that vault", false},
+};
+static const struct cli_option push_options[] = {
+    {"cluster", "NAME", "whose WAL", false},
 };
 
 const struct cli_command cli_vault_commands[] = {
@@ -47,14 +50,19 @@ const struct cli_command cli_vault_commands[] = {
      .summary = "restore_command: 'holdfast wal fetch --cluster NAME %f %p'",
      .details = "Exit codes: 0 fetched, 1 not in the vault, 255 anything else (recovery must not\n"
                 "take a failure for the end of WAL).",
-     OPTIONS(wal_options),
-     .run = cmd_wal_fetch},
+     OPTIONS(fetch_options),
+     .run = cmd_wal_fetch,
+     .failure_exit = CLI_ABORT_RECOVERY},
     {.path = "wal push",
      .args = "PATH",
      .args_min = 1,
      .args_max = 1,
      .summary = "archive_command: 'holdfast wal push --cluster NAME %p'",
-     OPTIONS(wal_options),
+     .details =
+         "The same bytes again succeed, other bytes under the same name are refused. Of a\n"
+         ".partial segment the valid records are stored; a backup history file is not needed\n"
+         "by any restore and is passed over.",
+     OPTIONS(push_options),
      .run = cmd_wal_push},
 };
 const size_t cli_vault_commands_len = LEN(cli_vault_commands);
