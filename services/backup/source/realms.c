@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/str.h"
@@ -79,6 +80,25 @@ void realms_free(struct realms *realms)
     hf_heap_free(realms);
 }
 
+/* A vault that was brought to a new installation with its key file alone: the signing key here is
+ * new, and whoever has the key file may list it. */
+static struct hf_status enrol_signer(struct hf_ctx *ctx, struct objstore *vault,
+                                     const struct vault_realm_options *options)
+{
+    HF_CLEANUP(vault_keyring_free) struct vault_keyring *keyring = NULL;
+    const struct vault_realm_options reader = {.realm = options->realm, .kek = options->kek};
+
+    HF_TRY(vault_keyring_open(ctx, vault, &reader, &keyring));
+    struct hf_status status = vault_keyring_rotate(ctx, vault, keyring, options, false);
+
+    if (status.code == HF_ABORTED) {
+        return hf_success(); /* another process did it at the same time; opening again tells */
+    }
+    HF_TRY(status);
+    hf_warn(ctx, HF_EVENT("vault.signer.enrolled"), HF_TEXT("realm", options->realm));
+    return hf_success();
+}
+
 static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
                                      struct vault_keyring **ret_keyring)
 {
@@ -91,8 +111,13 @@ static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, 
         .create = true,
     };
 
-    return hf_wrap(ctx->arena, vault_keyring_open(ctx, realms->vault, &options, ret_keyring),
-                   "opening the keys of tenant %s", tenant);
+    struct hf_status status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
+
+    if (status.info != NULL && hf_text_equal(status.info->reason, "UNKNOWN_SIGNING_KEY")) {
+        HF_TRY(enrol_signer(ctx, realms->vault, &options));
+        status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
+    }
+    return hf_wrap(ctx->arena, status, "opening the keys of tenant %s", tenant);
 }
 
 struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const char *tenant,

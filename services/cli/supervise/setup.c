@@ -143,8 +143,24 @@ static struct hf_status make_key(struct hf_ctx *ctx, const struct place *place, 
     return place_own(ctx, place, path);
 }
 
+/* A new key beside an old vault would only hide that the vault cannot be opened. */
+static struct hf_status check_vault_key(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *key = hf_path_join(ctx->arena, place->keys, "vault.key");
+    const char *const metadata[] = {"key", key, NULL};
+
+    if (hf_path_exists(key) ||
+        !hf_path_exists(hf_path_join(ctx->arena, place->dir, "vault/holdfast-vault"))) {
+        return hf_success();
+    }
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
+                        "%s/vault has backups, but its key %s is missing; put it back from a copy",
+                        place->dir, key);
+}
+
 static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
 {
+    HF_TRY(check_vault_key(ctx, place));
     HF_TRY(make_key(ctx, place, "vault.key", vault_kek_make));
     HF_TRY(make_key(ctx, place, "signing.key", vault_signing_key_make));
     HF_TRY(make_key(ctx, place, "secrets.key", secret_key_create));
