@@ -75,7 +75,7 @@ static void look(struct hf_ctx *ctx, struct clerk *clerk)
             warn(ctx, clerk, "wal.compaction.failed", status);
         }
     }
-    if (hf_mono_us() >= clerk->members_us) {
+    if (now.state == RECEIVER_STREAMING && hf_mono_us() >= clerk->members_us) {
         receiver_tend_members(ctx, clerk->receiver, &now);
         clerk->members_us = hf_mono_us() + MEMBERS_US;
     }

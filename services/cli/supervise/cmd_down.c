@@ -14,8 +14,26 @@
 #include "cli/processes.h"
 #include "cli/supervise/children.h"
 #include "cli/supervise/supervisor.h"
+#include "pgwire/dsn.h"
 
 #define STOP_SECONDS 90
+
+/* One slot on every host of the DSN, whichever of them is the primary now. */
+static void name_slots_of(struct hf_arena *arena, const PbBackup__Cluster *cluster)
+{
+    const char *name = out_short(cluster->name);
+    struct pgwire_dsn dsn = {0};
+
+    if (hf_text_empty(cluster->slot) || !hf_is_ok(pgwire_dsn_parse(arena, cluster->dsn, &dsn))) {
+        return; /* it came back from the vault and has no connection yet */
+    }
+    for (size_t i = 0; i < dsn.hosts_len; i++) {
+        fprintf(stderr,
+                "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `holdfast "
+                "cluster remove %s` drops it\n",
+                cluster->slot, dsn.hosts[i].host, dsn.hosts[i].port, name, name);
+    }
+}
 
 /* Slots keep WAL on the sources as long as nobody drops them. Nobody to ask is no reason to stay
  * up. */
@@ -38,11 +56,7 @@ static void name_slots(struct cli *cli)
     const PbBackup__ListClustersResponse *list = resp;
 
     for (size_t i = 0; i < list->n_clusters; i++) {
-        fprintf(stderr,
-                "warning: slot %s stays on the source of %s and keeps WAL there; `holdfast cluster "
-                "remove %s` drops it\n",
-                list->clusters[i]->slot, out_short(list->clusters[i]->name),
-                out_short(list->clusters[i]->name));
+        name_slots_of(cli->ctx.arena, list->clusters[i]);
     }
 }
 
