@@ -379,3 +379,25 @@ def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, hou
             session.run("rollback")
     assert answers[0].code == "OK"
     assert call("BackupService/GetBackup", {"name": older}).code == "NOT_FOUND"
+
+
+def test_rebuild__does_not_bring_back_what_is_deleted_meanwhile(call, house):
+    """It is stopped at one backup, with the journal read, while another one is deleted."""
+    made = []
+    for _ in range(3):
+        job = call("BackupService/CreateBackup", {"parent": ORDERS}).reply
+        assert wait_for_end(call, job.name) == "SUCCEEDED"
+        made.append(job.target)
+    with StateSession(house) as session:
+        session.run("begin")
+        session.run(f"select 1 from backup.backups where id = '{made[0].split('/')[-1]}' "
+                    "for update")
+        job = call("BackupService/RebuildCatalog", {"parent": TENANT}).reply
+        proc.wait_until(lambda: waiting(house) == 1, what="the rebuild at the backup")
+        with calling(call, "BackupService/DeleteBackup", {"name": made[1]}) as (thread, answers):
+            proc.wait_until(lambda: not thread.is_alive() or waiting(house) == 2,
+                            what="the deletion through or behind it")
+            session.run("rollback")
+    assert answers[0].code == "OK" and wait_for_end(call, job.name) == "SUCCEEDED"
+    assert call("BackupService/GetBackup", {"name": made[1]}).code == "NOT_FOUND"
+    assert call("BackupService/GetBackup", {"name": made[0]}).code == "OK"

@@ -113,30 +113,63 @@ static struct hf_status drop_unknown(struct hf_ctx *ctx, struct db_tx *tx, const
     return hf_success();
 }
 
-static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
-                                       const char *prefix)
+static struct hf_status store_points(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                     const struct vault_source_state *state)
 {
-    struct vault_source_state state = {0};
+    for (size_t i = 0; i < state->points_len; i++) {
+        struct backup_row row;
+
+        point_row(id, state, i, &row);
+        HF_TRY(backups_upsert(ctx, tx, &row));
+    }
+    HF_TRY(drop_unknown(ctx, tx, id, state));
+    return clusters_set_head(ctx, tx, id, state->head,
+                             (struct hf_bytes){state->head_hash, VAULT_HASH_LEN});
+}
+
+/* ret_is_old: entries came after the journal was read, nothing is stored. Who appends an entry sets
+ * the head before it changes a backup's row, and the lock keeps the head where it is. A head that
+ * reading once more did not reach (last_head) is not in the vault: the vault wins. */
+static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild, const char *id,
+                                     const struct vault_source_state *state, uint64_t last_head,
+                                     bool *ret_is_old)
+{
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
-    const char *id = source_id(prefix);
+    struct cluster_row row;
     bool is_removed = false;
 
-    HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL, &state));
+    *ret_is_old = false;
     HF_TRY(db_tx_begin(ctx, rebuild->app->db, rebuild->run->job.tenant_id, DB_READ_COMMITTED, &tx));
-    HF_TRY(ensure_row(ctx, tx, id, &state, &is_removed));
+    HF_TRY(ensure_row(ctx, tx, id, state, &is_removed));
     if (is_removed) {
         return hf_success();
     }
-    for (size_t i = 0; i < state.points_len; i++) {
-        struct backup_row row;
-
-        point_row(id, &state, i, &row);
-        HF_TRY(backups_upsert(ctx, tx, &row));
+    HF_TRY(clusters_lock(ctx, tx, id));
+    HF_TRY(clusters_get_id(ctx, tx, id, &row));
+    if (row.journal_head > state->head && state->head != last_head) {
+        *ret_is_old = true;
+        return hf_success();
     }
-    HF_TRY(drop_unknown(ctx, tx, id, &state));
-    HF_TRY(clusters_set_head(ctx, tx, id, state.head,
-                             (struct hf_bytes){state.head_hash, VAULT_HASH_LEN}));
+    HF_TRY(store_points(ctx, tx, id, state));
     return db_tx_commit(ctx, &tx);
+}
+
+static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
+                                       const char *prefix)
+{
+    const char *id = source_id(prefix);
+    uint64_t last_head = 0;
+    bool is_old = true;
+
+    while (is_old) {
+        struct vault_source_state state = {0};
+
+        HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL,
+                                  &state));
+        HF_TRY(store_source(ctx, rebuild, id, &state, last_head, &is_old));
+        last_head = state.head;
+    }
+    return hf_success();
 }
 
 struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
