@@ -46,7 +46,7 @@ asan: ## build with ASan and UBSan and run the unit tests and fuzz corpora
 	@/usr/bin/python3 tools/run_tests.py --only asan-unit
 
 install: all ## install the programs below DESTDIR/PREFIX (/usr/local)
-	DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+	DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove what was built
 	rm -rf build compile_commands.json

@@ -1,0 +1,46 @@
+"""`make install`: what lands below DESTDIR/PREFIX runs from there."""
+
+import os
+
+import pytest
+
+from support import proc
+from support.holdfast import Holdfast
+
+pytestmark = pytest.mark.no_asan  # make install is about the release programs
+
+
+@pytest.fixture(scope="module")
+def installed():
+    """Folder of the programs after `make install` into a folder with a space in its name."""
+    folder = proc.new_folder()
+    proc.run(["make", "-C", proc.ROOT, "install", "PREFIX=/opt/hold fast",
+              f"DESTDIR={folder}/the root"], timeout=900)
+    yield f"{folder}/the root/opt/hold fast"
+    proc.remove_folder(folder)
+
+
+def test_install__puts_the_programs_below_destdir_and_prefix(installed):
+    assert sorted(os.listdir(f"{installed}/bin")) == sorted(
+        os.listdir(os.path.join(proc.ROOT, "build", "bin")))
+    for name in os.listdir(f"{installed}/bin"):
+        assert os.stat(f"{installed}/bin/{name}").st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("option, wanted", [("--version", "holdfast"), ("--help", "sage: holdfast")])
+def test_install__programs_say_what_they_are(installed, option, wanted):
+    for name in os.listdir(f"{installed}/bin"):
+        assert wanted in proc.run([f"{installed}/bin/{name}", option]).stdout
+
+
+def test_install__up_finds_the_service_beside_it(installed, folder):
+    holdfast = Holdfast(os.path.join(folder, "dir"))
+    holdfast.program = f"{installed}/bin/holdfast"
+    try:
+        holdfast.up()
+        for name, program in (("supervisor", "holdfast"), ("backup", "holdfast-backup")):
+            path = os.readlink(f"/proc/{holdfast.pids[name]}/exe")
+            assert path == f"{installed}/bin/{program}"
+        assert holdfast.run("doctor", check=False).returncode == 0
+    finally:
+        holdfast.down()
