@@ -12,6 +12,7 @@
 #include "rpc/message.h"
 
 #define CALL_TIMEOUT_US (INT64_C(60) * HF_US_PER_S)
+#define SILENCE_MAX_US (INT64_C(300) * HF_US_PER_S) /* of a job that is watched */
 
 struct hf_status client_open(struct cli *cli, struct rpc_client **ret_client)
 {
@@ -44,6 +45,11 @@ static struct hf_status call(struct cli *cli, struct rpc_client *client,
     if (status.code == HF_UNAVAILABLE && status.info == NULL) {
         return hf_wrap(cli->ctx.arena, status,
                        "the backup service does not answer (look with `holdfast doctor`)");
+    }
+    if (status.code == HF_DEADLINE_EXCEEDED && status.info == NULL) {
+        return hf_fail(cli->ctx.arena, HF_DEADLINE_EXCEEDED,
+                       "the backup service runs but does not answer in time (look with `holdfast "
+                       "doctor`)");
     }
     return status;
 }
@@ -169,9 +175,14 @@ static void show(struct hf_arena *arena, struct out_progress *progress, const Pb
     out_progress_show(arena, progress, &step);
 }
 
+struct watch {
+    struct out_progress progress;
+    int64_t heard_us; /* of the job last, monotonic */
+};
+
 /* One stream of the job; ret_job set when it has ended. */
 static struct hf_status watch_once(struct cli *cli, struct rpc_client *client, const char *job,
-                                   struct out_progress *progress, PbJobs__Job **ret_job)
+                                   struct watch *state, PbJobs__Job **ret_job)
 {
     static const struct rpc_method_ref watch = {&pb_jobs__job_service__descriptor, "WatchJob",
                                                 true};
@@ -196,7 +207,8 @@ static struct hf_status watch_once(struct cli *cli, struct rpc_client *client, c
         if (seen == NULL || seen->job == NULL) {
             return hf_fail(cli->ctx.arena, HF_UNAVAILABLE, "the stream of the job ended early");
         }
-        show(arena, progress, seen->job);
+        state->heard_us = hf_mono_us();
+        show(arena, &state->progress, seen->job);
         if (is_ended(seen->job)) {
             *ret_job = rpc_message_copy(cli->ctx.arena, &seen->job->base);
             return hf_success();
@@ -219,13 +231,12 @@ static struct hf_status interrupted(struct cli *cli, const char *job)
 struct hf_status client_watch(struct cli *cli, struct rpc_client *client, const char *job,
                               PbJobs__Job **ret_job)
 {
-    struct out_progress progress = out_progress_new(cli);
+    struct watch state = {out_progress_new(cli), hf_mono_us()};
     struct hf_status status = hf_success();
-    int64_t give_up_us = hf_mono_us() + INT64_C(300) * HF_US_PER_S;
 
     for (;;) {
-        status = watch_once(cli, client, job, &progress, ret_job);
-        if (status.code != HF_UNAVAILABLE || hf_mono_us() > give_up_us) {
+        status = watch_once(cli, client, job, &state, ret_job);
+        if (status.code != HF_UNAVAILABLE || hf_mono_us() > state.heard_us + SILENCE_MAX_US) {
             break;
         }
         status = rpc_client_pause(&cli->ctx, client, 500);
@@ -233,7 +244,7 @@ struct hf_status client_watch(struct cli *cli, struct rpc_client *client, const 
             break;
         }
     }
-    out_progress_end(&progress);
+    out_progress_end(&state.progress);
     return status.code == HF_CANCELLED && atomic_load(&cli->interrupted.is_set)
                ? interrupted(cli, job)
                : status;
@@ -278,6 +289,25 @@ const char *client_enum(const ProtobufCEnumDescriptor *type, int value)
     const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value(type, value);
 
     return found == NULL ? "?" : found->name;
+}
+
+struct hf_status client_check_enum(struct cli *cli, const ProtobufCEnumDescriptor *type,
+                                   const char *option, const char *text)
+{
+    const char *names = NULL;
+
+    for (unsigned i = 0; i < type->n_values; i++) {
+        const ProtobufCEnumValue *value = &type->values[i];
+
+        if (value->value != 0 && hf_text_equal(value->name, text)) {
+            return hf_success();
+        }
+        if (value->value != 0) { /* 0 is "unspecified" */
+            names = names == NULL ? value->name
+                                  : hf_printf(cli->ctx.arena, "%s, %s", names, value->name);
+        }
+    }
+    return cli_usage(cli, "--%s must be one of %s, not %s", option, names, text);
 }
 
 const char *client_time(struct cli *cli, const Google__Protobuf__Timestamp *time)

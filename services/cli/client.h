@@ -37,6 +37,9 @@ struct hf_status out_backups(struct cli *cli,
 
 /* Texts of wire enums for tables; static. */
 const char *client_enum(const ProtobufCEnumDescriptor *type, int value);
+/* Is text a name of the enum? INVALID_ARGUMENT lists those that are. */
+struct hf_status client_check_enum(struct cli *cli, const ProtobufCEnumDescriptor *type,
+                                   const char *option, const char *text) HF_MUST_USE;
 /* Timestamp to text, "" for none. */
 const char *client_time(struct cli *cli, const Google__Protobuf__Timestamp *time);
 

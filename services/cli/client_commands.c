@@ -17,7 +17,7 @@ static const struct cli_option create_options[] = {
 static const struct cli_option list_options[] = {
     {"vault", "DIR", "read the vault in DIR without any service", false},
     {"key-file", "FILE", "key of that vault", false},
-    {"cluster", "NAME", "only this cluster's (with --vault)", false},
+    {"cluster", "NAME", "only this cluster's", false},
     {"state", "STATE", "only backups in this state", false},
 };
 static const struct cli_option verify_options[] = {

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/offline.h"
 #include "cli/out.h"
 
 static const char *percent(struct cli *cli, int64_t part, int64_t whole)
@@ -157,21 +158,37 @@ struct hf_status out_backups(struct cli *cli, const PbBackup__ListBackupsRespons
     return hf_success();
 }
 
+/* The filter of --state; a state that there is not would only be an empty list. */
+static struct hf_status state_filter(struct cli *cli, char **ret_filter)
+{
+    const char *state = cli_option(cli, "state");
+
+    *ret_filter = hf_strdup(cli->ctx.arena, "");
+    if (state == NULL) {
+        return hf_success();
+    }
+    if (cli_flag(cli, "vault")) {
+        return cli_usage(cli, "--state needs the service: a vault has complete backups only");
+    }
+    HF_TRY(client_check_enum(cli, &pb_backup__backup__state__descriptor, "state", state));
+    *ret_filter = hf_printf(cli->ctx.arena, "state = \"%s\"", state);
+    return hf_success();
+}
+
 struct hf_status cmd_backup_list(struct cli *cli)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
     PbBackup__ListBackupsRequest req = PB_BACKUP__LIST_BACKUPS_REQUEST__INIT;
-    const char *cluster = cli_arg(cli, 0);
-    const char *state = cli_option(cli, "state");
+    const char *cluster = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0) : cli_option(cli, "cluster");
     void *resp = NULL;
 
+    HF_TRY(offline_check_options(cli));
+    HF_TRY(state_filter(cli, &req.filter));
     if (cli_flag(cli, "vault")) {
         return cmd_offline_list(cli);
     }
     req.parent = client_cluster(cli, cluster == NULL ? "-" : cluster);
     req.page_size = 1000;
-    req.filter = state == NULL ? hf_strdup(cli->ctx.arena, "")
-                               : hf_printf(cli->ctx.arena, "state = \"%s\"", state);
     HF_TRY(client_open(cli, &client));
     HF_TRY(client_backup(cli, client, "ListBackups", &req.base, &resp));
     return out_backups(cli, resp);

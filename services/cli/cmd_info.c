@@ -82,10 +82,23 @@ static struct hf_status print_json(struct cli *cli, const struct info *info)
     return out_json(cli, hf_buf_text(&text), &is_done);
 }
 
+/* What would be lost now. Without a stream it grows whatever was measured last. */
+static const char *rpo_text(struct cli *cli, const PbBackup__WalStatus *wal)
+{
+    int64_t lag_us = (int64_t)(wal->lag_seconds * (double)HF_US_PER_S);
+
+    if (wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING &&
+        wal->window_end != NULL) {
+        int64_t since_us = hf_now_us() - wal->window_end->seconds * HF_US_PER_S;
+
+        lag_us = since_us > lag_us ? since_us : lag_us;
+    }
+    return hf_duration_text(cli->ctx.arena, lag_us);
+}
+
 /* One sentence per cluster: what can be restored, and what would be lost now. */
 static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
 {
-    struct hf_arena *arena = cli->ctx.arena;
     const PbBackup__WalStatus *wal = cluster->wal;
     const char *name = out_short(cluster->name);
 
@@ -98,8 +111,7 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
     printf("%s: any moment from %s to %s can be restored\n", name,
            client_time(cli, wal->window_start), client_time(cli, wal->window_end));
     printf(
-        "  RPO now        %s (%s)\n",
-        hf_duration_text(arena, (int64_t)(wal->lag_seconds * (double)HF_US_PER_S)),
+        "  RPO now        %s (%s)\n", rpo_text(cli, wal),
         client_enum(&pb_backup__wal_status__receiver_state__descriptor, (int)wal->receiver_state));
     printf("  newest backup  %s, restorable from %s\n", out_short(cluster->newest_backup),
            client_time(cli, cluster->newest_backup_time));

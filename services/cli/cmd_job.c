@@ -73,20 +73,22 @@ static void print_jobs(struct cli *cli, const PbJobs__ListJobsResponse *list)
     }
 }
 
-static char *filter_text(struct cli *cli)
+static struct hf_status filter_text(struct cli *cli, char **ret_filter)
 {
     const char *state = cli_option(cli, "state");
     const char *kind = cli_option(cli, "kind");
     char *filter = hf_strdup(cli->ctx.arena, "");
 
     if (state != NULL) {
+        HF_TRY(client_check_enum(cli, &pb_jobs__job__state__descriptor, "state", state));
         filter = hf_printf(cli->ctx.arena, "state = \"%s\"", state);
     }
     if (kind != NULL) {
         filter = hf_printf(cli->ctx.arena, "%s%skind = \"%s\"", filter,
                            *filter == '\0' ? "" : " AND ", kind);
     }
-    return filter;
+    *ret_filter = filter;
+    return hf_success();
 }
 
 struct hf_status cmd_job_list(struct cli *cli)
@@ -98,7 +100,7 @@ struct hf_status cmd_job_list(struct cli *cli)
 
     req.parent = client_tenant(cli);
     req.page_size = 1000;
-    req.filter = filter_text(cli);
+    HF_TRY(filter_text(cli, &req.filter));
     HF_TRY(client_open(cli, &client));
     HF_TRY(client_jobs(cli, client, "ListJobs", &req.base, &resp));
     const PbJobs__ListJobsResponse *list = resp;

@@ -193,6 +193,11 @@ static struct hf_status take_options(struct job *job)
     uint64_t threads = 0;
 
     options->cluster = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0) : cli_option(cli, "cluster");
+    if (cli_arg(cli, 0) != NULL && cli_flag(cli, "cluster") &&
+        !hf_text_equal(cli_arg(cli, 0), cli_option(cli, "cluster"))) {
+        return cli_usage(cli, "two clusters are named: %s and --cluster %s", cli_arg(cli, 0),
+                         cli_option(cli, "cluster"));
+    }
     if (hf_text_empty(options->cluster)) {
         return cli_usage(cli, "name the cluster: holdfast restore CLUSTER --to DIR --latest");
     }
@@ -330,7 +335,6 @@ static void show(struct job *job, struct out_progress *progress)
     };
 
     out_progress_show(arena, progress, &step);
-    progress->last_phase = counts.phase; /* static text, unlike the copy in the arena */
 }
 
 static void wait_for_end(struct job *job)
@@ -372,24 +376,23 @@ static struct hf_status run(struct job *job)
 
 /* --- the answer ----------------------------------------------------------------------------- */
 
-/* One word for a shell, whatever is in it. */
-static const char *shell_word(struct hf_arena *arena, const char *text)
+/* PostgreSQL refuses root: files that belong to root, as those of its parent do, are given away
+ * first. */
+static const char *as_owner(struct hf_arena *arena, const char *dir)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "/._-+:,@%";
-    const char *quoted = "'";
+    struct stat found;
 
-    if (text[strspn(text, plain)] == '\0') {
-        return text;
+    if (geteuid() != 0 || stat(dir, &found) != 0) {
+        return "";
     }
-    while (*text != '\0') {
-        size_t len = strcspn(text, "'");
-
-        quoted =
-            hf_printf(arena, "%s%.*s%s", quoted, (int)len, text, text[len] == '\0' ? "" : "'\\''");
-        text += text[len] == '\0' ? len : len + 1;
+    if (found.st_uid == 0) {
+        return hf_printf(arena,
+                         "chown -R postgres:postgres %s && setpriv --reuid=postgres "
+                         "--regid=postgres --init-groups ",
+                         out_word(arena, dir));
     }
-    return hf_printf(arena, "%s'", quoted);
+    return hf_printf(arena, "setpriv --reuid=%u --regid=%u --clear-groups ", (unsigned)found.st_uid,
+                     (unsigned)found.st_gid);
 }
 
 /* With the pg_ctl of the right major version, of Debian's place for it when it is there. */
@@ -399,16 +402,10 @@ static const char *start_command(struct job *job)
     unsigned major = (unsigned)(job->result.server_version / 10000);
     const char *debian = hf_printf(arena, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
     bool is_there = access(debian, X_OK) == 0;
-    const char *dir = shell_word(arena, job->options.dir);
-    const char *as_owner = "";
+    const char *dir = job->options.dir;
 
-    if (geteuid() == 0) {
-        as_owner = hf_printf(arena,
-                             "setpriv --reuid=$(stat -c %%u %s) --regid=$(stat -c %%g %s) "
-                             "--clear-groups ",
-                             dir, dir);
-    }
-    return hf_printf(arena, "%s%s -D %s start%s", as_owner, is_there ? debian : "pg_ctl", dir,
+    return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, dir),
+                     is_there ? debian : "pg_ctl", out_word(arena, dir),
                      is_there ? "" : hf_printf(arena, "  # the pg_ctl of PostgreSQL %u", major));
 }
 
@@ -488,6 +485,23 @@ static struct hf_status run_offline(struct job *job)
     return run(job);
 }
 
+/* Nobody answers, but the vault may be at hand all the same. */
+static struct hf_status point_offline(struct job *job, struct hf_status status)
+{
+    struct cli *cli = job->cli;
+
+    if (status.code != HF_UNAVAILABLE) {
+        return status;
+    }
+    fprintf(stderr,
+            "note: the vault can be read without any service: holdfast restore --vault %s "
+            "--key-file %s --cluster %s …\n",
+            out_word(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, "vault")),
+            out_word(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, "keys/vault.key")),
+            out_short(job->options.cluster));
+    return status;
+}
+
 static struct hf_status run_online(struct job *job)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
@@ -517,6 +531,7 @@ struct hf_status cmd_restore(struct cli *cli)
 
     job->cli = cli;
     HF_TRY(take_options(job));
-    HF_TRY(cli_flag(cli, "vault") ? run_offline(job) : run_online(job));
+    HF_TRY(offline_check_options(cli));
+    HF_TRY(cli_flag(cli, "vault") ? run_offline(job) : point_offline(job, run_online(job)));
     return print(job);
 }

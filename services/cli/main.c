@@ -1,4 +1,5 @@
 /* holdfast: from argv to an exit code. */
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "cli/dir.h"
+#include "cli/env.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/parse.h"
@@ -19,12 +21,19 @@
 
 static struct hf_status run(struct cli *cli)
 {
-    HF_TRY(dir_choose(&cli->ctx, cli_option(cli, "dir"), &cli->dir));
+    cli->dir = "";
+    if (!cli_flag(cli, "vault")) { /* the offline reader needs no installation, nor a HOME */
+        HF_TRY(dir_choose(&cli->ctx, cli_option(cli, "dir"), &cli->dir));
+    }
     return cli->command->run(cli);
 }
 
 static enum cli_exit finish(struct cli *cli, struct hf_status status)
 {
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && hf_is_ok(status)) {
+        status = hf_fail_errno(cli->ctx.arena, errno, "writing to standard output");
+        cli->exit_code = CLI_FAILED;
+    }
     if (!hf_is_ok(status)) {
         out_error(cli, status);
     }
@@ -44,6 +53,8 @@ int main(int argc, char *argv[])
     enum parse_wish wish = PARSE_RUN;
     const char *group = "";
 
+    env_fill_descriptors();
+    env_forget_libpq();
     svc_process_prepare();
     hf_log_setup(HF_LOG_WARN, "holdfast");
     cli.ctx.cancel = &cli.interrupted;

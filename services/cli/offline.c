@@ -7,6 +7,13 @@
 #include "base/str.h"
 #include "vault/marker.h"
 
+struct hf_status offline_check_options(struct cli *cli)
+{
+    return cli_flag(cli, "vault") == cli_flag(cli, "key-file")
+               ? hf_success()
+               : cli_usage(cli, "--vault DIR and --key-file FILE belong together");
+}
+
 struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
 {
     struct hf_ctx *ctx = &cli->ctx;
@@ -15,9 +22,7 @@ struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
     uint8_t kek[VAULT_KEY_LEN];
     const struct vault_realm_options options = {.realm = cli->tenant, .kek = kek};
 
-    if (!cli_flag(cli, "vault") || !cli_flag(cli, "key-file")) {
-        return cli_usage(cli, "--vault DIR and --key-file FILE belong together");
-    }
+    HF_TRY(offline_check_options(cli));
     HF_TRY(vault_kek_load(ctx, cli_option(cli, "key-file"), kek));
     HF_TRY(objstore_local_open(ctx, cli_option(cli, "vault"), false, &offline.store));
     struct hf_status status = vault_check(ctx, offline.store, &marker);

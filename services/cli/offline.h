@@ -12,6 +12,8 @@ struct offline {
     struct vault_keyring *keyring;
 };
 
+/* --vault and --key-file come together or not at all; INVALID_ARGUMENT else. */
+struct hf_status offline_check_options(struct cli *cli) HF_MUST_USE;
 /* Of --vault and --key-file. NOT_FOUND no vault; FAILED_PRECONDITION WRONG_KEY, NEWER_FORMAT. */
 struct hf_status offline_open(struct cli *cli, struct offline *ret_offline) HF_MUST_USE;
 void offline_close(struct offline *offline);

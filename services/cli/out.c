@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -15,6 +17,7 @@
 #include "rpc/json.h"
 
 #define JSON_MAX ((size_t)64 << 20)
+#define BAR_WIDTH 30
 
 /* --- text of others ------------------------------------------------------------------------- */
 
@@ -181,12 +184,27 @@ const char *out_short(const char *resource)
     return slash == NULL ? (resource == NULL ? "" : resource) : slash + 1;
 }
 
+const char *out_word(struct hf_arena *arena, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+,:=@%";
+    const char *word = "'";
+
+    if (text[strspn(text, plain)] == '\0') {
+        return text;
+    }
+    for (; *text != '\0'; text++) {
+        word = *text == '\'' ? hf_printf(arena, "%s'\\''", word)
+                             : hf_printf(arena, "%s%c", word, *text);
+    }
+    return hf_printf(arena, "%s'", word);
+}
+
 /* --- progress ------------------------------------------------------------------------------- */
 
 struct out_progress out_progress_new(const struct cli *cli)
 {
-    return (struct out_progress){
-        .is_terminal = cli->is_terminal, .start_us = hf_mono_us(), .last_phase = ""};
+    return (struct out_progress){.is_terminal = cli->is_terminal, .start_us = hf_mono_us()};
 }
 
 static void measure(struct out_progress *progress, const struct out_step *step, int64_t now_us)
@@ -203,35 +221,52 @@ static void measure(struct out_progress *progress, const struct out_step *step, 
     progress->last_bytes = step->done_bytes;
 }
 
+/* Columns of the terminal; one is kept free, else some terminals wrap. */
+static int line_columns(void)
+{
+    struct winsize size = {.ws_col = 0};
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return 79;
+    }
+    return size.ws_col - 1;
+}
+
+static const char *eta_text(struct hf_arena *arena, const struct out_progress *progress,
+                            const struct out_step *step)
+{
+    if (step->total_bytes <= step->done_bytes || progress->rate <= 1) {
+        return "";
+    }
+    double left = (double)(step->total_bytes - step->done_bytes) / progress->rate;
+
+    return hf_printf(arena, "  ETA %s", hf_duration_text(arena, (int64_t)left * HF_US_PER_S));
+}
+
 static void draw(struct hf_arena *arena, struct out_progress *progress, const struct out_step *step)
 {
-    char bar[31];
-    int filled = 0;
-    const char *eta = "";
+    char bar[BAR_WIDTH + 1];
+    int64_t done = step->done_bytes > step->total_bytes ? step->total_bytes : step->done_bytes;
+    int filled =
+        step->total_bytes > 0 && done > 0 ? (int)(done * BAR_WIDTH / step->total_bytes) : 0;
+    const char *total =
+        step->total_bytes <= 0
+            ? ""
+            : hf_printf(arena, " of %s", hf_size_text(arena, (uint64_t)step->total_bytes));
+    const char *rate =
+        progress->rate <= 1
+            ? ""
+            : hf_printf(arena, "  %s/s", hf_size_text(arena, (uint64_t)progress->rate));
 
-    if (step->total_bytes > 0) {
-        int64_t done = step->done_bytes > step->total_bytes ? step->total_bytes : step->done_bytes;
-
-        filled = (int)(done * 30 / step->total_bytes);
-        if (progress->rate > 1) {
-            double left = (double)(step->total_bytes - done) / progress->rate;
-
-            eta =
-                hf_printf(arena, "  ETA %s", hf_duration_text(arena, (int64_t)left * HF_US_PER_S));
-        }
-    }
-    memset(bar, '.', 30);
+    memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t)filled);
-    bar[30] = '\0';
+    bar[BAR_WIDTH] = '\0';
+    const char *line = hf_printf(arena, "%s [%s] %s%s%s%s", step->phase, bar,
+                                 hf_size_text(arena, (uint64_t)step->done_bytes), total, rate,
+                                 eta_text(arena, progress, step));
+
     fprintf(stderr, "\r\033[K");
-    print_clean(stderr, step->phase, "");
-    fprintf(stderr, " [%s] %s", bar, hf_size_text(arena, (uint64_t)step->done_bytes));
-    if (step->total_bytes > 0) {
-        fprintf(stderr, " of %s", hf_size_text(arena, (uint64_t)step->total_bytes));
-    }
-    if (progress->rate > 1) {
-        fprintf(stderr, "  %s/s%s", hf_size_text(arena, (uint64_t)progress->rate), eta);
-    }
+    print_clean(stderr, hf_strndup(arena, line, strnlen(line, (size_t)line_columns())), "");
     fflush(stderr);
     progress->is_drawn = true;
 }
@@ -259,15 +294,15 @@ void out_progress_show(struct hf_arena *arena, struct out_progress *progress,
 {
     int64_t now_us = hf_mono_us();
     int64_t pause_us = progress->is_terminal ? HF_US_PER_S / 10 : HF_US_PER_S;
-    bool is_new_phase = !hf_text_equal(step->phase, progress->last_phase);
+    /* Kept by value: the step's own texts go with the message that brought them. */
+    const char *label = hf_printf(arena, "%.16s %.64s", step->state, step->phase);
+    bool is_new = !hf_text_equal(label, progress->last_label);
 
-    if (!is_new_phase && now_us - progress->last_us < pause_us) {
+    if (!is_new && now_us - progress->last_us < pause_us) {
         return;
     }
     measure(progress, step, now_us);
-    if (is_new_phase) {
-        progress->last_phase = hf_strdup(arena, step->phase);
-    }
+    memcpy(progress->last_label, label, strlen(label) + 1);
     if (progress->is_terminal) {
         draw(arena, progress, step);
     } else {

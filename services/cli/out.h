@@ -34,16 +34,20 @@ void out_field(const char *key, const char *value);
 /* A last name of a resource: tenants/t/clusters/c → c. */
 const char *out_short(const char *resource);
 
-/* Progress on standard error: a bar on a terminal (redrawn at most ten times a second), one JSON
- * object a second otherwise. */
+/* text as a shell takes it for one word; a command that is printed can be pasted. */
+const char *out_word(struct hf_arena *arena, const char *text);
+
+/* Progress on standard error: a bar on a terminal (redrawn at most ten times a second, never wider
+ * than it), one JSON object a second otherwise. A new state or phase is shown at once. */
+#define OUT_LABEL_MAX 96
 struct out_progress {
     bool is_terminal;
     bool is_drawn;
     int64_t start_us; /* monotonic */
     int64_t last_us;
     int64_t last_bytes;
-    double rate; /* bytes a second, smoothed */
-    const char *last_phase;
+    double rate;                    /* bytes a second, smoothed */
+    char last_label[OUT_LABEL_MAX]; /* state and phase */
 };
 struct out_progress out_progress_new(const struct cli *cli);
 struct out_step {

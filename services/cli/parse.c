@@ -14,6 +14,7 @@ static const struct cli_option global_options[] = {
     {"help", NULL, "show this help", false},
     {"version", NULL, "show the version", false},
 };
+#define NEAR_PATH 4
 #define GLOBAL_LEN (sizeof(global_options) / sizeof(global_options[0]))
 
 /* --- finding the command -------------------------------------------------------------------- */
@@ -39,13 +40,25 @@ static size_t leading_words(int argc, const char *const argv[], const char *word
 
 struct nearest {
     const char *text;
+    const char *group; /* only its commands; NULL: all */
     const char *best;
     int distance;
 };
 
+static bool is_in_group(const struct cli_command *command, const char *group)
+{
+    size_t len = strlen(group);
+
+    return strncmp(command->path, group, len) == 0 && command->path[len] == ' ';
+}
+
 static bool compare_path(const struct cli_command *command, void *arg)
 {
     struct nearest *nearest = arg;
+
+    if (nearest->group != NULL && !is_in_group(command, nearest->group)) {
+        return true;
+    }
     int distance = hf_text_distance(nearest->text, command->path);
 
     if (distance < nearest->distance) {
@@ -53,13 +66,6 @@ static bool compare_path(const struct cli_command *command, void *arg)
         nearest->best = command->path;
     }
     return true;
-}
-
-static bool is_in_group(const struct cli_command *command, const char *group)
-{
-    size_t len = strlen(group);
-
-    return strncmp(command->path, group, len) == 0 && command->path[len] == ' ';
 }
 
 static bool find_group(const struct cli_command *command, void *arg)
@@ -84,15 +90,20 @@ static bool is_group(const char *word)
 static struct hf_status unknown_command(struct cli *cli, const char *const words[2], bool is_group)
 {
     const char *both = hf_printf(cli->ctx.arena, "%s %s", words[0], words[1]);
-    struct nearest nearest = {both, NULL, 5};
-
-    cli_each(compare_path, &nearest);
-    nearest.text = words[0];
-    cli_each(compare_path, &nearest);
     const char *text = is_group ? both : words[0];
+    struct nearest nearest = {both, is_group ? words[0] : NULL, NULL, NEAR_PATH + 1};
 
+    cli_each(compare_path, &nearest);
+    if (!is_group) { /* one word: half of it may be wrong, not all */
+        int most = (int)strlen(words[0]) / 2 < NEAR_PATH ? (int)strlen(words[0]) / 2 : NEAR_PATH;
+
+        nearest.text = words[0];
+        nearest.distance = nearest.distance < most + 1 ? nearest.distance : most + 1;
+        cli_each(compare_path, &nearest);
+    }
     if (nearest.best == NULL) {
-        return cli_usage(cli, "unknown command %s; see `holdfast --help`", text);
+        return cli_usage(cli, "unknown command %s; see `holdfast %s--help`", text,
+                         is_group ? hf_printf(cli->ctx.arena, "%s ", words[0]) : "");
     }
     return cli_usage(cli, "unknown command %s; did you mean `holdfast %s`?", text, nearest.best);
 }
@@ -261,6 +272,10 @@ struct hf_status parse_args(struct cli *cli, int argc, const char *const argv[],
     *ret_group = "";
     bool is_group_asked = cli->command == NULL && len >= 1 && is_group(words[0]);
 
+    if (len == 1 && hf_text_equal(words[0], "help")) {
+        *ret_wish = PARSE_HELP;
+        return hf_success();
+    }
     if (cli->command == NULL && len >= 1 && (len == 2 || !is_group_asked)) {
         return unknown_command(cli, words, is_group_asked);
     }

@@ -1,11 +1,14 @@
 """The user's path, with the names, flags, JSON fields and exit codes that scripts rely on."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
+import termios
 
 import pytest
 import yaml
@@ -132,8 +135,10 @@ def test_backup_create__tells_progress_as_ndjson_off_a_terminal(house, orders):
     assert steps[-1]["state"] == "SUCCEEDED" and steps[-1]["doneBytes"] > 0
 
 
-def test_backup_create__draws_a_bar_on_a_terminal(house, orders):
+@pytest.mark.parametrize("columns", [120, 44])
+def test_backup_create__draws_a_bar_on_a_terminal(house, orders, columns):
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = subprocess.Popen([house.program, "backup", "create", "orders", "--wait"],
                                env=house.env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
@@ -145,7 +150,10 @@ def test_backup_create__draws_a_bar_on_a_terminal(house, orders):
         pass
     os.close(ours)
     assert command.wait(60) == 0
-    assert re.search(rb"\[#+\.*\] [0-9.]+ [KMG]iB of [0-9.]+ [KMG]iB", seen)
+    lines = seen.split(b"\r\x1b[K")
+    assert len(lines) > 2 and max(map(len, lines)) < columns
+    wanted = rb"\[#+\.*\] [0-9.]+ [KMG]iB of [0-9.]+ [KMG]iB" if columns > 80 else rb"\[#+\.*\] "
+    assert re.search(wanted, seen)
 
 
 def test_backup_create__without_wait_prints_the_job(house, orders):
@@ -228,17 +236,33 @@ def test_restore__gets_the_second_before_a_table_was_dropped(house, orders, fold
         server.kill()
 
 
-def test_restore__prints_the_command_that_starts_it(house, orders, folder):
-    proc.give_to_server_user(folder)
-    said = house.run("restore", "orders", "--to", f"{folder}/r", "--latest").stdout
+@pytest.mark.parametrize("parent", ["postgres", "root"])
+def test_restore__prints_the_command_that_starts_it(house, orders, folder, parent):
+    if parent == "postgres":
+        proc.give_to_server_user(folder)
+    said = house.run("restore", "orders", "--to", f"{folder}/it's r", "--latest").stdout
     start = said.split("start it with:\n")[1].strip()
-    server = Restored(f"{folder}/r")
-    options = f"-w -l {server.log} -o '-p {server.port} -k {folder} -c listen_addresses='"
+    server = Restored(f"{folder}/it's r")
+    options = f"-w -l /dev/null -o '-p {server.port} -k /tmp -c listen_addresses='"
     proc.run(["sh", "-c", f"cd /tmp && {start} {options} >/dev/null 2>&1"])
     try:
+        server.folder = "/tmp"
         assert server.psql("select count(*) from pgbench_accounts") == "300000"
     finally:
         server.tool("pg_ctl", "-D", server.data, "-m", "immediate", "stop")
+
+
+def test_restore__without_output_writes_into_no_file_of_the_cluster(house, orders, folder):
+    proc.give_to_server_user(folder)
+    proc.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "-", house.program, "restore", "orders", "--to",
+              f"{folder}/r", "--latest"], env=house.env)
+    Restored(f"{folder}/r").verify()
+
+
+def test_output__that_cannot_be_written_is_a_failure(house, orders):
+    done = proc.run(["sh", "-c", 'exec "$@" >/dev/full', "-", house.program, "info", "-o", "json"],
+                    env=house.env, check=False)
+    assert done.returncode == 1 and "standard output" in done.stderr
 
 
 def test_offline__lists_and_restores_from_the_vault_alone(house, orders, folder):
@@ -267,6 +291,11 @@ def test_offline__lists_and_restores_from_the_vault_alone(house, orders, folder)
     (("backup", "create"), 2, "CLUSTER"),
     (("backup", "create", "orders", "--checkpoint", "never"), 2, "spread"),
     (("backup", "list", "orders", "-o", "xml"), 2, "yaml"),
+    (("backup", "list", "--state", "nonsense"), 2, "SUCCEEDED"),
+    (("backup", "list", "--key-file", "x"), 2, "--vault"),
+    (("job", "list", "--state", "nonsense"), 2, "RUNNING"),
+    (("job", "retyr", "x"), 2, "holdfast job"),
+    (("restore", "orders", "--cluster", "other", "--to", "x", "--latest"), 2, "two clusters"),
     (("cluster", "add", "x"), 2, "--dsn"),
     (("cluster", "list", "--dir", "/nonexistent"), 5, "holdfast up"),
 ])
@@ -293,6 +322,8 @@ def test_down__names_the_slots_that_stay_and_up_goes_on(house, orders):
     assert slot in done.stdout + done.stderr
     assert not any(proc.is_alive(pid) for pid in pids)
     house.fails(5, "cluster", "list")
+    assert f"--vault {house.path('vault')}" in house.fails(5, "restore", "orders", "--to", "x",
+                                                           "--latest")
     orders.psql("create table while_down as select 1 as x")
     house.up()
     proc.wait_until(lambda: house.hf("wal", "status", "orders")["receiverState"] == "STREAMING",
