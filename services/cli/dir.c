@@ -1,7 +1,10 @@
 /* Where an installation is and what its holdfast.yaml says. */
 #include "cli/dir.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -27,12 +30,46 @@ static struct hf_status absolute(struct hf_ctx *ctx, const char *path, const cha
     return hf_success();
 }
 
-struct hf_status dir_choose(struct hf_ctx *ctx, const char *option, const char **ret_dir)
+/* One name for one directory, whatever links, dots and slashes led to it: running processes are
+ * recognised by it. Of a directory that is not there yet the part that is. */
+static struct hf_status canonical(struct hf_ctx *ctx, const char *path, const char **ret_path)
+{
+    const char *whole = NULL;
+    char real[PATH_MAX];
+
+    HF_TRY(absolute(ctx, path, &whole));
+    char *head = hf_strdup(ctx->arena, whole);
+    const char *tail = "";
+
+    while (realpath(*head == '\0' ? "/" : head, real) == NULL) {
+        char *slash = strrchr(head, '/');
+
+        if (errno != ENOENT || slash == NULL) {
+            return hf_fail_errno(ctx->arena, errno, "looking for %s", path);
+        }
+        tail = hf_path_join(ctx->arena, slash + 1, tail);
+        *slash = '\0';
+    }
+    char *found = hf_path_join(ctx->arena, real, tail);
+
+    for (size_t len = strlen(found); len > 1 && found[len - 1] == '/'; len--) {
+        found[len - 1] = '\0';
+    }
+    *ret_path = found;
+    return hf_success();
+}
+
+/* The directory as it was said. */
+static struct hf_status choose(struct hf_ctx *ctx, const char *option, const char **ret_dir)
 {
     const char *chosen = option != NULL ? option : svc_getenv("HOLDFAST_DIR");
 
+    if (option != NULL && *option == '\0') { /* --dir "$UNSET": never the default one then */
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "--dir must not be empty");
+    }
     if (!hf_text_empty(chosen)) {
-        return absolute(ctx, chosen, ret_dir);
+        *ret_dir = chosen;
+        return hf_success();
     }
     if (geteuid() == 0) {
         *ret_dir = "/var/lib/holdfast";
@@ -51,6 +88,14 @@ struct hf_status dir_choose(struct hf_ctx *ctx, const char *option, const char *
     }
     *ret_dir = hf_path_join(ctx->arena, home, ".local/share/holdfast");
     return hf_success();
+}
+
+struct hf_status dir_choose(struct hf_ctx *ctx, const char *option, const char **ret_dir)
+{
+    const char *said = NULL;
+
+    HF_TRY(choose(ctx, option, &said));
+    return canonical(ctx, said, ret_dir);
 }
 
 static const char *member(const struct codec_value *value, const char *key)

@@ -3,7 +3,7 @@
  *   holdfast.yaml        install id, ports, user: written by the first up
  *   vault/ keys/         the default vault; its keys (copy them elsewhere)
  *   pki/ca/ pki/backup/ pki/cli/   the CA, certificates of the service and of this command line
- *   pg/ redis/ run/ log/ cache/    private PostgreSQL and Redis, sockets and pids, logs, digests
+ *   pg/ run/ log/ cache/ private PostgreSQL, sockets and pids, logs, digests
  */
 #ifndef HF_CLI_DIR_H
 #define HF_CLI_DIR_H
@@ -11,7 +11,8 @@
 #include "base/ctx.h"
 
 /* --dir DIR, HOLDFAST_DIR, /var/lib/holdfast for root, else XDG_DATA_HOME/holdfast or
- * ~/.local/share/holdfast. Absolute, in the arena. INVALID_ARGUMENT without HOME. */
+ * ~/.local/share/holdfast. Absolute, without links and dots, in the arena. INVALID_ARGUMENT without
+ * HOME. */
 struct hf_status dir_choose(struct hf_ctx *ctx, const char *option,
                             const char **ret_dir) HF_MUST_USE;
 
@@ -22,7 +23,7 @@ struct dir_settings {
     const char *metrics;  /* "127.0.0.1:17402" */
 };
 
-/* NOT_FOUND says to run `holdfast up`. */
+/* UNAVAILABLE, reason NO_INSTALLATION, says to run `holdfast up`. */
 struct hf_status dir_load(struct hf_ctx *ctx, const char *dir,
                           struct dir_settings *ret_settings) HF_MUST_USE;
 struct hf_status dir_save(struct hf_ctx *ctx, const char *dir,

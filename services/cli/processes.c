@@ -1,5 +1,6 @@
-/* run/processes.json. The surprise: a killed process stays a zombie until it is reaped, and
- * kill(pid, 0) still succeeds then; /proc tells the difference. */
+/* run/processes.json. The surprises: a killed process stays a zombie until it is reaped, and
+ * kill(pid, 0) still succeeds then; and after a reboot its pid may be anybody's. /proc tells both.
+ */
 #include "cli/processes.h"
 
 #include <string.h>
@@ -11,21 +12,36 @@
 
 #define FILE_MAX_BYTES 65536
 #define STAT_MAX_BYTES 4096
+#define BEGAN_FIELD 22 /* proc(5) */
 
-bool processes_is_alive(int64_t pid)
+/* When a process began, in ticks since the machine did; 0: there is none, or it is a zombie. */
+static int64_t began_ticks(int64_t pid)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(65536);
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    uint64_t ticks = 0;
 
     hf_buf_init(&text, STAT_MAX_BYTES);
     if (pid <= 0 || !hf_is_ok(hf_read_file(
                         arena, hf_printf(arena, "/proc/%lld/stat", (long long)pid), &text))) {
-        return false;
+        return 0;
     }
-    const char *after_name = strrchr(hf_buf_text(&text), ')'); /* the name may hold anything */
+    const char *at = strrchr(hf_buf_text(&text), ')'); /* the name may hold anything */
 
-    return after_name != NULL && strncmp(after_name, ") Z", 3) != 0 &&
-           strncmp(after_name, ") X", 3) != 0;
+    if (at == NULL || strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0) {
+        return 0;
+    }
+    for (int field = 2; at != NULL && field < BEGAN_FIELD; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL && hf_parse_u64(hf_strndup(arena, at + 1, strcspn(at + 1, " ")), &ticks)
+               ? (int64_t)ticks
+               : 0;
+}
+
+bool processes_is_alive(int64_t pid)
+{
+    return began_ticks(pid) != 0;
 }
 
 struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
@@ -55,7 +71,9 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
 
         entries[i].name = name == NULL ? "" : name;
         entries[i].pid = codec_value_int(&list->items[i], "pid", 0);
-        entries[i].is_alive = processes_is_alive(entries[i].pid);
+        entries[i].is_alive =
+            processes_is_alive(entries[i].pid) &&
+            began_ticks(entries[i].pid) == codec_value_int(&list->items[i], "began", 0);
     }
     *ret_entries = entries;
     *ret_len = len;
@@ -77,6 +95,7 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
         codec_json_begin_object(&json);
         codec_json_put_text(&json, "name", entries[i].name);
         codec_json_put_int(&json, "pid", entries[i].pid);
+        codec_json_put_int(&json, "began", began_ticks(entries[i].pid));
         codec_json_end(&json);
     }
     codec_json_end(&json);

@@ -23,8 +23,10 @@
 #define PAUSE_FIRST_US (HF_US_PER_S / 5)
 #define PAUSE_MAX_US (10 * HF_US_PER_S)
 #define HEALTHY_US (60 * HF_US_PER_S)
-#define STOP_SECONDS 30
+#define STOP_SECONDS 25
+#define FORCE_SECONDS 5
 #define CMDLINE_MAX 16384
+#define ARGV_MAX 20
 
 static const struct child_row {
     enum child_id id;
@@ -47,7 +49,7 @@ const char *children_name(enum child_id id)
 static const char *const *command_of(struct hf_arena *arena, const struct place *place,
                                      enum child_id id)
 {
-    const char **argv = HF_NEW_N(arena, const char *, 20);
+    const char **argv = HF_NEW_N(arena, const char *, ARGV_MAX);
     size_t n = 0;
 
     switch (id) {
@@ -57,6 +59,8 @@ static const char *const *command_of(struct hf_arena *arena, const struct place 
         argv[n++] = place->pg;
         argv[n++] = "-k";
         argv[n++] = place->run;
+        argv[n++] = "-p";
+        argv[n++] = PLACE_PG_PORT;
         argv[n++] = "-c";
         argv[n++] = "listen_addresses=";
         argv[n++] = "-c";
@@ -117,14 +121,43 @@ static bool has_word(const struct hf_buf *text, const char *word)
     return false;
 }
 
-/* Redis rewrites its command line ("redis-server unixsocket:/path"). */
-static bool is_child(struct hf_arena *arena, const struct place *place, enum child_id id, pid_t pid)
+/* Parent and real user of a process. The owner of /proc/PID would not do: the service makes itself
+ * unreadable, and then that is root. */
+static bool read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     hf_buf_init(&text, CMDLINE_MAX);
+    if (!hf_is_ok(hf_read_file(arena, hf_printf(arena, "/proc/%d/status", (int)pid), &text))) {
+        return false;
+    }
+    const char *all = hf_buf_text(&text);
+    const char *parent = strstr(all, "\nPPid:\t");
+    const char *user = strstr(all, "\nUid:\t");
+    uint64_t numbers[2] = {0, 0};
+
+    if (parent == NULL || user == NULL ||
+        !hf_parse_u64(hf_strndup(arena, parent + 7, strcspn(parent + 7, "\n")), &numbers[0]) ||
+        !hf_parse_u64(hf_strndup(arena, user + 6, strcspn(user + 6, "\t")), &numbers[1])) {
+        return false;
+    }
+    *ret_parent = (pid_t)numbers[0];
+    *ret_uid = (uid_t)numbers[1];
+    return true;
+}
+
+/* Redis rewrites its command line ("redis-server unixsocket:/path"). A process of another user may
+ * call itself what it likes. */
+static bool is_child(struct hf_arena *arena, const struct place *place, enum child_id id, pid_t pid)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    pid_t parent = 0;
+    uid_t uid = 0;
+
+    hf_buf_init(&text, CMDLINE_MAX);
     if (!hf_is_ok(hf_read_file(arena, hf_printf(arena, "/proc/%d/cmdline", (int)pid), &text)) ||
-        text.len == 0 || !processes_is_alive(pid)) {
+        text.len == 0 || !processes_is_alive(pid) || !read_kin(arena, pid, &parent, &uid) ||
+        uid != place->uid) {
         return false;
     }
     const char *first = (const char *)text.ptr;
@@ -140,6 +173,20 @@ static bool is_child(struct hf_arena *arena, const struct place *place, enum chi
     return hf_has_suffix(first, program) && has_word(&text, mark);
 }
 
+/* Between fork and its new title a backend of PostgreSQL looks like the postmaster: the one wanted
+ * is the eldest. */
+static pid_t eldest(struct hf_arena *arena, const struct place *place, enum child_id id, pid_t pid)
+{
+    pid_t parent = 0;
+    uid_t uid = 0;
+
+    while (read_kin(arena, pid, &parent, &uid) && parent > 1 &&
+           is_child(arena, place, id, parent)) {
+        pid = parent;
+    }
+    return pid;
+}
+
 static pid_t find_child(const struct place *place, enum child_id id)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)1 << 20);
@@ -153,7 +200,7 @@ static pid_t find_child(const struct place *place, enum child_id id)
         hf_arena_reset(arena);
         if (hf_parse_u64(entry->d_name, &pid) && pid < INT32_MAX &&
             is_child(arena, place, id, (pid_t)pid)) {
-            found = (pid_t)pid;
+            found = eldest(arena, place, id, (pid_t)pid);
         }
     }
     if (proc != NULL) {
@@ -190,26 +237,39 @@ static void clear_stale(const struct place *place, enum child_id id)
     }
 }
 
-static void note_exit(struct hf_ctx *ctx, struct child *child, enum child_id id)
+/* Not again before a pause that doubles. */
+static void hold_back(struct child *child)
 {
-    int64_t now_us = hf_mono_us();
-
-    hf_warn(ctx, HF_EVENT("child.ended"), HF_TEXT("name", rows[id].name),
-            HF_INT("pid", child->pid));
-    if (now_us - child->started_us > HEALTHY_US) {
-        child->pause_us = PAUSE_FIRST_US;
-    }
-    child->pid = 0;
-    child->next_us = now_us + child->pause_us;
+    child->next_us = hf_mono_us() + child->pause_us;
     child->pause_us = child->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : child->pause_us * 2;
 }
 
-static bool has_ended(const struct child *child)
+static void note_exit(struct hf_ctx *ctx, struct child *child, enum child_id id)
 {
-    if (child->is_ours) {
-        return waitpid(child->pid, NULL, WNOHANG) != 0;
+    hf_warn(ctx, HF_EVENT("child.ended"), HF_TEXT("name", rows[id].name), HF_INT("pid", child->pid),
+            HF_TEXT("how", child->how));
+    if (hf_mono_us() - child->started_us > HEALTHY_US) {
+        child->pause_us = PAUSE_FIRST_US;
     }
-    return !processes_is_alive(child->pid);
+    child->pid = 0;
+    hold_back(child);
+}
+
+/* how says it of a child of this process; of an adopted one nobody is told. */
+static bool has_ended(struct hf_ctx *ctx, struct child *child)
+{
+    int status = 0;
+
+    if (!child->is_ours) {
+        child->how = "unknown: it was adopted";
+        return !processes_is_alive(child->pid);
+    }
+    if (waitpid(child->pid, &status, WNOHANG) == 0) {
+        return false;
+    }
+    child->how = WIFSIGNALED(status) ? hf_printf(ctx->arena, "signal %d", WTERMSIG(status))
+                                     : hf_printf(ctx->arena, "exit code %d", WEXITSTATUS(status));
+    return true;
 }
 
 static void start_child(struct hf_ctx *ctx, struct children *children, enum child_id id)
@@ -224,7 +284,7 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
     child->started_us = hf_mono_us();
     child->is_ours = hf_is_ok(status);
     if (!hf_is_ok(status)) {
-        child->next_us = child->started_us + child->pause_us;
+        hold_back(child);
         hf_error(ctx, HF_EVENT("child.not_started"), HF_TEXT("name", rows[id].name),
                  HF_TEXT("error", status.message));
         return;
@@ -257,15 +317,23 @@ struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *plac
     return auth_identity_put(ctx, db, AUTH_DEFAULT_TENANT, &cli, "admin");
 }
 
-/* The service waits for its database: it is started once PostgreSQL answers. */
+/* The service waits for its database. While PostgreSQL starts there is nothing to tell; that its
+ * databases cannot be made is said, and tried again. */
 static bool is_due(struct hf_ctx *ctx, struct children *children, enum child_id id)
 {
-    const struct child *child = &children->list[id];
+    struct child *child = &children->list[id];
 
     if (child->pid != 0 || hf_mono_us() < child->next_us) {
         return false;
     }
-    return id != CHILD_BACKUP || hf_is_ok(children_bootstrap(ctx, children->place));
+    struct hf_status ready =
+        id == CHILD_BACKUP ? children_bootstrap(ctx, children->place) : hf_success();
+
+    if (!hf_is_ok(ready) && ready.code != HF_UNAVAILABLE) {
+        hold_back(child);
+        hf_error(ctx, HF_EVENT("database.not_ready"), HF_TEXT("error", ready.message));
+    }
+    return hf_is_ok(ready);
 }
 
 bool children_tend(struct hf_ctx *ctx, struct children *children)
@@ -275,7 +343,7 @@ bool children_tend(struct hf_ctx *ctx, struct children *children)
     for (size_t i = 0; i < CHILDREN; i++) {
         struct child *child = &children->list[i];
 
-        if (child->pid != 0 && has_ended(child)) {
+        if (child->pid != 0 && has_ended(ctx, child)) {
             note_exit(ctx, child, (enum child_id)i);
             has_changed = true;
         }
@@ -289,32 +357,36 @@ bool children_tend(struct hf_ctx *ctx, struct children *children)
 
 /* --- stopping ------------------------------------------------------------------------------- */
 
-static void stop_child(struct hf_ctx *ctx, struct child *child, enum child_id id)
+static struct hf_status stop_child(struct hf_ctx *ctx, struct child *child, enum child_id id)
 {
-    int64_t end_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
+    int64_t force_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
 
     if (child->pid == 0) {
-        return;
+        return hf_success();
     }
     kill(child->pid, rows[id].stop_signal);
-    while (!has_ended(child)) {
-        if (hf_mono_us() > end_us) {
+    while (!has_ended(ctx, child)) {
+        if (hf_mono_us() > force_us + FORCE_SECONDS * HF_US_PER_S) {
+            return hf_fail(ctx->arena, HF_DEADLINE_EXCEEDED, "%s (pid %d) does not end",
+                           rows[id].name, (int)child->pid);
+        }
+        if (hf_mono_us() > force_us) {
             kill(child->pid, SIGKILL);
         }
-        if (!hf_is_ok(hf_ctx_sleep(ctx, 50))) {
-            break;
-        }
+        HF_TRY(hf_ctx_sleep(ctx, 50));
     }
     hf_info(ctx, HF_EVENT("child.stopped"), HF_TEXT("name", rows[id].name),
             HF_INT("pid", child->pid));
     child->pid = 0;
+    return hf_success();
 }
 
-void children_stop(struct hf_ctx *ctx, struct children *children)
+struct hf_status children_stop(struct hf_ctx *ctx, struct children *children)
 {
     for (size_t i = CHILDREN; i > 0; i--) {
-        stop_child(ctx, &children->list[i - 1], (enum child_id)(i - 1));
+        HF_TRY(stop_child(ctx, &children->list[i - 1], (enum child_id)(i - 1)));
     }
+    return hf_success();
 }
 
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,

@@ -12,6 +12,7 @@ struct child {
     int64_t started_us; /* monotonic */
     int64_t next_us;    /* monotonic; not started before */
     int64_t pause_us;   /* doubles up to ten seconds */
+    const char *how;    /* it ended; in the arena of the step that saw it */
 };
 
 struct children {
@@ -26,8 +27,9 @@ const char *children_name(enum child_id id);
 void children_adopt(struct hf_ctx *ctx, const struct place *place, struct children *children);
 /* Reap, start what is missing and due. True when a pid changed. Failures are logged. */
 bool children_tend(struct hf_ctx *ctx, struct children *children);
-/* Stop all: the service first, PostgreSQL last; each politely, then by force. */
-void children_stop(struct hf_ctx *ctx, struct children *children);
+/* Stop all: the service first, PostgreSQL last; each politely, then by force. CANCELLED: something
+ * may still run; DEADLINE_EXCEEDED: not even force helped. */
+struct hf_status children_stop(struct hf_ctx *ctx, struct children *children) HF_MUST_USE;
 /* run/processes.json, the supervisor included (pid 0: none). */
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
                                pid_t supervisor) HF_MUST_USE;

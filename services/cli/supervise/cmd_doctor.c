@@ -22,6 +22,10 @@
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
+#include "vault/marker.h"
+
+#define SPACE_LEAST ((uint64_t)64 << 20) /* a few WAL segments */
+#define WARNING_FIX "; fix: "
 
 enum verdict { GOOD, WARN, BAD };
 
@@ -45,88 +49,129 @@ static void tell(struct doctor *doctor, enum verdict verdict, const char *name, 
         (struct check){name, verdict, what, verdict == GOOD ? "" : fix};
 }
 
+static const char *up_command(struct doctor *doctor)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+
+    return hf_printf(arena, "holdfast up --dir %s", out_word(arena, doctor->place.dir));
+}
+
 static void check_programs(struct doctor *doctor)
 {
-    const char *service =
-        hf_path_join(doctor->cli->ctx.arena, doctor->place.bin, "holdfast-backup");
+    struct hf_ctx *ctx = &doctor->cli->ctx;
+    const char *service = hf_path_join(ctx->arena, doctor->place.bin, "holdfast-backup");
+    struct hf_status found = place_find_postgres(ctx, &doctor->place);
 
-    tell(doctor, GOOD, "postgresql", doctor->place.pg_bin, "");
+    tell(doctor, hf_is_ok(found) ? GOOD : BAD, "postgresql",
+         hf_is_ok(found) ? doctor->place.pg_bin : found.message, "as said");
     tell(doctor, access("/usr/bin/redis-server", X_OK) == 0 ? GOOD : BAD, "redis",
          "/usr/bin/redis-server", "apt-get install redis-server");
     tell(doctor, access(service, X_OK) == 0 ? GOOD : BAD, "service", service,
-         "install holdfast-backup beside holdfast (make install)");
+         "make install  # it belongs beside holdfast");
 }
 
-static void check_private(struct doctor *doctor, const char *name)
+/* One file or directory that only the servers' user may open. */
+struct private
+{
+    const char *name;
+    bool is_key;      /* nobody can make it anew */
+    bool may_be_root; /* the servers do not need it */
+};
+
+static void check_private(struct doctor *doctor, const struct private *item)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    const char *path = hf_path_join(arena, doctor->place.dir, name);
+    const char *path = hf_path_join(arena, doctor->place.dir, item->name);
+    const char *word = out_word(arena, path);
+    const unsigned uid = (unsigned)doctor->place.uid;
     struct stat found;
 
     if (stat(path, &found) != 0) {
-        tell(doctor, BAD, name, hf_printf(arena, "%s is missing", path),
-             "restore it from a copy: without it the vault cannot be used");
+        tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
+             item->is_key
+                 ? hf_printf(arena, "install -m 600 -o %u COPY %s  # or mount its disk", uid, word)
+                 : up_command(doctor));
         return;
     }
-    bool is_private = (found.st_mode & 077) == 0 && found.st_uid == doctor->place.uid;
+    bool is_own = found.st_uid == doctor->place.uid || (item->may_be_root && found.st_uid == 0);
+    bool is_private = (found.st_mode & 077) == 0 && is_own;
 
-    tell(doctor, is_private ? GOOD : BAD, name,
+    tell(doctor, is_private ? GOOD : BAD, item->name,
          is_private ? path : hf_printf(arena, "%s is open to others or has another owner", path),
-         hf_printf(arena, "chown %u %s && chmod go= %s", (unsigned)doctor->place.uid, path, path));
+         hf_printf(arena, "chown %u %s && chmod go= %s", uid, word, word));
 }
 
 static void check_permissions(struct doctor *doctor)
 {
-    static const char *const names[] = {
-        "vault", "run", "keys", "keys/vault.key", "keys/signing.key", "keys/secrets.key"};
+    static const struct private items[] = {
+        {.name = "vault"},
+        {.name = "vault/" VAULT_MARKER_NAME, .is_key = true},
+        {.name = "run"},
+        {.name = "keys"},
+        {.name = "keys/vault.key", .is_key = true},
+        {.name = "keys/signing.key", .is_key = true},
+        {.name = "keys/secrets.key", .is_key = true},
+        {.name = "keys/escrow.pub", .is_key = true},
+        {.name = "pki/ca", .may_be_root = true},
+    };
+    struct hf_arena *arena = doctor->cli->ctx.arena;
     struct hf_status reach = place_check_reach(&doctor->cli->ctx, &doctor->place);
+    const char *kit = hf_path_join(arena, doctor->place.dir, "recovery-kit.txt");
 
     tell(doctor, hf_is_ok(reach) ? GOOD : BAD, "directory",
          hf_is_ok(reach) ? doctor->place.dir : reach.message,
-         "move the directory to a place that the servers' user can enter");
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        check_private(doctor, names[i]);
+         hf_is_ok(reach)
+             ? ""
+             : hf_printf(arena, "chmod o+x %s", out_word(arena, reach.info->metadata[0].value)));
+    for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+        check_private(doctor, &items[i]);
     }
-    const char *kit = hf_path_join(doctor->cli->ctx.arena, doctor->place.dir, "recovery-kit.txt");
-
     tell(doctor, hf_path_exists(kit) ? WARN : GOOD, "recovery kit",
          hf_path_exists(kit) ? "it is still on this machine" : "not on this machine",
-         hf_printf(doctor->cli->ctx.arena, "print %s, then remove it", kit));
+         hf_printf(arena, "rm %s  # after it was printed or copied elsewhere",
+                   out_word(arena, kit)));
 }
 
 static void check_space(struct doctor *doctor)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *vault = hf_path_join(arena, doctor->place.dir, "vault");
     struct statvfs space;
 
-    if (statvfs(doctor->place.dir, &space) != 0) {
-        return;
+    if (statvfs(vault, &space) != 0) {
+        return; /* the vault's own check says why */
     }
     uint64_t free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
     uint64_t all_bytes = (uint64_t)space.f_blocks * space.f_frsize;
-    bool is_low = free_bytes < all_bytes / 20;
+    enum verdict verdict = free_bytes < SPACE_LEAST || free_bytes < all_bytes / 100 ? BAD
+                           : free_bytes < all_bytes / 20                            ? WARN
+                                                                                    : GOOD;
 
-    tell(doctor, is_low ? WARN : GOOD, "disk",
-         hf_printf(arena, "%s free for the vault", hf_size_text(arena, free_bytes)),
-         "make room: with a full disk no WAL is acknowledged and sources keep theirs");
+    tell(doctor, verdict, "disk",
+         hf_printf(arena, "%s free for the vault%s", hf_size_text(arena, free_bytes),
+                   verdict == GOOD ? ""
+                                   : ": when it is full no WAL is acknowledged, and sources keep "
+                                     "theirs"),
+         hf_printf(arena, "du -xsh %s/*  # what takes the room; then make some",
+                   out_word(arena, doctor->place.dir)));
 }
 
 static void check_certificate(struct doctor *doctor, const char *name)
 {
-    struct hf_arena *arena = doctor->cli->ctx.arena;
-    const char *dir = hf_path_join(arena, doctor->place.pki, name);
+    struct hf_ctx *ctx = &doctor->cli->ctx;
+    const char *crt =
+        hf_path_join(ctx->arena, doctor->place.pki, hf_printf(ctx->arena, "%s/tls.crt", name));
     struct pki_facts facts;
-    struct hf_status status =
-        pki_read(&doctor->cli->ctx, hf_path_join(arena, dir, "tls.crt"), &facts);
+    struct hf_status status = pki_read(ctx, crt, &facts);
 
-    if (!hf_is_ok(status) || facts.not_after_us < hf_now_us()) {
-        tell(doctor, BAD, hf_printf(arena, "certificate %s", name),
-             hf_is_ok(status) ? "it has expired" : status.message,
-             hf_printf(arena, "holdfast up --dir %s", doctor->place.dir));
-        return;
+    if (hf_is_ok(status)) {
+        status = pki_verify(ctx, crt, hf_path_join(ctx->arena, doctor->place.pki, "ca/ca.crt"), 0);
     }
-    tell(doctor, GOOD, hf_printf(arena, "certificate %s", name),
-         hf_printf(arena, "valid until %s", hf_time_text(arena, facts.not_after_us)), "");
+    tell(doctor, hf_is_ok(status) ? GOOD : BAD, hf_printf(ctx->arena, "certificate %s", name),
+         hf_is_ok(status) ? hf_printf(ctx->arena, "valid until %.19sZ",
+                                      hf_time_text(ctx->arena, facts.not_after_us))
+                          : status.message,
+         up_command(doctor));
 }
 
 static void check_processes(struct doctor *doctor)
@@ -145,8 +190,7 @@ static void check_processes(struct doctor *doctor)
                 is_alive || (hf_text_equal(entries[k].name, names[i]) && entries[k].is_alive);
         }
         tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
-             is_alive ? "runs" : "does not run",
-             hf_printf(arena, "holdfast up --dir %s", doctor->place.dir));
+             is_alive ? "runs" : "does not run", up_command(doctor));
     }
 }
 
@@ -163,7 +207,7 @@ static void check_database(struct doctor *doctor)
 
     tell(doctor, hf_is_ok(status) ? GOOD : BAD, "state database",
          hf_is_ok(status) ? "answers, fsync is on, the role is no superuser" : status.message,
-         hf_printf(arena, "holdfast up --dir %s; then look into %s/postgres.log", doctor->place.dir,
+         hf_printf(arena, "%s  # then look into %s/postgres.log", up_command(doctor),
                    doctor->place.log));
 }
 
@@ -180,25 +224,51 @@ static void check_redis(struct doctor *doctor)
             connect(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) == 0;
     }
     tell(doctor, answers ? GOOD : WARN, "redis socket",
-         answers ? "answers" : "does not answer; jobs are found by sweeping",
-         hf_printf(doctor->cli->ctx.arena, "holdfast up --dir %s", doctor->place.dir));
+         answers ? "answers" : "does not answer; jobs are found by sweeping", up_command(doctor));
+}
+
+/* The service writes "what; fix: command". */
+static void tell_warning(struct doctor *doctor, const char *name, const char *warning)
+{
+    const char *fix = strstr(warning, WARNING_FIX);
+
+    if (fix == NULL) {
+        tell(doctor, WARN, name, warning, "");
+        return;
+    }
+    tell(doctor, WARN, name, hf_strndup(doctor->cli->ctx.arena, warning, (size_t)(fix - warning)),
+         fix + sizeof(WARNING_FIX) - 1);
 }
 
 static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    const char *name = hf_printf(arena, "cluster %s", out_short(cluster->name));
-    bool streams = cluster->wal != NULL &&
-                   cluster->wal->receiver_state == PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING;
+    const PbBackup__WalStatus *wal = cluster->wal;
+    const char *id = out_short(cluster->name);
+    const char *name = hf_printf(arena, "cluster %s", id);
+    bool streams =
+        wal != NULL && wal->receiver_state == PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING;
+    bool has_window = wal != NULL && wal->window_start != NULL;
 
     tell(doctor, streams ? GOOD : BAD, name,
          streams ? "WAL streams"
-                 : hf_printf(arena, "WAL does not stream: %s",
-                             cluster->wal == NULL ? "" : cluster->wal->error),
-         "make the source reachable; the receiver connects by itself");
+                 : hf_printf(arena, "WAL does not stream: %s", wal == NULL ? "" : wal->error),
+         hf_printf(arena,
+                   "psql %s -c 'select 1'  # once that works, the receiver connects by itself",
+                   out_word(arena, cluster->dsn)));
+    tell(doctor, has_window ? GOOD : WARN, name,
+         has_window ? "can be restored" : "cannot be restored: it has no backup",
+         hf_printf(arena, "holdfast backup create %s --wait", id));
     for (size_t i = 0; i < cluster->n_warnings; i++) {
-        tell(doctor, WARN, name, cluster->warnings[i], "as said");
+        tell_warning(doctor, name, cluster->warnings[i]);
     }
+}
+
+/* Of a service that runs and says nothing. */
+static const char *restart_command(struct doctor *doctor)
+{
+    return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
+                     out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
 }
 
 static void check_service(struct doctor *doctor)
@@ -218,8 +288,10 @@ static void check_service(struct doctor *doctor)
     }
     tell(doctor, hf_is_ok(status) ? GOOD : BAD, "backup service",
          hf_is_ok(status) ? doctor->place.settings.endpoint : status.message,
-         hf_printf(doctor->cli->ctx.arena, "holdfast up --dir %s; then look into %s/backup.log",
-                   doctor->place.dir, doctor->place.log));
+         status.code == HF_DEADLINE_EXCEEDED
+             ? restart_command(doctor)
+             : hf_printf(doctor->cli->ctx.arena, "%s  # then look into %s/backup.log",
+                         up_command(doctor), doctor->place.log));
     if (!hf_is_ok(status)) {
         return;
     }
@@ -260,24 +332,30 @@ static struct hf_status print_json(struct doctor *doctor, bool *ret_is_done)
     return out_json(doctor->cli, hf_buf_text(&text), ret_is_done);
 }
 
+/* One line a check; what mends it stands below, where a narrow terminal has room for it. */
+static void print_lines(const struct doctor *doctor)
+{
+    for (size_t i = 0; i < doctor->checks.len; i++) {
+        const struct check *check = &doctor->checks.items[i];
+
+        printf("%-4s  %-18s  %s\n", verdicts[check->verdict], check->name, check->what);
+        if (*check->fix != '\0') {
+            printf("      fix: %s\n", check->fix);
+        }
+    }
+}
+
 static struct hf_status print(struct doctor *doctor)
 {
-    static const char *const heads[] = {"CHECK", "VERDICT", "WHAT", "FIX", NULL};
-    struct out_table table = out_table_new(doctor->cli->ctx.arena, heads);
     size_t bad = 0;
     bool is_done = false;
 
     for (size_t i = 0; i < doctor->checks.len; i++) {
-        const struct check *check = &doctor->checks.items[i];
-        const char *const cells[] = {check->name, verdicts[check->verdict], check->what,
-                                     check->fix};
-
-        bad += check->verdict == BAD ? 1 : 0;
-        out_table_row(&table, cells);
+        bad += doctor->checks.items[i].verdict == BAD ? 1 : 0;
     }
     HF_TRY(print_json(doctor, &is_done));
     if (!is_done) {
-        out_table_print(&table);
+        print_lines(doctor);
     }
     return bad == 0 ? hf_success()
                     : hf_fail(doctor->cli->ctx.arena, HF_UNKNOWN, "%zu of %zu checks failed", bad,

@@ -1,5 +1,6 @@
 /* down: say which slots stay behind, stop the supervisor and what it left, destroy when asked to.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "cli/supervise/supervisor.h"
 #include "pgwire/dsn.h"
 
-#define STOP_SECONDS 90
+#define STOP_SECONDS 120
 
 /* One slot on every host of the DSN, whichever of them is the primary now. */
 static void name_slots_of(struct hf_arena *arena, const PbBackup__Cluster *cluster)
@@ -68,8 +69,10 @@ static struct hf_status stop_supervisor(struct cli *cli, const struct place *pla
     if (pid == 0) {
         return hf_success();
     }
-    kill(pid, SIGTERM);
-    while (processes_is_alive(pid)) {
+    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) {
+        return hf_fail_errno(cli->ctx.arena, errno, "stopping the supervisor (pid %d)", (int)pid);
+    }
+    while (supervisor_find(&cli->ctx, place) == pid) { /* the lock goes with it, pids come again */
         if (hf_mono_us() > end_us) {
             kill(pid, SIGKILL);
         }
@@ -111,7 +114,7 @@ struct hf_status cmd_down(struct cli *cli)
     name_slots(cli);
     HF_TRY(stop_supervisor(cli, &place));
     children_adopt(&cli->ctx, &place, &children); /* of a supervisor that was killed */
-    children_stop(&cli->ctx, &children);
+    HF_TRY(children_stop(&cli->ctx, &children));
     HF_TRY(children_save(&cli->ctx, &children, 0));
     if (cli_flag(cli, "destroy")) {
         HF_TRY(hf_remove_tree(cli->ctx.arena, cli->dir));

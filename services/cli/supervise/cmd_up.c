@@ -1,8 +1,10 @@
 /* up: make what is missing, start a supervisor when there is none, wait until the service answers.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -15,19 +17,28 @@
 #include "cli/supervise/supervisor.h"
 
 #define READY_SECONDS 60
+#define LOG_MAX_BYTES ((size_t)16 << 20)
 
-static const char *user_of(struct cli *cli)
+/* The servers' user stays what the first up made it: files belong to that one. */
+static struct hf_status choose_user(struct cli *cli, const char **ret_user)
 {
+    const char *wanted = cli_option(cli, "user");
     struct dir_settings settings;
 
-    if (cli_flag(cli, "user")) {
-        return cli_option(cli, "user");
+    if (!hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml"))) {
+        *ret_user = wanted != NULL ? wanted : place_default_user(cli->ctx.arena);
+        return hf_success();
     }
-    if (hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml")) &&
-        hf_is_ok(dir_load(&cli->ctx, cli->dir, &settings))) {
-        return settings.user;
+    HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
+    if (wanted != NULL && !hf_text_equal(wanted, settings.user)) {
+        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "FIRST_UP_ONLY", NULL,
+                            "the servers of %s run as user %s since the first up; --user cannot "
+                            "change that",
+                            cli->dir,
+                            hf_text_empty(settings.user) ? "of the directory" : settings.user);
     }
-    return place_default_user(cli->ctx.arena);
+    *ret_user = settings.user;
+    return hf_success();
 }
 
 static struct hf_status take_port(struct cli *cli, int64_t *ret_port)
@@ -39,6 +50,20 @@ static struct hf_status take_port(struct cli *cli, int64_t *ret_port)
         return cli_usage(cli, "--port must be 1024 to 32766, not %s", text);
     }
     return hf_success();
+}
+
+/* A port that differs from the one in use would be ignored without a word. */
+static struct hf_status check_port(struct cli *cli, const struct place *place, int64_t port)
+{
+    const char *own = strrchr(place->settings.endpoint, ':');
+
+    if (port == 0 || own == NULL ||
+        hf_text_equal(own + 1, hf_printf(cli->ctx.arena, "%lld", (long long)port))) {
+        return hf_success();
+    }
+    return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "FIRST_UP_ONLY", NULL,
+                        "%s answers at %s since the first up; --port cannot change that", cli->dir,
+                        place->settings.endpoint);
 }
 
 static struct hf_status ask(struct cli *cli)
@@ -56,7 +81,7 @@ static struct hf_status ask(struct cli *cli)
 }
 
 /* The service answers without Redis, too; up is done when everything runs. */
-static struct hf_status check_processes(struct cli *cli)
+static struct hf_status check_processes(struct cli *cli, const char **ret_log)
 {
     static const char *const names[] = {"supervisor", "postgres", "redis", "backup"};
     const struct process_entry *entries = NULL;
@@ -70,6 +95,7 @@ static struct hf_status check_processes(struct cli *cli)
             is_alive =
                 is_alive || (hf_text_equal(entries[k].name, names[i]) && entries[k].is_alive);
         }
+        *ret_log = hf_printf(cli->ctx.arena, "%s/log/%s.log", cli->dir, names[i]);
         if (!is_alive) {
             return hf_fail(cli->ctx.arena, HF_UNAVAILABLE, "%s does not run yet", names[i]);
         }
@@ -77,12 +103,32 @@ static struct hf_status check_processes(struct cli *cli)
     return hf_success();
 }
 
+/* The reason why a process does not run is what it said last. */
+static const char *last_line(struct cli *cli, const char *path)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, LOG_MAX_BYTES);
+    if (!hf_is_ok(hf_read_file(cli->ctx.arena, path, &text)) || text.len == 0) {
+        return "nothing";
+    }
+    char *all = hf_strdup(cli->ctx.arena, hf_buf_text(&text));
+
+    for (size_t len = strlen(all); len > 0 && all[len - 1] == '\n'; len--) {
+        all[len - 1] = '\0';
+    }
+    const char *newline = strrchr(all, '\n');
+
+    return newline == NULL ? all : newline + 1;
+}
+
 static struct hf_status wait_ready(struct cli *cli)
 {
     int64_t end_us = hf_mono_us() + READY_SECONDS * HF_US_PER_S;
 
     for (;;) {
-        struct hf_status status = check_processes(cli);
+        const char *log = "";
+        struct hf_status status = check_processes(cli, &log);
 
         if (hf_is_ok(status)) {
             status = ask(cli);
@@ -91,9 +137,9 @@ static struct hf_status wait_ready(struct cli *cli)
             return status;
         }
         if (hf_mono_us() > end_us) {
-            return hf_wrap(cli->ctx.arena, status,
-                           "the service did not answer within %d s; look into %s/log",
-                           READY_SECONDS, cli->dir);
+            return hf_fail(cli->ctx.arena, status.code,
+                           "not everything runs after %d s: %s; the last line of %s: %s",
+                           READY_SECONDS, status.message, log, last_line(cli, log));
         }
         HF_TRY(hf_ctx_sleep(&cli->ctx, 100));
     }
@@ -126,12 +172,16 @@ static struct hf_status print(struct cli *cli, const struct place *place, bool i
 struct hf_status cmd_up(struct cli *cli)
 {
     struct place place;
+    const char *user = "";
     int64_t port = 0;
     bool is_new = false;
 
     HF_TRY(take_port(cli, &port));
-    HF_TRY(place_of(&cli->ctx, cli->dir, user_of(cli), &place));
+    HF_TRY(choose_user(cli, &user));
+    HF_TRY(place_of(&cli->ctx, cli->dir, user, &place));
+    HF_TRY(place_find_postgres(&cli->ctx, &place));
     HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));
+    HF_TRY(check_port(cli, &place, port));
     if (cli_flag(cli, "foreground")) {
         hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
         return supervisor_run(&cli->ctx, &place);

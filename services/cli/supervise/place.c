@@ -2,13 +2,15 @@
  * entered by the user that PostgreSQL must run as; that is refused before anything is made. */
 #include "cli/supervise/place.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -39,19 +41,30 @@ const char *place_default_user(struct hf_arena *arena)
     return find_user(arena, "holdfast", &uid, &gid) ? "holdfast" : "postgres";
 }
 
-/* Newest /usr/lib/postgresql/N/bin that has initdb. */
-static const char *find_postgres(struct hf_arena *arena)
+/* Whose files a user's own installation are, when root looks at it: root cannot run PostgreSQL. */
+static void take_owner(struct place *place)
 {
-    const char *best = NULL;
+    struct stat found;
 
-    for (unsigned major = 14; major <= 18; major++) {
-        const char *bin = hf_printf(arena, "/usr/lib/postgresql/%u/bin", major);
-
-        if (access(hf_path_join(arena, bin, "initdb"), X_OK) == 0) {
-            best = bin;
-        }
+    if (place->is_root && hf_text_empty(place->user) && stat(place->dir, &found) == 0) {
+        place->uid = found.st_uid;
+        place->gid = found.st_gid;
     }
-    return best;
+}
+
+/* Major version that made the private database, 0 before there is one. */
+static uint64_t made_by(struct hf_arena *arena, const char *pg)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    uint64_t major = 0;
+
+    hf_buf_init(&text, 64);
+    if (!hf_is_ok(hf_read_file(arena, hf_path_join(arena, pg, "PG_VERSION"), &text))) {
+        return 0;
+    }
+    const char *all = hf_buf_text(&text);
+
+    return hf_parse_u64(hf_strndup(arena, all, strcspn(all, "\n")), &major) ? major : 0;
 }
 
 static const char *own_directory(struct hf_arena *arena)
@@ -80,7 +93,6 @@ struct hf_status place_of(struct hf_ctx *ctx, const char *dir, const char *user,
         .pki = hf_path_join(arena, dir, "pki"),
         .keys = hf_path_join(arena, dir, "keys"),
         .bin = own_directory(arena),
-        .pg_bin = find_postgres(arena),
         .user = user,
         .uid = geteuid(),
         .gid = getegid(),
@@ -90,12 +102,61 @@ struct hf_status place_of(struct hf_ctx *ctx, const char *dir, const char *user,
     if (place.is_root && !hf_text_empty(user) && !find_user(arena, user, &place.uid, &place.gid)) {
         return hf_fail(arena, HF_NOT_FOUND, "there is no user %s on this machine", user);
     }
-    if (place.pg_bin == NULL) {
-        return hf_fail_info(arena, HF_FAILED_PRECONDITION, "NO_POSTGRESQL", NULL,
-                            "no PostgreSQL 14 to 18 below /usr/lib/postgresql; install it with "
-                            "`apt-get install postgresql`");
-    }
+    take_owner(&place);
     *ret_place = place;
+    return hf_success();
+}
+
+/* /usr/lib/postgresql/N/bin of the version that made the database, else the newest. */
+struct hf_status place_find_postgres(struct hf_ctx *ctx, struct place *place)
+{
+    struct hf_arena *arena = ctx->arena;
+    uint64_t made = made_by(arena, place->pg);
+    uint64_t first = made == 0 ? 14 : made;
+    uint64_t last = made == 0 ? 18 : made;
+
+    for (uint64_t major = first; major <= last; major++) {
+        const char *bin =
+            hf_printf(arena, "/usr/lib/postgresql/%llu/bin", (unsigned long long)major);
+
+        if (access(hf_path_join(arena, bin, "initdb"), X_OK) == 0) {
+            place->pg_bin = bin;
+        }
+    }
+    if (place->pg_bin != NULL) {
+        return hf_success();
+    }
+    if (made != 0) {
+        return hf_fail_info(arena, HF_FAILED_PRECONDITION, "NO_POSTGRESQL", NULL,
+                            "the state database in %s was made by PostgreSQL %llu, which is not "
+                            "below /usr/lib/postgresql; install it with `apt-get install "
+                            "postgresql-%llu`",
+                            place->pg, (unsigned long long)made, (unsigned long long)made);
+    }
+    return hf_fail_info(arena, HF_FAILED_PRECONDITION, "NO_POSTGRESQL", NULL,
+                        "no PostgreSQL 14 to 18 below /usr/lib/postgresql; install it with "
+                        "`apt-get install postgresql`");
+}
+
+/* The path goes into socket addresses, connection strings and YAML. */
+struct hf_status place_check_path(struct hf_ctx *ctx, const struct place *place)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const size_t longest = sizeof(address.sun_path) - sizeof("/run/.s.PGSQL.5432");
+
+    for (const char *at = place->dir; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || strchr("\"'\\,", *at) != NULL) {
+            return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DIRECTORY_NAME", NULL,
+                                "the path of an installation cannot hold quotes, backslashes, "
+                                "commas or control characters; choose another --dir");
+        }
+    }
+    if (strlen(place->dir) > longest) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DIRECTORY_NAME", NULL,
+                            "%s is too long: sockets are below it and their addresses are short; "
+                            "choose a --dir of at most %zu bytes",
+                            place->dir, longest);
+    }
     return hf_success();
 }
 
@@ -144,5 +205,6 @@ struct hf_status place_own(struct hf_ctx *ctx, const struct place *place, const 
 char *place_conninfo(struct hf_arena *arena, const struct place *place, const char *role,
                      const char *database)
 {
-    return hf_printf(arena, "host=%s user=%s dbname=%s", place->run, role, database);
+    return hf_printf(arena, "host='%s' port=%s user=%s dbname=%s", place->run, PLACE_PG_PORT, role,
+                     database);
 }

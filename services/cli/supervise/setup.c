@@ -1,8 +1,7 @@
 /* What the first `up` makes, each piece by itself and only when it is missing: a first run that was
  * cut off is finished by the next. holdfast.yaml comes last and says that everything before it is
- * there. */
+ * there. One `up` at a time makes things; the next finds them made. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -18,15 +17,18 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "cli/supervise/lock.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/spawn.h"
 #include "vault/keyring.h"
+#include "vault/marker.h"
 
 #define CA_DAYS 3650
 #define SERVICE_HOURS 24
 #define SERVICE_RENEW_HOURS 8
 #define CLIENT_DAYS 90
 #define CLIENT_RENEW_DAYS 30
+#define SETUP_MS 180000 /* another `up` makes the same things now */
 #define PORT_FIRST 7401
 #define PORT_LAST 32000
 
@@ -42,10 +44,23 @@ static struct hf_status make_dir(struct hf_ctx *ctx, const struct place *place, 
     return place_own(ctx, place, path);
 }
 
+/* Parents that are not there yet are made so that the servers' user can pass. */
+static struct hf_status make_parents(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *slash = strrchr(place->dir, '/');
+
+    return slash == NULL || slash == place->dir
+               ? hf_success()
+               : hf_make_dirs(ctx->arena,
+                              hf_strndup(ctx->arena, place->dir, (size_t)(slash - place->dir)),
+                              place->is_root ? 0755 : 0700);
+}
+
 static struct hf_status make_dirs(struct hf_ctx *ctx, const struct place *place)
 {
     static const char *const names[] = {"run", "log", "vault", "keys", "pki", "cache"};
 
+    HF_TRY(make_parents(ctx, place));
     HF_TRY(make_dir(ctx, place, place->dir, 0700));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         HF_TRY(make_dir(ctx, place, hf_path_join(ctx->arena, place->dir, names[i]), 0700));
@@ -79,7 +94,11 @@ static struct hf_status choose_ports(struct hf_ctx *ctx, int64_t wanted, uint16_
 
     if (wanted > 0) {
         *ret_port = (uint16_t)wanted;
-        return hf_success();
+        return is_port_free(*ret_port) && is_port_free((uint16_t)(*ret_port + 1))
+                   ? hf_success()
+                   : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "PORT_TAKEN", NULL,
+                                  "port %u or %u is taken; choose another --port",
+                                  (unsigned)*ret_port, (unsigned)*ret_port + 1);
     }
     hf_random(&random, sizeof(random));
     for (int tries = 0; tries < 200; tries++) {
@@ -110,8 +129,9 @@ static struct hf_status write_kit(struct hf_ctx *ctx, const struct place *place,
         "escrow private key: %s\n",
         place->settings.install_id, place->keys, private_text);
 
-    HF_TRY(hf_create_file(ctx->arena, path, text, strlen(text), 0600));
-    return hf_success(); /* stays with whoever runs up: services never need it */
+    /* Stays with whoever runs up: services never need it. One that is there is of a first run that
+     * was cut off before its public half was kept. */
+    return hf_replace_file(ctx->arena, path, text, strlen(text), 0600);
 }
 
 static struct hf_status make_escrow(struct hf_ctx *ctx, const struct place *place)
@@ -150,12 +170,50 @@ static struct hf_status check_vault_key(struct hf_ctx *ctx, const struct place *
     const char *const metadata[] = {"key", key, NULL};
 
     if (hf_path_exists(key) ||
-        !hf_path_exists(hf_path_join(ctx->arena, place->dir, "vault/holdfast-vault"))) {
+        !hf_path_exists(hf_path_join(ctx->arena, place->dir, "vault/" VAULT_MARKER_NAME))) {
         return hf_success();
     }
     return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
                         "%s/vault has backups, but its key %s is missing; put it back from a copy",
                         place->dir, key);
+}
+
+/* A key that is gone is never made anew: what it sealed would stay sealed, and the new one would be
+ * mistaken for it. */
+static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place)
+{
+    static const char *const names[] = {"vault.key", "signing.key", "secrets.key", "escrow.pub"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *path = hf_path_join(ctx->arena, place->keys, names[i]);
+
+        if (!hf_path_exists(path)) {
+            const char *const metadata[] = {"file", path, NULL};
+
+            return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
+                                "%s is missing; put it back from a copy, then repeat `holdfast up`",
+                                path);
+        }
+    }
+    return hf_success();
+}
+
+/* An empty directory where a vault was is a disk that is not mounted: the service would begin a new
+ * vault in it. It makes its epoch and its vault in the same first start. */
+static struct hf_status check_vault(struct hf_ctx *ctx, const struct place *place)
+{
+    const char *vault = hf_path_join(ctx->arena, place->dir, "vault");
+
+    if (hf_path_exists(hf_path_join(ctx->arena, vault, VAULT_MARKER_NAME)) ||
+        !hf_path_exists(hf_path_join(ctx->arena, place->keys, "epoch"))) {
+        return hf_success();
+    }
+    const char *const metadata[] = {"directory", vault, NULL};
+
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "VAULT_MISSING", metadata,
+                        "there is no vault in %s: is its disk mounted? A vault that is lost for "
+                        "good is not replaced by an empty one: start another --dir then",
+                        vault);
 }
 
 static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
@@ -169,12 +227,18 @@ static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
 
 /* --- certificates --------------------------------------------------------------------------- */
 
-static bool ends_soon(struct hf_ctx *ctx, const char *dir, int64_t left_s)
+/* Missing, ending soon, of another CA, or of a time that a wrong clock took for now. */
+static bool is_to_renew(struct hf_ctx *ctx, const struct place *place, const char *dir,
+                        int64_t left_s)
 {
+    const char *crt = hf_path_join(ctx->arena, dir, "tls.crt");
+    const char *ca = hf_path_join(ctx->arena, place->pki, "ca/ca.crt");
     struct pki_facts facts;
 
-    return !hf_is_ok(pki_read(ctx, hf_path_join(ctx->arena, dir, "tls.crt"), &facts)) ||
-           facts.not_after_us < hf_now_us() + left_s * HF_US_PER_S;
+    return !hf_path_exists(hf_path_join(ctx->arena, dir, "tls.key")) ||
+           !hf_is_ok(pki_read(ctx, crt, &facts)) ||
+           facts.not_after_us < hf_now_us() + left_s * HF_US_PER_S ||
+           !hf_is_ok(pki_verify(ctx, crt, ca, 0));
 }
 
 static struct hf_status own_certificate(struct hf_ctx *ctx, const struct place *place,
@@ -204,14 +268,14 @@ static struct hf_status issue(struct hf_ctx *ctx, const struct place *place, boo
         .validity_s = is_server ? SERVICE_HOURS * INT64_C(3600) : CLIENT_DAYS * PKI_DAY_S,
     };
 
-    if (!ends_soon(ctx, out, left_s)) {
+    if (!is_to_renew(ctx, place, out, left_s)) {
         return hf_success();
     }
     HF_TRY(pki_issue(ctx, &request));
     return own_certificate(ctx, place, out);
 }
 
-struct hf_status setup_certificates(struct hf_ctx *ctx, const struct place *place)
+static struct hf_status make_certificates(struct hf_ctx *ctx, const struct place *place)
 {
     HF_TRY(issue(ctx, place, true, "backup"));
     return issue(ctx, place, false, "cli");
@@ -224,7 +288,7 @@ static struct hf_status make_pki(struct hf_ctx *ctx, const struct place *place)
     if (!hf_path_exists(hf_path_join(ctx->arena, ca, "ca.key"))) {
         HF_TRY(pki_ca_create(ctx, ca, place->settings.install_id, CA_DAYS * PKI_DAY_S));
     }
-    return setup_certificates(ctx, place);
+    return make_certificates(ctx, place);
 }
 
 /* --- PostgreSQL, configuration --------------------------------------------------------------- */
@@ -296,24 +360,47 @@ static struct hf_status choose_settings(struct hf_ctx *ctx, struct place *place,
     return hf_success();
 }
 
-struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port, bool *ret_is_new)
+static struct hf_status make_all(struct hf_ctx *ctx, struct place *place, int64_t port, bool is_new)
 {
-    const char *settings = hf_path_join(ctx->arena, place->dir, "holdfast.yaml");
-
-    *ret_is_new = !hf_path_exists(settings);
-    HF_TRY(place_check_reach(ctx, place));
-    HF_TRY(make_dirs(ctx, place));
-    if (*ret_is_new) {
+    if (is_new) {
         /* A first run that was cut off has keys, but no name yet: its CA would not fit a new one.
          */
         HF_TRY(hf_remove_tree(ctx->arena, hf_path_join(ctx->arena, place->pki, "ca")));
         HF_TRY(choose_settings(ctx, place, port));
     } else {
         HF_TRY(dir_load(ctx, place->dir, &place->settings));
+        HF_TRY(check_keys(ctx, place));
+        HF_TRY(check_vault(ctx, place));
     }
     HF_TRY(make_keys(ctx, place));
     HF_TRY(make_pki(ctx, place));
     HF_TRY(make_database(ctx, place));
     HF_TRY(write_config(ctx, place));
-    return *ret_is_new ? dir_save(ctx, place->dir, &place->settings) : hf_success();
+    return is_new ? dir_save(ctx, place->dir, &place->settings) : hf_success();
+}
+
+static struct hf_status take_lock(struct hf_ctx *ctx, const struct place *place, int wait_ms,
+                                  int *ret_lock)
+{
+    return lock_take(ctx, hf_path_join(ctx->arena, place->run, "setup.lock"), wait_ms, ret_lock);
+}
+
+struct hf_status setup_renew(struct hf_ctx *ctx, const struct place *place)
+{
+    HF_CLEANUP(hf_close) int lock = -1;
+
+    HF_TRY(take_lock(ctx, place, 0, &lock));
+    return make_certificates(ctx, place);
+}
+
+struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port, bool *ret_is_new)
+{
+    HF_CLEANUP(hf_close) int lock = -1;
+
+    HF_TRY(place_check_path(ctx, place));
+    HF_TRY(place_check_reach(ctx, place));
+    HF_TRY(make_dirs(ctx, place));
+    HF_TRY(take_lock(ctx, place, SETUP_MS, &lock));
+    *ret_is_new = !hf_path_exists(hf_path_join(ctx->arena, place->dir, "holdfast.yaml"));
+    return make_all(ctx, place, port, *ret_is_new);
 }

@@ -62,7 +62,9 @@ struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
     static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
                                               NULL};
     const char *path = hf_path_join(ctx->arena, place->log, log_name);
-    HF_CLEANUP(hf_close) int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    /* The directory belongs to the servers' user: no link of theirs leads root elsewhere. */
+    HF_CLEANUP(hf_close)
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (log < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);

@@ -1,27 +1,25 @@
-/* One lock, one loop. The lock belongs to the open file, so it is gone with the process, however
- * that ends; the pid in the file is only for people and for `down`. */
+/* One lock, one loop. The lock is gone with the process, however that ends. */
 #include "cli/supervise/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/str.h"
+#include "cli/env.h"
 #include "cli/interrupt.h"
 #include "cli/supervise/children.h"
+#include "cli/supervise/lock.h"
 
 #define TEND_MS 200
-#define RENEW_US (INT64_C(600) * HF_US_PER_S)
+#define SAVE_US HF_US_PER_S
+/* Often, for this clock stands still while a machine sleeps, and the one of certificates does not.
+ */
+#define RENEW_US (5 * HF_US_PER_S)
 #define ARENA_BYTES ((size_t)64 << 20)
 
 static const char *lock_path(struct hf_ctx *ctx, const struct place *place)
@@ -29,64 +27,44 @@ static const char *lock_path(struct hf_ctx *ctx, const struct place *place)
     return hf_path_join(ctx->arena, place->run, "supervisor.lock");
 }
 
-static struct hf_status take_lock(struct hf_ctx *ctx, const struct place *place, int *ret_fd)
-{
-    const char *path = lock_path(ctx, place);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-    if (fd < 0) {
-        return hf_fail_errno(ctx->arena, errno, "opening %s", path);
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        close(fd);
-        return hf_fail(ctx->arena, HF_ALREADY_EXISTS, "a supervisor runs for %s already",
-                       place->dir);
-    }
-    const char *pid = hf_printf(ctx->arena, "%d\n", (int)getpid());
-
-    if (ftruncate(fd, 0) != 0 ||
-        !hf_is_ok(hf_pwrite_all(ctx->arena, fd, pid, strlen(pid), 0, path))) {
-        close(fd);
-        return hf_fail_errno(ctx->arena, errno, "writing %s", path);
-    }
-    *ret_fd = fd;
-    return hf_success();
-}
-
 pid_t supervisor_find(struct hf_ctx *ctx, const struct place *place)
 {
-    const char *path = lock_path(ctx, place);
-    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    uint64_t pid = 0;
+    return lock_owner(lock_path(ctx, place));
+}
 
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        return 0;
-    }
-    hf_buf_init(&text, 64);
-    if (!hf_is_ok(hf_read_file(ctx->arena, path, &text)) || text.len == 0) {
-        return 0;
-    }
-    const char *all = hf_buf_text(&text);
+/* When the next things are due, on the monotonic clock. */
+struct due {
+    bool must_save; /* processes.json is not what runs */
+    int64_t save_us;
+    int64_t renew_us;
+};
 
-    return hf_parse_u64(hf_strndup(ctx->arena, all, strcspn(all, "\n")), &pid) ? (pid_t)pid : 0;
+/* A full disk is no reason to stop: what could not be written is written later. */
+static void save(struct hf_ctx *ctx, const struct children *children, struct due *due)
+{
+    struct hf_status saved = children_save(ctx, children, getpid());
+
+    due->must_save = !hf_is_ok(saved);
+    due->save_us = hf_mono_us() + SAVE_US;
+    if (!hf_is_ok(saved)) {
+        hf_error(ctx, HF_EVENT("processes.not_saved"), HF_TEXT("error", saved.message));
+    }
 }
 
 static void tend_once(struct hf_ctx *ctx, const struct place *place, struct children *children,
-                      int64_t *renew_us)
+                      struct due *due)
 {
     if (children_tend(ctx, children)) {
-        struct hf_status saved = children_save(ctx, children, getpid());
-
-        if (!hf_is_ok(saved)) {
-            hf_error(ctx, HF_EVENT("processes.not_saved"), HF_TEXT("error", saved.message));
-        }
+        *due = (struct due){.must_save = true, .renew_us = due->renew_us};
     }
-    if (hf_mono_us() >= *renew_us) {
-        struct hf_status renewed = setup_certificates(ctx, place);
+    if (due->must_save && hf_mono_us() >= due->save_us) {
+        save(ctx, children, due);
+    }
+    if (hf_mono_us() >= due->renew_us) {
+        struct hf_status renewed = setup_renew(ctx, place);
 
-        *renew_us = hf_mono_us() + RENEW_US;
-        if (!hf_is_ok(renewed)) {
+        due->renew_us = hf_mono_us() + RENEW_US;
+        if (!hf_is_ok(renewed) && renewed.code != HF_ALREADY_EXISTS) {
             hf_error(ctx, HF_EVENT("certificates.not_renewed"), HF_TEXT("error", renewed.message));
         }
     }
@@ -98,18 +76,18 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place)
     HF_CLEANUP(hf_close) int lock = -1;
     struct hf_ctx step = *ctx;
     struct children children;
-    int64_t renew_us = 0;
+    struct due due = {.must_save = true};
 
-    HF_TRY(take_lock(ctx, place, &lock));
+    env_clear();
+    HF_TRY(lock_take(ctx, lock_path(ctx, place), 0, &lock));
     step.arena = arena;
     children_adopt(ctx, place, &children);
-    HF_TRY(children_save(ctx, &children, getpid()));
     while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS))) {
         hf_arena_reset(arena);
-        tend_once(&step, place, &children, &renew_us);
+        tend_once(&step, place, &children, &due);
     }
     step.cancel = NULL; /* stopping is work that still has to be done */
-    children_stop(&step, &children);
+    HF_TRY(children_stop(&step, &children));
     return children_save(&step, &children, 0);
 }
 
@@ -125,6 +103,10 @@ static _Noreturn void live(const struct place *place, int log)
     dup2(log, 1);
     dup2(log, 2);
     close_range(3, ~0U, 0);
+    umask(077);
+    if (chdir("/") != 0) { /* else the file system that `up` was called in could not be unmounted */
+        _exit(1);
+    }
     hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
     struct interrupt *interrupt = interrupt_start(&cancel);
     struct hf_status status = supervisor_run(&ctx, place);
@@ -139,7 +121,8 @@ static _Noreturn void live(const struct place *place, int log)
 struct hf_status supervisor_start(struct hf_ctx *ctx, const struct place *place)
 {
     const char *path = hf_path_join(ctx->arena, place->log, "supervisor.log");
-    HF_CLEANUP(hf_close) int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    HF_CLEANUP(hf_close)
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (log < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);

@@ -1,0 +1,296 @@
+"""The life of an installation: odd directories, odd environments, two of everything, reboots, doctor.
+
+The installation of this file has a space in its path and is always called from a shell whose libpq
+variables speak of somebody else's server.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from support import proc
+from support.expired import dated_copy
+from support.holdfast import Holdfast
+
+SECRET = "the-password-of-a-shell"
+SHELL = {"PGPORT": "1", "PGHOST": "/nowhere", "PGSERVICE": "none", "PGOPTIONS": "-c nonsense=1",
+         "PGPASSWORD": SECRET}
+KEYS = ["vault.key", "signing.key", "secrets.key", "escrow.pub"]
+
+
+@pytest.fixture(scope="module")
+def house(programs):
+    home = proc.new_folder("hf-up-")
+    holdfast = Holdfast(os.path.join(home, "with a space"))
+    holdfast.env.update(SHELL)
+    try:
+        yield holdfast.up()
+    finally:
+        holdfast.down()
+        proc.remove_folder(home)
+
+
+@pytest.fixture
+def ended():
+    """ended(holdfast) → the same, taken down after the test."""
+    made = []
+
+    def note(holdfast):
+        made.append(holdfast)
+        return holdfast
+
+    yield note
+    for holdfast in made:
+        holdfast.down()
+
+
+def start_up(holdfast, *words):
+    return subprocess.Popen([holdfast.program, "up", "--dir", holdfast.folder, *words],
+                            env=holdfast.env, text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def check_of(house, name):
+    checks = json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]
+    return [check for check in checks if check["name"] == name][0]
+
+
+def mend(house, name):
+    """Runs the command that doctor names for a check that is not well, as a person would."""
+    found = check_of(house, name)
+    assert found["verdict"] != "ok", found
+    path = os.path.dirname(house.program) + os.pathsep + os.environ["PATH"]
+    proc.run(["sh", "-c", found["fix"]], env={**house.env, "PATH": path})
+    assert check_of(house, name)["verdict"] == "ok"
+    return found
+
+
+# Where it lives and who calls it.
+def test_up__is_not_misled_by_variables_of_libpq(house):
+    assert house.run("doctor").returncode == 0
+    house.run("certs", "issue", "somebody", "--out", house.path("certs"))
+
+
+def test_up__keeps_no_password_of_the_shell(house):
+    for name, pid in house.note_processes().items():
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            assert SECRET.encode() not in file.read(), name
+
+
+def test_up__does_not_keep_the_callers_directory_busy(house):
+    assert os.readlink(f"/proc/{house.note_processes()['supervisor']}/cwd") == "/"
+
+
+def test_up__knows_its_processes_by_any_name_of_the_directory(house, folder):
+    before = house.note_processes()
+    os.symlink(house.folder, f"{folder}/link")
+    proc.send(before["supervisor"], signal.SIGKILL)
+    proc.wait_until(lambda: not proc.is_alive(before["supervisor"]))
+    proc.run([house.program, "up", "--dir", ".//link/"], env=house.env, cwd=folder)
+    after = house.note_processes()
+    assert {name for name in before if before[name] != after[name]} == {"supervisor"}
+
+
+@pytest.mark.parametrize("name", ["x" * 90, "a,b", "a'b", 'a"b', "a\\b", "a\nb"])
+def test_up__refuses_a_path_that_sockets_cannot_have(house, folder, name):
+    said = house.fails(2, "up", "--dir", f"{folder}/{name}")
+    assert "DIRECTORY_NAME" in said and os.listdir(folder) == []
+
+
+def test_up__refuses_an_empty_directory_name(house):
+    assert "--dir" in house.fails(2, "down", "--destroy", "--dir", "")
+
+
+def test_up__refuses_a_port_that_is_taken(house, folder):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", proc.free_port()))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert "PORT_TAKEN" in house.fails(4, "up", "--dir", f"{folder}/d", "--port", port)
+
+
+def test_up__says_that_port_and_user_stay(house):
+    own = house.endpoint().split(":")[1]
+    house.run("up", "--port", own)
+    assert "FIRST_UP_ONLY" in house.fails(4, "up", "--port", str(int(own) ^ 1))
+    assert "FIRST_UP_ONLY" in house.fails(4, "up", "--user", "nobody")
+
+
+def test_up__twice_at_once_below_parents_that_are_missing(programs, folder, ended):
+    holdfast = ended(Holdfast(f"{folder}/not/there/dir"))
+    both = [start_up(holdfast), start_up(holdfast)]
+    said = [command.communicate(timeout=120)[0] for command in both]
+    assert [command.returncode for command in both] == [0, 0], said
+    assert len([text for text in said if "recovery kit" in text]) == 1
+    assert all(f"pid {pid}" in text for text in said for pid in holdfast.note_processes().values())
+    assert holdfast.run("doctor").returncode == 0
+
+
+def test_up__leaves_a_users_own_installation_his_when_root_calls(programs, folder, ended):
+    proc.give_to_server_user(folder)
+    holdfast = ended(Holdfast(f"{folder}/own"))
+    proc.run([*proc.unprivileged(), holdfast.program, "up"], env=holdfast.env)
+    holdfast.kill()
+    holdfast.up()
+    assert holdfast.run("doctor").returncode == 0
+    owners = {os.lstat(os.path.join(at, name)).st_uid for at, folders, files
+              in os.walk(holdfast.path("pki")) for name in folders + files}
+    assert owners == {os.stat(folder).st_uid}
+    proc.run([*proc.unprivileged(), holdfast.program, "info"], env=holdfast.env)
+
+
+# What was there before.
+@pytest.mark.parametrize("name", KEYS)
+def test_up__never_makes_a_lost_key_anew(house, name):
+    key = house.path("keys", name)
+    os.rename(key, f"{key}.away")
+    try:
+        said = house.fails(4, "up")
+        assert "KEY_MISSING" in said and key in said
+        assert check_of(house, f"keys/{name}")["verdict"] == "fail"
+        assert not os.path.exists(key)
+    finally:
+        os.rename(f"{key}.away", key)
+    house.up()
+
+
+def test_up__begins_no_new_vault_where_a_disk_is_not_mounted(house):
+    house.down()
+    vault = house.path("vault")
+    os.rename(vault, f"{vault}.away")
+    try:
+        said = house.fails(4, "up")
+        assert "VAULT_MISSING" in said and vault in said
+        assert os.listdir(vault) == []
+        assert check_of(house, "vault/holdfast-vault")["verdict"] == "fail"
+    finally:
+        os.rmdir(vault)
+        os.rename(f"{vault}.away", vault)
+    house.up()
+
+
+def test_up__wants_the_postgresql_that_made_the_database(house):
+    path = house.path("pg", "PG_VERSION")
+    own = read(path)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("12\n")
+    try:
+        assert "apt-get install postgresql-12" in house.fails(4, "up")
+        assert "postgresql-12" in check_of(house, "postgresql")["what"]
+    finally:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(own)
+
+
+def test_up__after_a_reboot_trusts_no_pid(house):
+    house.kill()
+    path = house.path("run", "processes.json")
+    saved = json.loads(read(path))
+    for item in saved["processes"]:
+        item["pid"] = os.getpid()  # meanwhile somebody else's
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(saved, file)
+    assert not any(item["running"] for item in json.loads(
+        house.run("info", "-o", "json", check=False).stdout)["processes"])
+    house.up()
+    assert os.getpid() not in house.pids.values()
+    assert house.run("doctor").returncode == 0
+
+
+def test_down__and_up_at_the_same_moment_leave_one_or_the_other(house):
+    down = subprocess.Popen([house.program, "down"], env=house.env, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    start_up(house).communicate(timeout=120)
+    assert down.wait(60) == 0
+    house.up()
+    assert house.run("doctor").returncode == 0
+
+
+# Certificates.
+@pytest.mark.parametrize("start, end", [("20200101", "20200201"), ("20900101", "20910101")])
+def test_certificates__that_do_not_hold_are_renewed_by_themselves(house, folder, start, end):
+    wrong = {}
+    for name in ("backup", "cli"):
+        dated_copy(house.path("pki", name), house.path("pki", "ca"), f"{folder}/{name}", start, end)
+        wrong[name] = read(f"{folder}/{name}/tls.crt")
+    for name, text in wrong.items():
+        with open(house.path("pki", name, "tls.crt"), "w", encoding="ascii") as file:
+            file.write(text)
+    proc.wait_until(lambda: all(read(house.path("pki", name, "tls.crt")) != text
+                                for name, text in wrong.items()), what="new certificates")
+    house.run("cluster", "list")
+
+
+def test_doctor__finds_a_service_that_hangs(house):
+    pid = house.note_processes()["backup"]
+    proc.send(pid, signal.SIGSTOP)
+    try:
+        found = check_of(house, "backup service")
+        assert found["verdict"] == "fail" and found["fix"].startswith("holdfast down")
+    finally:
+        proc.send(pid, signal.SIGCONT)
+    proc.wait_until(lambda: house.run("cluster", "list", check=False).returncode == 0)
+
+
+# doctor: what it finds goes away with the command it names.
+def test_doctor__finds_open_keys(house):
+    os.chmod(house.path("keys", "vault.key"), 0o644)
+    assert "chmod" in mend(house, "keys/vault.key")["fix"]
+
+
+def test_doctor__finds_dead_processes(house):
+    house.kill()
+    assert house.run("doctor", check=False).returncode == 1
+    mend(house, "process backup")
+    mend_all = house.run("doctor")
+    assert "fail" not in mend_all.stdout
+    house.note_processes()
+
+
+def test_doctor__finds_a_full_disk(house):
+    proc.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", house.path("vault")])
+    try:
+        found = check_of(house, "disk")
+    finally:
+        proc.run(["umount", "-l", house.path("vault")])
+    assert found["verdict"] == "fail" and "du -xsh" in found["fix"]
+    assert check_of(house, "disk")["verdict"] == "ok"
+
+
+def test_doctor__finds_a_cluster_without_a_backup_and_a_source_that_is_away(house, source):
+    house.add_cluster("orders", source)
+    proc.wait_until(lambda: house.hf("wal", "status", "orders")["receiverState"] == "STREAMING")
+    checks = json.loads(house.run("doctor", "-o", "json").stdout)["checks"]
+    lacking = [check for check in checks if check["name"] == "cluster orders"
+               and check["verdict"] == "warn"]
+    assert lacking[0]["fix"] == "holdfast backup create orders --wait"
+    house.backup("orders")
+    source.kill()
+    proc.wait_until(lambda: check_of(house, "cluster orders")["verdict"] == "fail", timeout=20)
+    source.start()
+    proc.wait_until(lambda: check_of(house, "cluster orders")["verdict"] == "ok", timeout=60)
+    house.run("cluster", "remove", "orders")
+
+
+def test_supervisor__brings_back_what_dies_without_being_asked(house):
+    before = house.note_processes()
+    house.kill("backup", "redis")
+
+    def are_back():
+        told = json.loads(house.run("info", "-o", "json", check=False).stdout)["processes"]
+        return {item["name"] for item in told
+                if item["running"] and item["pid"] != before[item["name"]]} == {"backup", "redis"}
+
+    proc.wait_until(are_back, timeout=20, what="new processes")
+    proc.wait_until(lambda: house.run("cluster", "list", check=False).returncode == 0)
+    house.note_processes()
+    assert "signal 9" in read(house.path("log", "supervisor.log"))
