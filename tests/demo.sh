@@ -18,7 +18,12 @@ fi
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 # Print a command the way a person would type it, then run it.
 run() {
-    printf '$ %s\n' "${*//$bin\/holdfast/holdfast}"
+    local word text='$'
+    for word in "$@"; do
+        case $word in *' '*) word="\"$word\"" ;; esac
+        text+=" $word"
+    done
+    printf '%s\n' "${text//$bin\/holdfast/holdfast}"
     "$@"
 }
 holdfast() { run "$bin/holdfast" "$@"; }

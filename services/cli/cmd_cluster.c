@@ -1,7 +1,6 @@
 /* cluster add|list|describe|remove, wal status. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,6 +9,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/out.h"
 #include "pgwire/dsn.h"
 #include "svc/config.h"
@@ -26,20 +26,6 @@ static struct hf_status first_line(struct cli *cli, struct hf_buf *text, const c
 
     *ret_line = hf_strndup(cli->ctx.arena, all, strcspn(all, "\r\n"));
     return hf_success();
-}
-
-static struct hf_status from_stdin(struct cli *cli, const char **ret_password)
-{
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    char piece[512];
-    ssize_t got = 0;
-
-    hf_buf_init(&text, PASSWORD_MAX);
-    while ((got = read(STDIN_FILENO, piece, sizeof(piece))) > 0) {
-        hf_buf_append(&text, piece, (size_t)got);
-    }
-    explicit_bzero(piece, sizeof(piece));
-    return first_line(cli, &text, ret_password);
 }
 
 static struct hf_status from_file(struct cli *cli, const char *path, const char **ret_password)
@@ -76,7 +62,7 @@ static struct hf_status from_pgpass(struct cli *cli, const char *dsn, const char
 static struct hf_status find_password(struct cli *cli, const char *dsn, const char **ret_password)
 {
     if (cli_flag(cli, "password-stdin")) {
-        return from_stdin(cli, ret_password);
+        return input_line(cli, "password: ", true, PASSWORD_MAX, ret_password);
     }
     if (cli_flag(cli, "password-file")) {
         return from_file(cli, cli_option(cli, "password-file"), ret_password);

@@ -26,6 +26,7 @@
 
 #define REPORT_US HF_US_PER_S
 #define SPACES_MAX 32
+#define PASSWD_TEXT 16384
 
 struct job {
     struct cli *cli;
@@ -126,7 +127,7 @@ static struct hf_status take_owner(struct cli *cli, struct restore_options *opti
     const char *user = cli_option(cli, "owner");
     struct passwd found;
     struct passwd *entry = NULL;
-    char *text = hf_alloc(cli->ctx.arena, 16384);
+    char *text = hf_alloc(cli->ctx.arena, PASSWD_TEXT);
 
     if (user == NULL) {
         return hf_success();
@@ -134,7 +135,7 @@ static struct hf_status take_owner(struct cli *cli, struct restore_options *opti
     if (geteuid() != 0) {
         return cli_usage(cli, "--owner needs root");
     }
-    if (getpwnam_r(user, &found, text, 16384, &entry) != 0 || entry == NULL) {
+    if (getpwnam_r(user, &found, text, PASSWD_TEXT, &entry) != 0 || entry == NULL) {
         return hf_fail(cli->ctx.arena, HF_NOT_FOUND, "there is no user %s on this machine", user);
     }
     options->has_owner = true;
@@ -377,10 +378,13 @@ static struct hf_status run(struct job *job)
 /* --- the answer ----------------------------------------------------------------------------- */
 
 /* PostgreSQL refuses root: files that belong to root, as those of its parent do, are given away
- * first. */
+ * first. A server has its user's own groups, whatever group the parent has. */
 static const char *as_owner(struct hf_arena *arena, const char *dir)
 {
     struct stat found;
+    struct passwd entry;
+    struct passwd *user = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
 
     if (geteuid() != 0 || stat(dir, &found) != 0) {
         return "";
@@ -391,8 +395,12 @@ static const char *as_owner(struct hf_arena *arena, const char *dir)
                          "--regid=postgres --init-groups ",
                          out_word(arena, dir));
     }
-    return hf_printf(arena, "setpriv --reuid=%u --regid=%u --clear-groups ", (unsigned)found.st_uid,
-                     (unsigned)found.st_gid);
+    if (getpwuid_r(found.st_uid, &entry, text, PASSWD_TEXT, &user) != 0 || user == NULL) {
+        return hf_printf(arena, "setpriv --reuid=%u --regid=%u --clear-groups ",
+                         (unsigned)found.st_uid, (unsigned)found.st_gid);
+    }
+    return hf_printf(arena, "setpriv --reuid=%s --regid=%u --init-groups ", user->pw_name,
+                     (unsigned)user->pw_gid);
 }
 
 /* With the pg_ctl of the right major version, of Debian's place for it when it is there. */

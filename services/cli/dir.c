@@ -67,7 +67,7 @@ static struct hf_status choose(struct hf_ctx *ctx, const char *option, const cha
     if (option != NULL && *option == '\0') { /* --dir "$UNSET": never the default one then */
         return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "--dir must not be empty");
     }
-    if (!hf_text_empty(chosen)) {
+    if (chosen != NULL && *chosen != '\0') {
         *ret_dir = chosen;
         return hf_success();
     }

@@ -4,8 +4,11 @@ A refused `cluster add` leaves no cluster and no slot; a refused restore leaves 
 """
 
 import os
+import pty
 import shutil
 import socket
+import subprocess
+import termios
 import time
 
 import pytest
@@ -83,6 +86,28 @@ def test_add__right_password_from_a_file(house, orders, folder):
     assert PASSWORD not in str(made)
     house.run("cluster", "remove", "by-file")
     assert slots(orders) == "1"
+
+
+def test_add__password_that_is_typed_is_not_shown(house, orders):
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen([house.program, "cluster", "add", "typed", "--dsn",
+                                orders.tcp_dsn(), "--password-stdin"], env=house.env, stdin=theirs,
+                               stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"password: " not in seen:
+        seen += os.read(ours, 65536)
+    proc.wait_until(lambda: not termios.tcgetattr(ours)[3] & termios.ECHO, what="no echo")
+    os.write(ours, PASSWORD.encode() + b"\n")
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:  # the terminal ends with its last user
+        pass
+    os.close(ours)
+    assert command.wait(60) == 0, seen
+    assert PASSWORD.encode() not in seen and b"clusters/typed" in seen
+    house.run("cluster", "remove", "typed")
 
 
 def test_add__password_in_the_dsn_is_refused(house, orders):

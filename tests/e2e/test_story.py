@@ -193,6 +193,27 @@ def test_backup_create__refuses_a_second_one_at_a_time(house, slow):
     command.communicate(timeout=60)
 
 
+MORE_JOBS = """
+insert into backup.jobs_archive (tenant_id, id, kind, target, args, principal, trace, priority, replay,
+                         max_attempts, state, pending_parents, end_time)
+select tenant_id, gen_random_uuid(), 'many', target, args, principal, trace, priority, replay,
+       max_attempts, state, 0, end_time
+from (select * from backup.jobs where end_time is not null
+      union all select * from backup.jobs_archive limit 1) one, generate_series(1, 1100)
+"""
+
+
+def test_job_list__shows_all_pages(house, orders):
+    psql = ["psql", "-h", house.path("run"), "-p", "5432", "-U", "holdfast_super", "-qc"]
+    proc.run([*psql, MORE_JOBS, "holdfast"])
+    try:
+        names = house.run("job", "list", "--kind", "many", "-o", "name").stdout.split()
+        assert len(set(names)) == len(names) == 1100
+        assert len(house.hf("job", "list", "--kind", "many")["jobs"]) == 1100
+    finally:
+        proc.run([*psql, "delete from backup.jobs_archive where kind = 'many'", "holdfast"])
+
+
 def test_wal_status__tells_receiver_slot_lag_and_window(house, orders):
     lsn = orders.psql("create table noted as select 1; select pg_current_wal_flush_lsn()")
     proc.wait_until(lambda: orders.psql(

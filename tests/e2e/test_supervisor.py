@@ -6,6 +6,7 @@ variables speak of somebody else's server.
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -135,6 +136,17 @@ def test_up__twice_at_once_below_parents_that_are_missing(programs, folder, ende
     assert holdfast.run("doctor").returncode == 0
 
 
+def test_up__that_was_killed_leaves_nobody_behind_and_is_finished_by_the_next(programs, folder,
+                                                                             ended):
+    holdfast = ended(Holdfast(f"{folder}/dir"))
+    command = start_up(holdfast)
+    proc.wait_until(lambda: proc.mentioning(f"{folder}/dir/pg.new"), what="initdb")
+    proc.send(command.pid, signal.SIGKILL)
+    command.communicate(timeout=20)
+    proc.wait_until(lambda: not proc.mentioning(f"{folder}/dir"), timeout=5, what="their end")
+    assert holdfast.up().run("doctor").returncode == 0
+
+
 def test_up__leaves_a_users_own_installation_his_when_root_calls(programs, folder, ended):
     proc.give_to_server_user(folder)
     holdfast = ended(Holdfast(f"{folder}/own"))
@@ -146,6 +158,19 @@ def test_up__leaves_a_users_own_installation_his_when_root_calls(programs, folde
               in os.walk(holdfast.path("pki")) for name in folders + files}
     assert owners == {os.stat(folder).st_uid}
     proc.run([*proc.unprivileged(), holdfast.program, "info"], env=holdfast.env)
+
+
+def test_down__destroy_asks_and_an_interrupt_is_no_answer(house):
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen([house.program, "down", "--destroy"], env=house.env, stdin=theirs,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert b"Type the directory" in os.read(command.stderr.fileno(), 4096)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(10) == 130
+    command.stderr.close()
+    os.close(ours)
+    assert house.run("doctor").returncode == 0
 
 
 # What was there before.

@@ -338,7 +338,7 @@ static void print_lines(const struct doctor *doctor)
     for (size_t i = 0; i < doctor->checks.len; i++) {
         const struct check *check = &doctor->checks.items[i];
 
-        printf("%-4s  %-18s  %s\n", verdicts[check->verdict], check->name, check->what);
+        printf("%-4s  %-20s  %s\n", verdicts[check->verdict], check->name, check->what);
         if (*check->fix != '\0') {
             printf("      fix: %s\n", check->fix);
         }

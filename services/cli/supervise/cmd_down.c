@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,6 +10,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/out.h"
 #include "cli/processes.h"
 #include "cli/supervise/children.h"
@@ -18,6 +18,7 @@
 #include "pgwire/dsn.h"
 
 #define STOP_SECONDS 120
+#define LINE_MAX_BYTES 4096
 
 /* One slot on every host of the DSN, whichever of them is the primary now. */
 static void name_slots_of(struct hf_arena *arena, const PbBackup__Cluster *cluster)
@@ -83,17 +84,16 @@ static struct hf_status stop_supervisor(struct cli *cli, const struct place *pla
 
 static struct hf_status confirm(struct cli *cli)
 {
-    char line[4096];
+    const char *line = "";
 
     if (cli_flag(cli, "yes") || isatty(STDIN_FILENO) != 1) {
         return hf_success();
     }
-    fprintf(stderr,
-            "This removes %s with its vault and its keys. Type the directory to go on: ", cli->dir);
-    if (fgets(line, sizeof(line), stdin) == NULL) {
-        line[0] = '\0';
-    }
-    line[strcspn(line, "\n")] = '\0';
+    const char *prompt = hf_printf(
+        cli->ctx.arena,
+        "This removes %s with its vault and its keys. Type the directory to go on: ", cli->dir);
+
+    HF_TRY(input_line(cli, prompt, false, LINE_MAX_BYTES, &line));
     return hf_text_equal(line, cli->dir) ? hf_success()
                                          : hf_fail(cli->ctx.arena, HF_FAILED_PRECONDITION,
                                                    "not confirmed: nothing was removed");

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct launch {
     const char *dir;
     const struct place *place;
     int log;
+    bool is_short; /* waited for: it ends with its parent, however that ends */
 };
 
 static _Noreturn void become(const struct launch *launch)
@@ -43,6 +45,9 @@ static _Noreturn void become(const struct launch *launch)
          setuid(launch->place->uid) != 0)) {
         _exit(126);
     }
+    if (launch->is_short && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { /* setuid would reset it */
+        _exit(126);
+    }
     umask(077);
     if (chdir(launch->dir) != 0) {
         _exit(126);
@@ -56,8 +61,9 @@ static _Noreturn void become(const struct launch *launch)
     _exit(127);
 }
 
-struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
-                             const char *const argv[], const char *log_name, pid_t *ret_pid)
+static struct hf_status start(struct hf_ctx *ctx, const struct place *place,
+                              const char *const argv[], const char *log_name, bool is_short,
+                              pid_t *ret_pid)
 {
     static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
                                               NULL};
@@ -70,7 +76,7 @@ struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);
     }
     HF_TRY(place_own(ctx, place, path));
-    const struct launch launch = {argv, environment, place->dir, place, log};
+    const struct launch launch = {argv, environment, place->dir, place, log, is_short};
     pid_t pid = fork();
 
     if (pid < 0) {
@@ -81,6 +87,12 @@ struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
     }
     *ret_pid = pid;
     return hf_success();
+}
+
+struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
+                             const char *const argv[], const char *log_name, pid_t *ret_pid)
+{
+    return start(ctx, place, argv, log_name, false, ret_pid);
 }
 
 static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, const char *program,
@@ -105,7 +117,7 @@ struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const
     pid_t pid = 0;
     int status = 0;
 
-    HF_TRY(spawn_start(ctx, place, argv, log_name, &pid));
+    HF_TRY(start(ctx, place, argv, log_name, true, &pid));
     while (waitpid(pid, &status, WNOHANG) == 0) {
         struct hf_status slept = hf_ctx_sleep(ctx, 50);
 

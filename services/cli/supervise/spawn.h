@@ -9,7 +9,8 @@
 struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
                              const char *const argv[], const char *log_name,
                              pid_t *ret_pid) HF_MUST_USE;
-/* Start and wait at most seconds; INTERNAL with the end of the log when it fails. */
+/* Start and wait at most seconds; INTERNAL with the end of the log when it fails. The program does
+ * not outlive this process. */
 struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
                             const char *log_name, int seconds) HF_MUST_USE;
 
