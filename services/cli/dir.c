@@ -92,7 +92,7 @@ static struct hf_status choose(struct hf_ctx *ctx, const char *option, const cha
 
 struct hf_status dir_choose(struct hf_ctx *ctx, const char *option, const char **ret_dir)
 {
-    const char *said = NULL;
+    const char *said = "";
 
     HF_TRY(choose(ctx, option, &said));
     return canonical(ctx, said, ret_dir);

@@ -231,6 +231,15 @@ def test_up__after_a_reboot_trusts_no_pid(house):
     assert house.run("doctor").returncode == 0
 
 
+def test_up__waits_for_a_supervisor_that_stops(house):
+    before = house.note_processes()
+    proc.send(before["supervisor"], signal.SIGTERM)
+    proc.wait_until(lambda: not proc.is_alive(before["backup"]), what="the first that it stops")
+    house.up()
+    assert house.pids["supervisor"] != before["supervisor"]
+    assert house.run("doctor").returncode == 0
+
+
 def test_down__and_up_at_the_same_moment_leave_one_or_the_other(house):
     down = subprocess.Popen([house.program, "down"], env=house.env, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)

@@ -122,12 +122,26 @@ static const char *last_line(struct cli *cli, const char *path)
     return newline == NULL ? all : newline + 1;
 }
 
-static struct hf_status wait_ready(struct cli *cli)
+/* A supervisor that holds the lock may be one that stops: when it is gone, the next is started. */
+static struct hf_status keep_supervisor(struct cli *cli, const struct place *place,
+                                        int64_t *next_us)
+{
+    if (supervisor_find(&cli->ctx, place) != 0 || hf_mono_us() < *next_us) {
+        return hf_success();
+    }
+    *next_us = hf_mono_us() + HF_US_PER_S;
+    return supervisor_start(&cli->ctx, place);
+}
+
+static struct hf_status wait_ready(struct cli *cli, const struct place *place)
 {
     int64_t end_us = hf_mono_us() + READY_SECONDS * HF_US_PER_S;
+    int64_t next_us = 0;
 
     for (;;) {
         const char *log = "";
+
+        HF_TRY(keep_supervisor(cli, place, &next_us));
         struct hf_status status = check_processes(cli, &log);
 
         if (hf_is_ok(status)) {
@@ -186,9 +200,6 @@ struct hf_status cmd_up(struct cli *cli)
         hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
         return supervisor_run(&cli->ctx, &place);
     }
-    if (supervisor_find(&cli->ctx, &place) == 0) {
-        HF_TRY(supervisor_start(&cli->ctx, &place));
-    }
-    HF_TRY(wait_ready(cli));
+    HF_TRY(wait_ready(cli, &place));
     return print(cli, &place, is_new);
 }
