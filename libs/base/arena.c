@@ -17,6 +17,7 @@
 #define ALIGNMENT 16
 #define FIRST_CHUNK_BYTES 2048
 #define MAX_CHUNK_BYTES 65536
+#define MAX_KEPT_BYTES 16384
 
 /* Header before the objects of one malloc; its size keeps them aligned. */
 struct chunk {
@@ -94,13 +95,18 @@ struct hf_arena *hf_arena_new(size_t max_bytes)
     return arena;
 }
 
+/* The oldest chunk may be kept for reuse, but not when it was made for one big object. */
 static void drop_chunks(struct hf_arena *arena, bool keep_first)
 {
-    while (arena->newest != NULL && !(keep_first && arena->newest->older == NULL)) {
+    while (arena->newest != NULL) {
         struct chunk *chunk = arena->newest;
+        if (keep_first && chunk->older == NULL && chunk->cap <= MAX_KEPT_BYTES) {
+            return;
+        }
         arena->newest = chunk->older;
         free(chunk);
     }
+    arena->next_chunk_bytes = FIRST_CHUNK_BYTES;
 }
 
 void hf_arena_free(struct hf_arena *arena)

@@ -17,7 +17,8 @@
 #include "base/str.h"
 #include "vault/marker.h"
 
-#define TRIM_US (INT64_C(10) * HF_US_PER_S)
+#define TRIM_IDLE_US (INT64_C(2) * HF_US_PER_S)
+#define TRIM_BUSY_US (INT64_C(10) * HF_US_PER_S) /* a job wants its pages again at once */
 
 struct process {
     struct backup_app app;
@@ -187,8 +188,10 @@ static bool is_alive(void *arg)
 {
     struct process *process = arg;
     int64_t now_us = hf_mono_us();
+    struct jobs_stats stats;
 
-    if (now_us - process->trimmed_us > TRIM_US) {
+    jobs_stats_get(process->app.jobs, &stats);
+    if (now_us - process->trimmed_us > (stats.running > 0 ? TRIM_BUSY_US : TRIM_IDLE_US)) {
         process->trimmed_us = now_us;
         hf_heap_trim();
     }

@@ -1,4 +1,5 @@
 /* The arena: alignment, zeroing, the limit, reset; the growable array on it. */
+#include <malloc.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -114,6 +115,24 @@ static void test_heap__grows_and_copies(void **state)
     hf_heap_trim();
 }
 
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* An arena that is kept for reuse must not hold on to the one big thing that it began with. */
+static void test_arena__reset_gives_a_big_first_object_back(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)64 << 20);
+    size_t before = heap_bytes();
+
+    (void)state;
+    assert_non_null(hf_try_alloc(arena, (size_t)4 << 20));
+    hf_arena_reset(arena);
+    assert_true(heap_bytes() < before + ((size_t)1 << 20));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_vec__keeps_items_while_growing),
         cmocka_unit_test(test_vec__zeroes_room_that_was_used_before),
         cmocka_unit_test(test_heap__grows_and_copies),
+        cmocka_unit_test(test_arena__reset_gives_a_big_first_object_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
