@@ -3,6 +3,7 @@
 Whatever is killed, the job ends as SUCCEEDED and has one effect: one backup, one journal entry.
 """
 
+import glob
 import json
 import os
 import signal
@@ -86,6 +87,25 @@ def test_kill9__leaves_the_wal_without_a_gap(house, orders):
             house.hf("wal", "status", "orders")), what="a receiver that streams")
     assert status["gaps"] == []
     assert orders.psql("select count(*) from pg_replication_slots") == "1"
+
+
+def test_receiver__starts_when_the_vault_is_whole_again(house, orders):
+    """A journal that cannot be read at the start leaves the WAL unreceived only as long as that."""
+    def state():
+        done = house.run("wal", "status", "orders", "-o", "json", check=False)
+        return done.returncode == 0 and json.loads(done.stdout).get("receiverState")
+
+    journals = glob.glob(house.path("vault", "tenants", "default", "sources", "*", "journal"))
+    house.down()
+    for name in journals:
+        os.rename(name, f"{name}.away")
+    try:
+        house.up()
+        assert journals and state() != "STREAMING"
+    finally:
+        for name in journals:
+            os.rename(f"{name}.away", name)
+    proc.wait_until(lambda: state() == "STREAMING", timeout=60, what="a receiver that streams")
 
 
 def test_redis__flushed_in_a_backup_costs_nothing(house, orders):

@@ -9,6 +9,10 @@
 #include "base/map.h"
 #include "base/pool.h"
 
+#define RETRY_MS 5000
+#define RETRY_US (INT64_C(60) * HF_US_PER_S)
+#define RETRY_ARENA ((size_t)256 << 20)
+
 struct slot {
     struct receiver *receiver;
     struct receivers *owner;
@@ -23,6 +27,8 @@ struct receivers {
     struct hf_map *slots; /* cluster id → struct slot */
 
     struct backup_app *app;
+    struct hf_cancel stop;
+    struct hf_thread *retry; /* starts what start_all could not; NULL: all were started */
 };
 
 struct receivers *receivers_new(struct backup_app *app)
@@ -67,6 +73,8 @@ void receivers_free(struct receivers *receivers)
     if (receivers == NULL) {
         return;
     }
+    atomic_store(&receivers->stop.is_set, true);
+    hf_thread_join(receivers->retry);
     hf_map_each(receivers->slots, stop_slot, NULL); /* all at once, then wait for each */
     hf_map_each(receivers->slots, free_slot, NULL);
     hf_map_free(receivers->slots);
@@ -223,12 +231,15 @@ static struct hf_status load_refs(struct hf_ctx *ctx, struct receivers *receiver
     return db_tx_commit(ctx, &tx);
 }
 
-struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers)
+static struct hf_status start_each(struct hf_ctx *ctx, struct receivers *receivers,
+                                   size_t *ret_failed)
 {
     struct cluster_ref *refs = NULL;
     size_t len = 0;
 
+    *ret_failed = 1;
     HF_TRY(load_refs(ctx, receivers, &refs, &len));
+    *ret_failed = 0;
     for (size_t i = 0; i < len; i++) {
         struct hf_status status =
             receivers_start(ctx, receivers, refs[i].tenant_id, refs[i].cluster_id);
@@ -236,7 +247,39 @@ struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *recei
         if (!hf_is_ok(status)) { /* one broken source must not keep the others unprotected */
             hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", refs[i].cluster_id),
                      HF_TEXT("error", status.message));
+            (*ret_failed)++;
         }
+    }
+    return hf_success();
+}
+
+/* What kept a receiver from starting (the vault, the database) may pass; its source's WAL does not
+ * wait for the next start of this process. */
+static void retry_main(void *arg)
+{
+    struct receivers *receivers = arg;
+    size_t failed = 1;
+
+    while (failed > 0) {
+        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(RETRY_ARENA);
+        struct hf_ctx ctx = {.arena = arena, .stop = &receivers->stop};
+
+        if (!hf_is_ok(hf_ctx_sleep(&ctx, RETRY_MS))) {
+            return;
+        }
+        ctx.deadline_us = hf_mono_us() + RETRY_US;
+        struct hf_status status = start_each(&ctx, receivers, &failed);
+        (void)status; /* tried again */
+    }
+}
+
+struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers)
+{
+    size_t failed = 0;
+
+    HF_TRY(start_each(ctx, receivers, &failed));
+    if (failed > 0) {
+        receivers->retry = hf_thread_start("wal-retry", retry_main, receivers);
     }
     return hf_success();
 }

@@ -11,7 +11,8 @@ struct receivers *receivers_new(struct backup_app *app);
 /* Stops all, at most some seconds. Accepts NULL. */
 void receivers_free(struct receivers *receivers);
 
-/* Start those of all clusters in the catalogue; what is running stays. */
+/* Start those of all clusters in the catalogue; what cannot be started is tried again in the
+ * background. Once. */
 struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers) HF_MUST_USE;
 /* Start one; OK when it runs already. */
 struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
