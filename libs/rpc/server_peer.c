@@ -21,13 +21,18 @@ static struct hf_status find_uri(struct rpc_stream *call, const char **ret_uri)
     const grpc_auth_property *property = NULL;
     const char *uri = NULL;
     size_t count = 0;
+    bool has_nul = false;
     if (auth != NULL && grpc_auth_context_peer_is_authenticated(auth)) {
         grpc_auth_property_iterator it =
             grpc_auth_context_find_properties_by_name(auth, GRPC_PEER_URI_PROPERTY_NAME);
         while ((property = grpc_auth_property_iterator_next(&it)) != NULL) {
             uri = hf_strndup(call->home, property->value, property->value_length);
+            has_nul |= strlen(uri) != property->value_length;
             count++;
         }
+    }
+    if (has_nul) { /* a C string would end before what the issuer has signed */
+        return hf_fail(call->home, HF_UNAUTHENTICATED, "the certificate's name holds a NUL");
     }
     if (count != 1) {
         return hf_fail(call->home, HF_UNAUTHENTICATED,

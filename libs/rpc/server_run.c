@@ -94,6 +94,7 @@ static void open_stream(struct rpc_stream *call, void *app)
     }
     hf_arena_reset(call->scratch);
     if (!hf_is_ok(status)) {
+        rpc_timer_forget(call); /* open may have set one; done will not come */
         rpc_call_end(call, status);
         return;
     }

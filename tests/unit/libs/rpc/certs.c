@@ -89,7 +89,9 @@ struct rpc_tls_files test_leaf_write(struct hf_arena *arena, struct test_ca *ca,
     HF_CHECK(X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1);
     add_extension(cert, NID_subject_alt_name,
                   leaf->uri == NULL ? "DNS:localhost"
-                                    : hf_printf(arena, "DNS:localhost,URI:%s", leaf->uri));
+                  : hf_has_prefix(leaf->uri, "DER:")
+                      ? leaf->uri
+                      : hf_printf(arena, "DNS:localhost,URI:%s", leaf->uri));
     HF_CHECK(X509_sign(cert, ca->key, EVP_sha256()) > 0);
     BIO *bio = BIO_new(BIO_s_mem());
     HF_CHECK(bio != NULL && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);

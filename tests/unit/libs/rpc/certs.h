@@ -14,7 +14,7 @@ struct test_ca *test_ca_new(void);
 void test_ca_free(struct test_ca *ca);
 
 struct test_leaf {
-    const char *uri; /* SAN URI, NULL: none */
+    const char *uri; /* SAN URI, NULL: none; "DER:…" is the whole extension in hexadecimal */
     long from_s;     /* validity, seconds from now */
     long to_s;
     long serial;

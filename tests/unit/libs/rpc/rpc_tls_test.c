@@ -101,19 +101,33 @@ static void test_tls__server_reads_new_certificate(void **state)
     assert_int_equal(serial, 77);
 }
 
+/* "…/client/ann", NUL, more: for a C string the name of somebody else. */
+static const char *name_with_nul(struct hf_arena *arena)
+{
+    static const char uri[] = "spiffe://" TEST_INSTALL "/client/ann\0.example.org";
+    uint8_t der[128] = {0x30, (uint8_t)(sizeof(uri) + 1), 0x86, (uint8_t)(sizeof(uri) - 1)};
+
+    assert_true(sizeof(uri) + 4 < 128);
+    memcpy(der + 4, uri, sizeof(uri) - 1);
+    return hf_printf(arena, "DER:%s", hf_hex(arena, der, sizeof(uri) + 3));
+}
+
 static void test_tls__other_installation_is_unauthenticated(void **state)
 {
     static const char *const uris[] = {
         "spiffe://0190a1b2-c3d4-7e5f-8a6b-000000000000/client/ann",
         "spiffe://" TEST_INSTALL "/robot/ann",
         "https://example.org/client/ann",
+        "spiffe://" TEST_INSTALL "/client/ann,URI:spiffe://" TEST_INSTALL "/client/eve",
+        NULL,
         NULL,
     };
     struct harness *h = *state;
     const PbJobs__Job *job = NULL;
     harness_serve(h);
     for (size_t i = 0; i < HF_LEN(uris); i++) {
-        const struct test_leaf leaf = {uris[i], -60, 3600, 20};
+        const char *uri = i == HF_LEN(uris) - 1 ? name_with_nul(h->arena) : uris[i];
+        const struct test_leaf leaf = {uri, -60, 3600, 20};
         const struct rpc_client_config config = {
             .target = hf_printf(h->arena, "127.0.0.1:%d", rpc_server_port(h->server)),
             .tls = test_leaf_write(h->arena, h->ca, h->dir, "other", &leaf),
