@@ -81,21 +81,38 @@ static void worker_id(struct jobs *jobs, char ret_id[JOBS_UUID_SIZE])
     hf_lock_release(&jobs->runs_lock);
 }
 
-static struct hf_status claim_ids(struct hf_ctx *ctx, struct jobs *jobs,
+/* Was such an item asked for, and is there a slot left for it? Takes the slot. */
+static bool is_wanted(struct wants *left, const struct queue_item *item)
+{
+    struct hf_uuid uuid;
+
+    if (hf_uuid_parse(item->tenant, &uuid) != 0 || hf_uuid_parse(item->id, &uuid) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < left->len; i++) {
+        if (strcmp(left->list[i].lane, item->lane) == 0 && left->list[i].count > 0) {
+            left->list[i].count--;
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct hf_status claim_ids(struct hf_ctx *ctx, struct jobs *jobs, const struct wants *wants,
                                   const struct queue_claim *found, const struct db_rows **ret_rows)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const char **tenants = HF_NEW_N(ctx->arena, const char *, found->len + 1);
     const char **ids = HF_NEW_N(ctx->arena, const char *, found->len + 1);
     const char **kinds = HF_NEW_N(ctx->arena, const char *, found->len + 1);
-    struct hf_uuid uuid;
+    struct wants left = *wants;
     char me[JOBS_UUID_SIZE];
     size_t len = 0;
 
-    /* Redis is not trusted: what is no id is dropped, and the claim compares the kind. */
+    /* Redis is not trusted: what was not asked for is dropped, and the claim compares the kind. */
     for (size_t i = 0; i < found->len; i++) {
         const struct queue_item *item = &found->items[i];
-        if (hf_uuid_parse(item->tenant, &uuid) == 0 && hf_uuid_parse(item->id, &uuid) == 0) {
+        if (is_wanted(&left, item)) {
             tenants[len] = item->tenant;
             kinds[len] = item->lane;
             ids[len++] = item->id;
@@ -257,7 +274,7 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
     if (found.len == 0) {
         return hf_success();
     }
-    status = claim_ids(ctx, jobs, &found, &rows);
+    status = claim_ids(ctx, jobs, wants, &found, &rows);
     if (!hf_is_ok(status)) {
         atomic_store(&jobs->is_incomplete, true);
         return status;

@@ -107,6 +107,31 @@ static void test_relay__long_backlog_is_pushed_in_steps(void **unused)
     }
 }
 
+/* Whoever can write to Redis can hand out what was not asked for: here a kind that this process
+ * does not have, more often than there are slots. */
+static void test_claim__trusts_no_answer_of_redis(void **unused)
+{
+    (void)unused;
+    const char *id = jobs_fixture_add(fix, "elsewhere", "");
+    redisserver_command(
+        fix->redis,
+        hf_printf(fix->arena,
+                  "FUNCTION LOAD \"#!lua name=holdfast_jobs_1\\n"
+                  "local function no() return 1 end\\n"
+                  "local function claim() local f = {1} for i = 1, 500 do"
+                  " f[#f + 1] = 'elsewhere' f[#f + 1] = '%s' f[#f + 1] = '%s' end return f end\\n"
+                  "redis.register_function('hf_push_1', no)\\n"
+                  "redis.register_function('hf_claim_1', claim)\\n"
+                  "redis.register_function('hf_charge_1', no)\\n"
+                  "redis.register_function('hf_complete_1', no)\"",
+                  fix->state->tenant, id));
+    jobs_fixture_start(fix, "one");
+    /* Its relay lives: a worker's death is still noticed. */
+    const char *orphan = add_orphan("effect", 1);
+    jobs_fixture_await(fix, orphan, JOBS_FAILED);
+    assert_int_equal(jobs_fixture_get(fix, id).state, JOBS_PENDING);
+}
+
 static void test_archive__takes_all_that_is_old(void **unused)
 {
     struct jobs_options options = jobs_fixture_options(fix, "one");
@@ -176,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup(test_slot__is_not_kept_by_an_end_that_cannot_be_written, reset),
         cmocka_unit_test_setup(test_reaper__works_while_redis_is_full, reset),
         cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, reset),
+        cmocka_unit_test_setup(test_claim__trusts_no_answer_of_redis, reset),
         cmocka_unit_test_setup(test_archive__takes_all_that_is_old, reset),
         cmocka_unit_test_setup(test_epoch__rises_before_another_database_claims, reset),
         cmocka_unit_test_setup(test_stop__is_bounded_while_the_database_is_away, reset),
