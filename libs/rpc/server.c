@@ -23,6 +23,7 @@ static void fill_defaults(struct rpc_server_config *config)
     DEFAULT(max_receive_bytes, 4 * 1024 * 1024);
     DEFAULT(max_call_bytes, 64 * 1024 * 1024);
     DEFAULT(default_deadline_ms, 60000);
+    DEFAULT(receive_ms, 30000);
     DEFAULT(lame_duck_ms, 2000);
     DEFAULT(drain_ms, 10000);
     DEFAULT(max_connection_age_ms, 600000);

@@ -134,6 +134,7 @@ struct rpc_server_config {
     size_t max_receive_bytes;  /* 4 MiB */
     size_t max_call_bytes;     /* 64 MiB of arena per call */
     int default_deadline_ms;   /* 60 000, for unary calls without one */
+    int receive_ms;            /* 30 000: longest wait for the request of a call */
     int lame_duck_ms;          /* 2000: longest wait for calls to cease before GOAWAY */
     int drain_ms;              /* 10 000: then what still runs is cancelled */
     int max_connection_age_ms; /* 600 000 */

@@ -24,13 +24,19 @@ void rpc_call_received(void *owner, bool is_ok)
 {
     struct rpc_stream *call = owner;
     (void)is_ok; /* a broken stream leaves no message, and the close follows */
+    rpc_timer_forget(call);
     if (call->entry->method->is_inline) {
         hf_lock_take(&call->lock);
+        bool is_idle = !call->is_scheduled; /* else who runs it takes the message as well */
         call->events |= RPC_EV_MESSAGE;
         call->is_scheduled = true;
         hf_lock_release(&call->lock);
-        rpc_call_run(call, NULL);
-        return; /* run has given the reference back */
+        if (is_idle) {
+            rpc_call_run(call, NULL);
+            return; /* run has given the reference back */
+        }
+        rpc_call_unref(call);
+        return;
     }
     rpc_call_schedule(call, RPC_EV_MESSAGE);
     rpc_call_unref(call);
@@ -152,6 +158,7 @@ void rpc_call_announced(void *owner, bool is_ok)
     op.data.recv_close_on_server.cancelled = &call->was_cancelled;
     rpc_call_start(call, &op, 1, &call->on_closed);
     if (hf_is_ok(status)) {
+        rpc_timer_remind(call, server->config.receive_ms);
         rpc_call_receive(call);
     } else {
         rpc_call_end(call, status);

@@ -73,6 +73,7 @@ struct rpc_stream {
     bool owes_done;     /* strand only: open succeeded */
     bool owes_cancel;   /* strand only */
     bool is_draining;   /* strand only */
+    bool has_request;   /* strand only: the first message, or the end in place of it, is there */
     int64_t wake_at_us; /* guarded by server->timer_lock; 0: not in the timer list */
     struct rpc_stream *next_timer;
 
@@ -183,6 +184,8 @@ void rpc_server_shut(void *owner, bool is_ok);
 void rpc_timer_start(struct rpc_server *server);
 void rpc_timer_stop(struct rpc_server *server);
 void rpc_timer_forget(struct rpc_stream *call);
+/* As rpc_stream_wake_after, but up to a second late and without waking the timer's thread. */
+void rpc_timer_remind(struct rpc_stream *call, int ms);
 
 /* server_tls.c */
 grpc_server_credentials *rpc_server_tls_new(struct rpc_server_tls *tls,

@@ -192,8 +192,21 @@ static void step_stream(struct rpc_stream *call, void *app, unsigned events)
     close_stream(call, app);
 }
 
+/* The timer of a call that waits for its request: a client that sends none would keep its place
+ * for ever. */
+static bool is_too_late(struct rpc_stream *call, unsigned events)
+{
+    call->has_request |= (events & RPC_EV_MESSAGE) != 0;
+    return !call->has_request && (events & RPC_EV_WAKE) != 0;
+}
+
 static void step(struct rpc_stream *call, void *app, unsigned events)
 {
+    if (is_too_late(call, events)) {
+        rpc_call_end(call,
+                     (struct hf_status){HF_DEADLINE_EXCEEDED, "no request came in time", NULL});
+        return;
+    }
     switch (call->entry->method->kind) {
     case RPC_UNARY:
         if ((events & RPC_EV_MESSAGE) != 0) {

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "rpc/server_core.h"
 
-/* Wake what is due and return the milliseconds to the next, -1 when there is none. Caller holds
+#define LOOK_MS 1000
+
+/* Wake what is due and return the milliseconds to the next, LOOK_MS at most. Caller holds
  * timer_lock, which keeps the streams alive: their end passes through rpc_timer_forget. */
 static int fire(struct rpc_server *server)
 {
@@ -23,7 +25,8 @@ static int fire(struct rpc_server *server)
         }
         link = &call->next_timer;
     }
-    return next_us == 0 ? -1 : (int)((next_us - now_us) / 1000 + 1);
+    int64_t wait_ms = next_us == 0 ? LOOK_MS : (next_us - now_us) / 1000 + 1;
+    return wait_ms < LOOK_MS ? (int)wait_ms : LOOK_MS;
 }
 
 static void timer_main(void *arg)
@@ -40,6 +43,9 @@ static void timer_main(void *arg)
 static void unlink_timer(struct rpc_stream *call)
 {
     struct rpc_stream **link = &call->server->timers;
+    if (call->wake_at_us == 0) {
+        return;
+    }
     while (*link != NULL && *link != call) {
         link = &(*link)->next_timer;
     }
@@ -56,17 +62,30 @@ void rpc_timer_forget(struct rpc_stream *call)
     hf_lock_release(&call->server->timer_lock);
 }
 
+/* Caller holds timer_lock. */
+static void link_timer(struct rpc_stream *call, int ms)
+{
+    unlink_timer(call);
+    if (ms > 0) {
+        call->wake_at_us = hf_mono_us() + INT64_C(1000) * ms;
+        call->next_timer = call->server->timers;
+        call->server->timers = call;
+    }
+}
+
+void rpc_timer_remind(struct rpc_stream *call, int ms)
+{
+    hf_lock_take(&call->server->timer_lock);
+    link_timer(call, ms);
+    hf_lock_release(&call->server->timer_lock);
+}
+
 void rpc_stream_wake_after(struct rpc_stream *stream, int ms)
 {
     struct rpc_server *server = stream->server;
     hf_lock_take(&server->timer_lock);
-    unlink_timer(stream);
-    if (ms > 0) {
-        stream->wake_at_us = hf_mono_us() + INT64_C(1000) * ms;
-        stream->next_timer = server->timers;
-        server->timers = stream;
-        hf_lock_wake(&server->timer_lock);
-    }
+    link_timer(stream, ms);
+    hf_lock_wake(&server->timer_lock);
     hf_lock_release(&server->timer_lock);
 }
 

@@ -5,6 +5,7 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "harness.h"
+#include "rpc/client_core.h"
 #include "tests/unit/unit.h"
 
 static int setup(void **state)
@@ -219,6 +220,57 @@ static void test_unary__absent_server_is_unavailable(void **state)
     rpc_client_free(client);
 }
 
+/* A call of its own making: headers, and then nothing. */
+static struct hf_status send_headers_only(struct harness *h)
+{
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
+    grpc_call *call = grpc_channel_create_call(
+        h->client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
+        grpc_slice_from_static_string("/holdfast.jobs.v1.JobService/GetJob"), NULL,
+        rpc_core_time(hf_mono_us() + 10 * HF_US_PER_S), NULL);
+    grpc_metadata_array headers, trailers;
+    grpc_status_code code = GRPC_STATUS_UNKNOWN;
+    grpc_slice text = grpc_empty_slice();
+    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+                      {.op = GRPC_OP_RECV_INITIAL_METADATA},
+                      {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
+
+    grpc_metadata_array_init(&headers);
+    grpc_metadata_array_init(&trailers);
+    ops[1].data.recv_initial_metadata.recv_initial_metadata = &headers;
+    ops[2].data.recv_status_on_client.trailing_metadata = &trailers;
+    ops[2].data.recv_status_on_client.status = &code;
+    ops[2].data.recv_status_on_client.status_details = &text;
+    HF_CHECK(grpc_call_start_batch(call, ops, 3, call, NULL) == GRPC_CALL_OK);
+    (void)grpc_completion_queue_pluck(queue, call, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    struct hf_status status = {(enum hf_code)code, rpc_core_text(h->arena, text), NULL};
+    grpc_slice_unref(text);
+    grpc_metadata_array_destroy(&headers);
+    grpc_metadata_array_destroy(&trailers);
+    grpc_call_unref(call);
+    grpc_completion_queue_shutdown(queue);
+    (void)grpc_completion_queue_pluck(queue, NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_completion_queue_destroy(queue);
+    return status;
+}
+
+static void test_unary__call_without_a_request_ends(void **state)
+{
+    struct harness *h = harness_new();
+    const PbJobs__Job *job = NULL;
+
+    (void)state;
+    h->config.receive_ms = 200;
+    harness_serve(h);
+    int64_t start_us = hf_mono_us();
+    struct hf_status status = send_headers_only(h);
+    assert_string_equal(status.message, "no request came in time");
+    assert_true(hf_mono_us() - start_us < 5 * HF_US_PER_S);
+    assert_int_equal(harness_get(h, &h->ctx, "after", &job).code, HF_OK);
+    assert_int_equal(atomic_load(&h->calls), 1);
+    harness_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unary__hostile_text_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unary__calls_over_the_cap_are_refused, setup,
                                         teardown),
+        cmocka_unit_test(test_unary__call_without_a_request_ends),
         cmocka_unit_test_setup_teardown(test_unary__absent_server_is_unavailable, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
