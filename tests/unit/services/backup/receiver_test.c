@@ -1,166 +1,8 @@
 /* The WAL receiver against real PostgreSQL servers. */
 #include <fcntl.h>
 
-#include "backup/source/receiver.h"
-#include "pgformat/wal.h"
-#include "testkit/pgserver.h"
+#include "receiver_scene.h"
 #include "testkit/run.h"
-#include "tests/unit/libs/vault/wal_fixture.h"
-
-#define SEGMENT (16 * MIB)
-
-/* One source, one receiver, what its hooks were told. */
-struct scene {
-    struct fixture *f;
-    struct pgserver *server;
-    struct receiver *receiver;
-    const char *dsn;
-    const char *lineage;
-    const char *system_identifier;
-    atomic_int gaps;
-    atomic_int forks;
-    atomic_int inventories;
-};
-
-static struct hf_status on_gap(struct hf_ctx *ctx, void *arg, const char *lineage,
-                               const struct vault_wal_range *gap)
-{
-    struct scene *scene = arg;
-
-    (void)ctx;
-    assert_string_equal(lineage, "l1");
-    assert_true(gap->to > gap->from);
-    atomic_fetch_add(&scene->gaps, 1);
-    return hf_success();
-}
-
-static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
-                                   const char **ret_lineage)
-{
-    struct scene *scene = arg;
-
-    (void)ctx;
-    assert_string_equal(fork->lineage, "l1");
-    atomic_fetch_add(&scene->forks, 1);
-    *ret_lineage = "l2";
-    return hf_success();
-}
-
-static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
-                                     const struct vault_wal_info *wal)
-{
-    struct scene *scene = arg;
-
-    (void)ctx;
-    assert_true(wal->durable_lsn > 0 && wal->timeline > 0);
-    atomic_fetch_add(&scene->inventories, 1);
-    return hf_success();
-}
-
-static void scene_receive(struct scene *scene)
-{
-    struct receiver_options options = {
-        .cluster = "orders",
-        .dsn = scene->dsn,
-        .slot = "holdfast_orders",
-        .system_identifier = scene->system_identifier,
-        .store = scene->f->store,
-        .keyring = scene->f->keyring,
-        .prefix = FIXTURE_SOURCE,
-        .lineage = scene->lineage,
-        .segment_bytes = SEGMENT,
-        .inventory_us = HF_US_PER_S / 2,
-        .hooks = {scene, on_gap, on_lineage, on_inventory},
-    };
-
-    scene->receiver = receiver_start(&options);
-}
-
-static int scene_setup(void **state)
-{
-    static const char *const settings[] = {"max_wal_size = 64MB", "min_wal_size = 32MB",
-                                           "wal_keep_size = 0", NULL};
-    struct scene *scene = hf_heap_alloc(sizeof(*scene));
-    void *fixture = NULL;
-
-    assert_int_equal(fixture_setup(&fixture), 0);
-    scene->f = fixture;
-    scene->server = pgserver_new(&(struct pgserver_options){.settings = settings});
-    scene->dsn = pgserver_dsn(scene->server);
-    scene->lineage = "l1";
-    scene->system_identifier =
-        hf_strdup(scene->f->ctx.arena,
-                  pgserver_sql(scene->server, "SELECT system_identifier FROM pg_control_system()"));
-    *state = scene;
-    return 0;
-}
-
-static int scene_teardown(void **state)
-{
-    struct scene *scene = *state;
-    void *fixture = scene->f;
-
-    receiver_free(scene->receiver);
-    pgserver_free(scene->server);
-    fixture_teardown(&fixture);
-    hf_heap_free(scene);
-    return 0;
-}
-
-static struct hf_ctx within(const struct scene *scene, int seconds)
-{
-    struct hf_ctx ctx = scene->f->ctx;
-
-    ctx.deadline_us = hf_mono_us() + seconds * HF_US_PER_S;
-    return ctx;
-}
-
-static struct receiver_status status_of(const struct scene *scene)
-{
-    struct receiver_status status;
-
-    receiver_status_get(scene->receiver, &status);
-    return status;
-}
-
-static void await_state(const struct scene *scene, enum receiver_state state)
-{
-    struct hf_ctx ctx = within(scene, 30);
-
-    while (status_of(scene).state != state) {
-        if (!hf_is_ok(hf_ctx_sleep(&ctx, 20))) {
-            fail_msg("receiver is in state %d: %s", (int)status_of(scene).state,
-                     status_of(scene).error);
-        }
-    }
-}
-
-static uint64_t parse_lsn(const char *text)
-{
-    char *slash = NULL;
-    uint64_t high = strtoull(text, &slash, 16);
-
-    assert_int_equal(*slash, '/');
-    return high << 32 | strtoull(slash + 1, NULL, 16);
-}
-
-static uint64_t current_lsn(struct pgserver *server)
-{
-    return parse_lsn(pgserver_sql(server, "SELECT pg_current_wal_flush_lsn()"));
-}
-
-static void await_lsn(const struct scene *scene, uint32_t timeline, uint64_t lsn)
-{
-    struct hf_ctx ctx = within(scene, 30);
-
-    assert_ok(receiver_wait_lsn(&ctx, scene->receiver, timeline, lsn));
-}
-
-static struct vault_wal_place place_of(const struct scene *scene, const char *lineage)
-{
-    (void)scene;
-    return (struct vault_wal_place){FIXTURE_SOURCE, lineage, SEGMENT};
-}
 
 static void make_synchronous(struct scene *scene, const char *level)
 {
@@ -407,16 +249,6 @@ static void test_receiver__follows_a_promoted_standby(void **state)
     assert_int_equal(atomic_load(&scene->forks) + atomic_load(&scene->gaps), 0);
 }
 
-static void write_segments(struct pgserver *server, int count)
-{
-    for (int i = 0; i < count; i++) {
-        pgserver_sql(server, "CREATE TABLE junk AS SELECT 1");
-        pgserver_sql(server, "DROP TABLE junk");
-        pgserver_sql(server, "SELECT pg_switch_wal()");
-    }
-    pgserver_sql(server, "CHECKPOINT");
-}
-
 static void test_receiver__compacts_what_the_stream_has_left(void **state)
 {
     struct scene *scene = *state;
@@ -446,69 +278,6 @@ static void test_receiver__compacts_what_the_stream_has_left(void **state)
         assert_ok(hf_ctx_sleep(&ctx, 200));
     }
     compare_segment(scene, begin);
-}
-
-static void test_receiver__records_a_gap_and_goes_on(void **state)
-{
-    struct scene *scene = *state;
-    struct receiver_status status;
-    uint64_t lost;
-
-    scene_receive(scene);
-    await_state(scene, RECEIVER_STREAMING);
-    await_lsn(scene, 1, current_lsn(scene->server));
-    receiver_free(scene->receiver);
-    pgserver_sql(scene->server, "SELECT pg_drop_replication_slot('holdfast_orders')");
-    write_segments(scene->server, 8);
-    lost = current_lsn(scene->server) - 3 * SEGMENT;
-    write_segments(scene->server, 8);
-    scene_receive(scene);
-    await_lsn(scene, 1, current_lsn(scene->server));
-    status = status_of(scene);
-    assert_int_equal(atomic_load(&scene->gaps), 1);
-    assert_int_equal(status.gaps_len, 1);
-    assert_true(status.gaps[0].from < lost && lost < status.gaps[0].to);
-    assert_int_equal(status.start_lsn, status.gaps[0].to);
-    assert_code(receiver_wait_lsn(&scene->f->ctx, scene->receiver, 1, lost),
-                HF_FAILED_PRECONDITION);
-}
-
-/* The primary is away; the standby that answers lacks WAL that the primary's slot still keeps. */
-static void test_receiver__records_no_gap_for_what_a_standby_lacks(void **state)
-{
-    struct scene *scene = *state;
-    HF_CLEANUP(pgserver_free) struct pgserver *standby = pgserver_standby(scene->server);
-    struct hf_ctx ctx = within(scene, 60);
-    uint64_t lsn;
-
-    scene_receive(scene);
-    await_state(scene, RECEIVER_STREAMING);
-    await_lsn(scene, 1, current_lsn(scene->server));
-    receiver_free(scene->receiver);
-    write_segments(scene->server, 12);
-    lsn = current_lsn(scene->server);
-    while (strcmp(pgserver_sql(standby, "SELECT pg_last_wal_replay_lsn() >= '%s'::pg_lsn",
-                               pgf_lsn(lsn).text),
-                  "t") != 0) {
-        assert_ok(hf_ctx_sleep(&ctx, 50));
-    }
-    pgserver_sql(standby, "CHECKPOINT");
-    pgserver_stop(scene->server);
-    scene->dsn = hf_printf(scene->f->ctx.arena,
-                           "host=127.0.0.1,127.0.0.1 port=%d,%d user=postgres dbname=postgres",
-                           pgserver_port(scene->server), pgserver_port(standby));
-    scene_receive(scene);
-    while (strstr(status_of(scene).error, "removed") == NULL) {
-        assert_ok(hf_ctx_sleep(&ctx, 20));
-    }
-    uint64_t connects = status_of(scene).connects;
-    while (status_of(scene).connects < connects + 2 && atomic_load(&scene->gaps) == 0) {
-        assert_ok(hf_ctx_sleep(&ctx, 20));
-    }
-    pgserver_start(scene->server);
-    pgserver_sql(scene->server, "CREATE TABLE after AS SELECT 1");
-    await_lsn(scene, 1, current_lsn(scene->server));
-    assert_int_equal(atomic_load(&scene->gaps), 0);
 }
 
 static void copy_tree(const struct scene *scene, const char *from, const char *to)
@@ -599,8 +368,6 @@ static void test_receiver__waits_for_an_unreachable_source(void **state)
     await_lsn(scene, 1, current_lsn(scene->server));
 }
 
-#define scene_test(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -610,8 +377,6 @@ int main(void)
         scene_test(test_receiver__does_not_block_remote_apply),
         scene_test(test_receiver__follows_a_promoted_standby),
         scene_test(test_receiver__compacts_what_the_stream_has_left),
-        scene_test(test_receiver__records_no_gap_for_what_a_standby_lacks),
-        scene_test(test_receiver__records_a_gap_and_goes_on),
         scene_test(test_receiver__begins_a_lineage_when_the_source_went_back),
         scene_test(test_receiver__finds_another_history_at_the_same_place),
         scene_test(test_receiver__stalls_at_a_foreign_system),
