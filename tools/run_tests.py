@@ -31,7 +31,7 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
 PYTHON = "/usr/bin/python3"
-PYTEST_SECONDS = 780
+PYTEST_SECONDS = 1500
 BUILD_SECONDS = 1800
 EXCERPT_LINES = 14
 KILL_GRACE_SECONDS = 15
