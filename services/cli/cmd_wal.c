@@ -72,6 +72,13 @@ static struct hf_status fetch_from(struct cli *cli, const struct wal_source *sou
     return vault_wal_segment_to_buf(ctx, reader, timeline, segno, bytes, &end);
 }
 
+/* The object is not there; a cluster or tenant that is not there has a reason of its own. */
+static bool is_absent(struct hf_status status)
+{
+    return status.code == HF_NOT_FOUND &&
+           (status.info == NULL || hf_text_equal(status.info->reason, "OBJECT_NOT_FOUND"));
+}
+
 /* The lineages from the newest to the oldest: the first that has the file gives it. Only a vault
  * that was opened and has it in none of them says "not there". */
 static struct hf_status fetch(struct cli *cli, const struct wal_source *source)
@@ -82,7 +89,7 @@ static struct hf_status fetch(struct cli *cli, const struct wal_source *source)
 
     HF_TRY(vault_journal_read(&cli->ctx, source->store, source->keyring, source->prefix, 0, NULL,
                               &state));
-    for (size_t i = state.lineages_len; i > 0 && status.code == HF_NOT_FOUND; i--) {
+    for (size_t i = state.lineages_len; i > 0 && is_absent(status); i--) {
         HF_CLEANUP(hf_buf_done) struct hf_buf bytes = {0};
         const struct vault_wal_place place = {source->prefix, state.lineages[i - 1].lineage,
                                               state.source.wal_segment_bytes};
@@ -93,7 +100,7 @@ static struct hf_status fetch(struct cli *cli, const struct wal_source *source)
             return write_file(cli, cli_arg(cli, 1), &bytes);
         }
     }
-    if (status.code == HF_NOT_FOUND && status.info == NULL) {
+    if (is_absent(status)) {
         cli->exit_code = CLI_FAILED;
     }
     return status;
