@@ -158,7 +158,7 @@ static bool numbers_parse(const uint8_t *header, struct pgf_tar_member *member)
         !number_parse(header + OFFSET_MTIME, 12, &mtime)) {
         return false;
     }
-    if (uid > UINT32_MAX || gid > UINT32_MAX || mtime > INT64_MAX ||
+    if (uid > UINT32_MAX || gid > UINT32_MAX || mtime > PGF_TAR_MTIME_MAX ||
         member->size_bytes > PGF_TAR_SIZE_MAX) {
         return false;
     }

@@ -16,7 +16,8 @@
 #define PGF_TAR_BLOCK 512
 #define PGF_TAR_PATH_MAX 256 /* prefix 155 + "/" + name 100 */
 #define PGF_TAR_LINK_MAX 100
-#define PGF_TAR_SIZE_MAX (UINT64_C(1) << 44) /* 16 TiB: no member of a cluster is larger */
+#define PGF_TAR_SIZE_MAX (UINT64_C(1) << 44)    /* 16 TiB: no member of a cluster is larger */
+#define PGF_TAR_MTIME_MAX (INT64_MAX / 1000000) /* seconds; microseconds then fit as well */
 
 enum pgf_tar_kind { PGF_TAR_FILE, PGF_TAR_DIRECTORY, PGF_TAR_SYMLINK };
 

@@ -134,6 +134,24 @@ static void test_tar__reads_base_256_sizes(void **state)
     hf_buf_done(&seen.text);
 }
 
+static void test_tar__refuses_times_beyond_microseconds(void **state)
+{
+    uint8_t bytes[PGF_TAR_BLOCK];
+    (void)state;
+
+    for (uint8_t top = 0; top < 2; top++) {
+        struct seen seen = {.data_len = 0};
+
+        header_make(bytes, "file", '0', "0");
+        memset(bytes + 136, 0, 12);
+        bytes[136] = 0x80;
+        bytes[141] = top; /* 1 << 48 s is 8.9 million years, times a million too many */
+        checksum_renew(bytes);
+        assert_int_equal(feed(&seen, bytes, sizeof(bytes), 512), top == 0 ? HF_OK : HF_DATA_LOSS);
+        hf_buf_done(&seen.text);
+    }
+}
+
 static void test_tar__joins_prefix_and_name(void **state)
 {
     uint8_t bytes[PGF_TAR_BLOCK];
@@ -213,6 +231,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tar__gives_the_same_events_for_any_chunk),
         cmocka_unit_test(test_tar__reads_base_256_sizes),
+        cmocka_unit_test(test_tar__refuses_times_beyond_microseconds),
         cmocka_unit_test(test_tar__joins_prefix_and_name),
         cmocka_unit_test(test_tar__refuses_unsafe_members),
         cmocka_unit_test(test_tar__refuses_a_flipped_bit),
