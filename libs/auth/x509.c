@@ -55,7 +55,8 @@ struct hf_status x509_read_key(struct hf_ctx *ctx, const char *path, EVP_PKEY **
     HF_TRY(hf_read_file(ctx->arena, path, &buf));
     bio = BIO_new_mem_buf(hf_buf_text(&buf), (int)buf.len);
     HF_CHECK(bio != NULL);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    char no_passphrase[] = ""; /* never ask a terminal */
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, no_passphrase);
     codec_wipe(buf.ptr, buf.len);
     if (key == NULL) {
         return not_a(ctx, path, "private key");
