@@ -108,6 +108,27 @@ def test_receiver__starts_when_the_vault_is_whole_again(house, orders):
     proc.wait_until(lambda: state() == "STREAMING", timeout=60, what="a receiver that streams")
 
 
+def test_backup__waits_for_the_wal_stream_before_it_copies(house, orders):
+    """The slot is another's for a while: nothing is copied whose WAL would be missing."""
+    slot = house.hf("wal", "status", "orders")["slot"]
+    house.down()
+    other = subprocess.Popen([os.path.join(orders.bin, "pg_receivewal"), "-D", orders.folder, "-d",
+                              orders.dsn(), "-S", slot], stderr=subprocess.DEVNULL)
+    try:
+        active = f"select active from pg_replication_slots where slot_name = '{slot}'"
+        proc.wait_until(lambda: orders.psql(active) == "t", what="a slot in use")
+        house.up()
+        job = house.run("backup", "create", "orders").stdout.strip()
+        proc.wait_until(lambda: house.hf("job", "describe", job).get("progress", {}).get("phase")
+                        == "waiting for the WAL stream", what="a backup that waits")
+        assert orders.psql("select count(*) from pg_stat_progress_basebackup") == "0"
+    finally:
+        proc.end(other.pid)
+        other.wait(20)
+    done = house.hf("job", "watch", job)
+    assert done["state"] == "SUCCEEDED" and done["attempt"] == 1
+
+
 def test_redis__flushed_in_a_backup_costs_nothing(house, orders):
     before = journal(house)
     command, job, sender = start_backup(house, orders)

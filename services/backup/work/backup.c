@@ -19,6 +19,8 @@
 #define STEP_ARENA_BYTES (1u << 20)
 #define SETTLE_US (INT64_C(30) * HF_US_PER_S)
 #define WAL_WAIT_US (INT64_C(600) * HF_US_PER_S)
+#define STREAM_WAIT_US (INT64_C(30) * HF_US_PER_S)
+#define STREAM_POLL_MS 100
 
 struct backup_work {
     struct jobs_run *run;
@@ -136,6 +138,30 @@ static struct hf_status stream(struct hf_ctx *ctx, struct backup_work *work,
     return pgwire_base_backup(ctx, conn, &options, &events, ret_end);
 }
 
+/* A copy without its WAL is worth nothing: whether the stream runs is seen before, not after, hours
+ * of copying. */
+static struct hf_status await_stream(struct hf_ctx *ctx, struct backup_work *work)
+{
+    const struct source *source = &work->source;
+    struct receiver_status status = {.state = RECEIVER_STOPPED};
+    int64_t limit_us = hf_mono_us() + STREAM_WAIT_US;
+
+    while (!receivers_status(source->app->receivers, source->row.id, &status) ||
+           status.state != RECEIVER_STREAMING) {
+        if (hf_mono_us() > limit_us) {
+            const char *const metadata[] = {"cluster", source->row.name, "error", status.error,
+                                            NULL};
+
+            return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "WAL_NOT_STREAMING", metadata,
+                                "the WAL stream of %s does not run: %s", source->row.name,
+                                hf_text_empty(status.error) ? "see wal status" : status.error);
+        }
+        HF_TRY(jobs_progress(ctx, work->run, "waiting for the WAL stream", 0, 0));
+        HF_TRY(hf_ctx_sleep(ctx, STREAM_POLL_MS));
+    }
+    return hf_success();
+}
+
 /* --- one session ---------------------------------------------------------------------------- */
 
 static struct hf_status begin_session(struct hf_ctx *ctx, struct backup_work *work,
@@ -184,6 +210,9 @@ static struct hf_status finish_session(struct hf_ctx *ctx, struct backup_work *w
 
     int64_t bytes = capture->start.size_bytes < 0 ? 0 : capture->start.size_bytes;
 
+    if (capture->label.len == 0) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "the server's base backup has no backup_label");
+    }
     HF_TRY(jobs_progress(ctx, work->run, "finishing", bytes, bytes));
     return vault_session_finish(ctx, session, &all, ret_result);
 }
@@ -257,6 +286,7 @@ static struct hf_status make_point(struct hf_ctx *ctx, struct backup_work *work)
     struct vault_session_result result = {0};
     struct vault_session *session = NULL;
 
+    HF_TRY(await_stream(ctx, work));
     HF_TRY(begin_session(ctx, work, &session));
     struct hf_status status = copy(ctx, work, session, &result);
 
