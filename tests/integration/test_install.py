@@ -1,6 +1,7 @@
 """`make install`: what lands below DESTDIR/PREFIX runs from there."""
 
 import os
+import shlex
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_install__puts_the_programs_below_destdir_and_prefix(installed):
         os.listdir(os.path.join(proc.ROOT, "build", "bin")))
     for name in os.listdir(f"{installed}/bin"):
         assert os.stat(f"{installed}/bin/{name}").st_mode & 0o777 == 0o755
+
+
+def test_install__brings_a_unit_that_starts_the_program_there(installed):
+    """Read by systemd's rules: assignments, and a command line of quoted words."""
+    with open(f"{installed}/lib/systemd/system/holdfast.service", encoding="utf-8") as file:
+        lines = [line.strip() for line in file if "=" in line and not line.startswith("#")]
+    words = shlex.split(dict(line.split("=", 1) for line in lines)["ExecStart"])
+    assert words == ["/opt/hold fast/bin/holdfast", "up", "--foreground"]
+    shown = proc.run([f"{installed}/bin/holdfast", "up", "--help"]).stdout
+    assert "--foreground" in shown
 
 
 @pytest.mark.parametrize("option, wanted", [("--version", "holdfast"), ("--help", "sage: holdfast")])
