@@ -260,6 +260,28 @@ def test_grpc__everything_is_found_by_reflection(grpcurl):
     assert "rpc CreateBackup" in grpcurl.describe(BACKUP)
 
 
+@pytest.fixture
+def slow(orders):
+    """A spread checkpoint has two minutes' time."""
+    for setting in ("checkpoint_completion_target = 0.9", "checkpoint_timeout = '2min'"):
+        orders.psql(f"alter system set {setting}")
+    orders.psql("select pg_reload_conf()")
+    orders.psql("create table filler as select generate_series(1, 200000) as x")
+    yield orders
+    orders.psql("checkpoint")
+
+
+def test_grpc__cancels_a_running_backup(grpcurl, slow):
+    job = grpcurl(f"{BACKUP}/CreateBackup",
+                  {"parent": PARENT, "backup": {"checkpoint": "SPREAD"}}).message
+    proc.wait_until(lambda: grpcurl(f"{JOBS}/GetJob", {"name": job["name"]}).message["state"]
+                    == "RUNNING", what="a running job")
+    assert grpcurl(f"{JOBS}/CancelJob", {"name": job["name"]}).message["cancelRequested"]
+    seen = grpcurl(f"{JOBS}/WatchJob", {"name": job["name"]}).messages
+    assert seen[-1]["job"]["state"] == "CANCELLED"
+    assert grpcurl(f"{BACKUP}/GetBackup", {"name": job["target"]}).message["state"] == "CANCELLED"
+
+
 def test_grpc__creates_watches_lists_and_deletes(grpcurl):
     job = grpcurl(f"{BACKUP}/CreateBackup", {"parent": PARENT, "backup": {}}).message
     seen = grpcurl(f"{JOBS}/WatchJob", {"name": job["name"]}).messages
