@@ -20,6 +20,7 @@ struct look {
     const struct pgwire_source_options *options;
     struct pgwire_conn *wire; /* replication */
     struct pgwire_conn *sql;  /* NULL when there is none */
+    struct pgwire_conn *conn; /* that of the two on which settings are shown */
     struct pgwire_source source;
     HF_VEC(struct pgwire_finding) findings;
 };
@@ -107,9 +108,9 @@ struct hf_status pgwire_segment_size(struct hf_ctx *ctx, struct pgwire_conn *con
 /* A setting, or NULL when the role may not see it. Failures of the connection itself count. */
 static struct hf_status try_show(struct look *look, const char *setting, const char **ret_value)
 {
-    struct hf_status status = pgwire_show(look->ctx, look->wire, setting, ret_value);
+    struct hf_status status = pgwire_show(look->ctx, look->conn, setting, ret_value);
 
-    if (!hf_is_ok(status) && pgwire_is_alive(look->wire)) {
+    if (!hf_is_ok(status) && pgwire_is_alive(look->conn)) {
         *ret_value = NULL;
         return hf_success();
     }
@@ -213,20 +214,13 @@ static struct hf_status look_connect(struct look *look)
     return hf_is_ok(status) ? judge_no_sql(look, sql) : no_walsender_explain(look, status);
 }
 
-static struct hf_status look_at_wire(struct look *look)
+static struct hf_status look_at_settings(struct look *look)
 {
     struct pgwire_source *source = &look->source;
-    struct pgwire_identity identity = {0};
     const char *text = NULL;
 
-    HF_TRY(pgwire_identify(look->ctx, look->wire, &identity));
-    source->system_identifier = identity.system_identifier;
-    source->timeline = identity.timeline;
-    source->flush_lsn = identity.flush_lsn;
-    source->peer = hf_strdup(look->ctx->arena, pgwire_peer(look->wire));
-    source->user = hf_strdup(look->ctx->arena, pgwire_user(look->wire));
-    HF_TRY(pgwire_segment_size(look->ctx, look->wire, &source->wal_segment_bytes));
-    HF_TRY(pgwire_show(look->ctx, look->wire, "wal_level", &source->wal_level));
+    source->peer = hf_strdup(look->ctx->arena, pgwire_peer(look->conn));
+    source->user = hf_strdup(look->ctx->arena, pgwire_user(look->conn));
     HF_TRY(try_show(look, "data_checksums", &text));
     source->has_checksums = answer_of(text);
     HF_TRY(try_show(look, "full_page_writes", &text));
@@ -247,6 +241,21 @@ static struct hf_status look_at_wire(struct look *look)
     HF_TRY(try_show(look, "config_file", &source->config_file));
     HF_TRY(try_show(look, "hba_file", &source->hba_file));
     return try_show(look, "ident_file", &source->ident_file);
+}
+
+static struct hf_status look_at_wire(struct look *look)
+{
+    struct pgwire_source *source = &look->source;
+    struct pgwire_identity identity = {0};
+
+    look->conn = look->wire;
+    HF_TRY(pgwire_identify(look->ctx, look->wire, &identity));
+    source->system_identifier = identity.system_identifier;
+    source->timeline = identity.timeline;
+    source->flush_lsn = identity.flush_lsn;
+    HF_TRY(pgwire_segment_size(look->ctx, look->wire, &source->wal_segment_bytes));
+    HF_TRY(pgwire_show(look->ctx, look->wire, "wal_level", &source->wal_level));
+    return look_at_settings(look);
 }
 
 static void look_at_clock(struct look *look)
@@ -295,6 +304,22 @@ static void look_at_role(struct look *look)
         number_or(try_sql(look, "select sum(pg_catalog.pg_database_size(oid))::bigint "
                                 "from pg_catalog.pg_database"),
                   -1);
+}
+
+/* Those that Holdfast has count as free: it is what the stream and a backup need. Only of the own
+ * role may a poor role see the names. */
+static struct hf_status look_at_walsenders(struct look *look)
+{
+    const char *senders = NULL;
+    int64_t others = number_or(
+        try_sql(look, "select count(*) from pg_catalog.pg_stat_replication "
+                      "where application_name is null or application_name not like 'holdfast%'"),
+        -1);
+
+    HF_TRY(try_show(look, "max_wal_senders", &senders));
+    look->source.free_walsenders =
+        senders != NULL && others >= 0 ? number_or(senders, 0) - others : -1;
+    return hf_success();
 }
 
 static bool slot_is_ours(struct look *look)
@@ -385,6 +410,41 @@ struct hf_status pgwire_source_check(struct hf_ctx *ctx,
 
     pgwire_close(look.wire);
     pgwire_close(look.sql);
+    HF_TRY(status);
+    look.source.findings = look.findings.items;
+    look.source.findings_len = look.findings.len;
+    *ret_source = look.source;
+    return hf_success();
+}
+
+static struct hf_status look_again(struct look *look)
+{
+    const struct pgwire_options options = {.dsn = look->options->dsn,
+                                           .password = look->options->password,
+                                           .mode = look->options->is_wire_only ? PGWIRE_REPLICATION
+                                                                               : PGWIRE_SQL,
+                                           .is_primary_only = look->options->is_primary_only,
+                                           .connect_timeout_ms = look->options->connect_timeout_ms};
+
+    HF_TRY(pgwire_open(look->ctx, &options, &look->conn));
+    look->sql = look->options->is_wire_only ? NULL : look->conn;
+    look->source.server_version = pgwire_server_version(look->conn);
+    look->source.size_bytes = -1;
+    look->source.free_slots = -1;
+    HF_TRY(look_at_settings(look));
+    HF_TRY(look_at_walsenders(look));
+    look_at_clock(look);
+    findings_judge(look);
+    return hf_ctx_check(look->ctx);
+}
+
+struct hf_status pgwire_source_look(struct hf_ctx *ctx, const struct pgwire_source_options *options,
+                                    struct pgwire_source *ret_source)
+{
+    struct look look = {.ctx = ctx, .options = options};
+    struct hf_status status = look_again(&look);
+
+    pgwire_close(look.conn);
     HF_TRY(status);
     look.source.findings = look.findings.items;
     look.source.findings_len = look.findings.len;

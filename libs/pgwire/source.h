@@ -51,6 +51,7 @@ struct pgwire_source_options {
     const char *dsn;
     const char *password;
     bool is_primary_only;
+    bool is_wire_only;      /* of pgwire_source_look: ask on a replication connection */
     int connect_timeout_ms; /* per connection; 0: 10 s */
     const char *slot;       /* NULL, or one that is ours already: then no free slot is needed */
 };
@@ -63,6 +64,13 @@ struct pgwire_source_options {
 struct hf_status pgwire_source_check(struct hf_ctx *ctx,
                                      const struct pgwire_source_options *options,
                                      struct pgwire_source *ret_source) HF_MUST_USE;
+
+/* The same settings and findings of a source from which WAL streams already, by one connection that
+ * takes no walsender away from it (unless is_wire_only). Identity, size and free slots stay zero;
+ * free_walsenders counts those that Holdfast uses as free.
+ * Errors   those of conn.h */
+struct hf_status pgwire_source_look(struct hf_ctx *ctx, const struct pgwire_source_options *options,
+                                    struct pgwire_source *ret_source) HF_MUST_USE;
 
 struct pgwire_identity {
     const char *system_identifier;

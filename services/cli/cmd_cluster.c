@@ -104,6 +104,10 @@ static void print_wal(struct cli *cli, const PbBackup__WalStatus *wal)
     out_field("Slot:",
               hf_printf(cli->ctx.arena, "%s%s", wal->slot,
                         wal->slot_is_unbounded ? " (unbounded: max_slot_wal_keep_size = -1)" : ""));
+    if (wal->slot_is_unbounded) {
+        out_field("", "fix on the source: ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; "
+                      "SELECT pg_reload_conf();");
+    }
     out_field("Timeline:", hf_printf(cli->ctx.arena, "%d", wal->timeline));
     out_field("Durable LSN:", wal->durable_lsn);
     out_field("Source LSN:", wal->source_lsn);

@@ -3,8 +3,6 @@
  * registered. Of two registrations under one name the unique index lets one through. */
 #include "backup/store/clusters.h"
 
-#include <string.h>
-
 #include "backup/api/api.h"
 #include "backup/api/convert.h"
 #include "backup/api/handlers.h"
@@ -60,11 +58,6 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
     return window_of(points, seen->moments_len, gaps, seen->gaps_len, durable_us);
 }
 
-static bool is_slot_unbounded(const struct cluster_row *row)
-{
-    return strstr(row->warnings, "max_slot_wal_keep_size") != NULL;
-}
-
 static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct cluster_seen *seen,
                      PbBackup__WalStatus *wal)
 {
@@ -78,7 +71,7 @@ static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct
         wal->window_start = convert_time(ctx->arena, window.start_us);
         wal->window_end = convert_time(ctx->arena, window.end_us);
     }
-    wal->slot_is_unbounded = is_slot_unbounded(&seen->row);
+    wal->slot_is_unbounded = seen->row.is_slot_unbounded;
 }
 
 static void fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
@@ -234,19 +227,6 @@ static struct hf_status check_free(struct hf_ctx *ctx, struct api_thread *thread
                         name, name);
 }
 
-static const char *findings_text(struct hf_ctx *ctx, const struct pgwire_source *source)
-{
-    const char *text = "";
-
-    for (size_t i = 0; i < source->findings_len; i++) {
-        const struct pgwire_finding *finding = &source->findings[i];
-
-        text = hf_printf(ctx->arena, "%s%s%s%s%s", text, i == 0 ? "" : "\n", finding->message,
-                         hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
-    }
-    return text;
-}
-
 static struct hf_status check_adoption(struct hf_ctx *ctx, const struct cluster_row *known,
                                        const struct pgwire_source *source)
 {
@@ -287,7 +267,8 @@ static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
         .segment_bytes = source.wal_segment_bytes,
         .lineage = known->id != NULL ? known->lineage : "l1",
         .slot = hf_strdup(ctx->arena, slot.text),
-        .warnings = findings_text(ctx, &source),
+        .warnings = source_warnings(ctx->arena, &source),
+        .is_slot_unbounded = source_is_unbounded(&source),
         .size_bytes = source.size_bytes < 0 ? 0 : (uint64_t)source.size_bytes,
         .create_time_us = hf_now_us(),
         .revision = 1,

@@ -47,6 +47,7 @@ struct receiver *receiver_start(const struct receiver_options *options)
     own->prefix = hf_heap_strdup(options->prefix);
     own->lineage = hf_heap_strdup(options->lineage);
     own->inventory_us = options->inventory_us > 0 ? options->inventory_us : 60 * HF_US_PER_S;
+    own->look_us = options->look_us > 0 ? options->look_us : 15 * HF_US_PER_S;
     receiver->application_name = make_application_name(options->cluster);
     copy_text(receiver->lineage, sizeof(receiver->lineage), options->lineage);
     copy_text(receiver->status.lineage, sizeof(receiver->status.lineage), options->lineage);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/ctx.h"
+#include "pgwire/source.h"
 #include "vault/journal.h"
 #include "vault/wal_index.h"
 
@@ -54,6 +55,9 @@ struct receiver_hooks {
      * again. */
     struct hf_status (*on_inventory)(struct hf_ctx *ctx, void *arg,
                                      const struct vault_wal_info *wal);
+    /* What the source's settings are now: after each connect, and every look_us while it streams.
+     * Runs on the thread of on_inventory. */
+    struct hf_status (*on_look)(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source);
 };
 
 struct receiver_options { /* all copied; store and keyring borrowed until free */
@@ -68,6 +72,7 @@ struct receiver_options { /* all copied; store and keyring borrowed until free *
     const char *lineage; /* current one */
     uint64_t segment_bytes;
     int64_t inventory_us; /* between inventories; 0: one minute */
+    int64_t look_us;      /* between looks at the source's settings; 0: 15 s */
     struct receiver_hooks hooks;
 };
 

@@ -1,5 +1,6 @@
 /* All that may be slow, on a thread of its own: the inventory (its hook writes to a database and to
- * the journal), compaction, the slots on other members. None may hold up an acknowledgement. */
+ * the journal), compaction, the slots on other members, looks at the source's settings. None may
+ * hold up an acknowledgement. */
 #include <string.h>
 
 #include "backup/source/receiver_internal.h"
@@ -10,6 +11,8 @@
 #define LOOK_MS 500
 #define COMPACT_US (5 * HF_US_PER_S)
 #define MEMBERS_US (15 * HF_US_PER_S)
+#define CONNECT_MS 3000
+#define SOURCE_US (10 * HF_US_PER_S)
 
 struct clerk {
     struct receiver *receiver;
@@ -18,6 +21,10 @@ struct clerk {
     int64_t tell_us; /* hf_mono_us() when each is due */
     int64_t compact_us;
     int64_t members_us;
+    int64_t source_us;
+    uint64_t connects; /* of the stream, when the source was looked at */
+    bool has_failed;   /* the last look did: said once */
+    bool is_wire_only; /* the role may not have an SQL connection: asked anew after a connect */
 };
 
 static bool has_news(const struct receiver_status *now, const struct receiver_status *told)
@@ -58,6 +65,61 @@ static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_
     }
 }
 
+static struct hf_status look_once(struct hf_ctx *ctx, const struct clerk *clerk,
+                                  struct pgwire_source *ret_source)
+{
+    const struct receiver_options *own = &clerk->receiver->options;
+    struct pgwire_source_options options = {
+        .dsn = own->dsn,
+        .password = own->password,
+        .is_primary_only = true,
+        .is_wire_only = clerk->is_wire_only,
+        .connect_timeout_ms = CONNECT_MS,
+    };
+    struct hf_status status = pgwire_source_look(ctx, &options, ret_source);
+
+    if (status.info == NULL || !hf_text_equal(status.info->reason, "WRONG_SERVER_ROLE")) {
+        return status;
+    }
+    options.is_primary_only = false; /* then we stream from a standby, too */
+    return pgwire_source_look(ctx, &options, ret_source);
+}
+
+/* Would it be said again to the next who asks? */
+static bool is_refusal(struct hf_status status)
+{
+    return status.code == HF_PERMISSION_DENIED || status.code == HF_UNAUTHENTICATED ||
+           status.code == HF_FAILED_PRECONDITION || status.code == HF_NOT_FOUND;
+}
+
+/* A setting that was changed is known soon; what cannot be asked now stays as it was known. */
+static void look_at_source(struct hf_ctx *ctx, struct clerk *clerk,
+                           const struct receiver_status *now)
+{
+    const struct receiver_hooks *hooks = &clerk->receiver->options.hooks;
+    struct hf_ctx bounded = *ctx;
+    struct pgwire_source source;
+
+    clerk->is_wire_only = clerk->is_wire_only && clerk->connects == now->connects;
+    clerk->connects = now->connects;
+    clerk->source_us = hf_mono_us() + clerk->receiver->options.look_us;
+    bounded.deadline_us = hf_mono_us() + SOURCE_US;
+    struct hf_status status = look_once(&bounded, clerk, &source);
+
+    if (!hf_is_ok(status) && !clerk->is_wire_only && is_refusal(status)) {
+        clerk->is_wire_only = true;
+        clerk->source_us = 0; /* at once the other way */
+        return;
+    }
+    if (hf_is_ok(status)) {
+        status = hooks->on_look(ctx, hooks->arg, &source);
+    }
+    if (!hf_is_ok(status) && !clerk->has_failed) {
+        warn(ctx, clerk, "wal.look.failed", status);
+    }
+    clerk->has_failed = !hf_is_ok(status);
+}
+
 static void look(struct hf_ctx *ctx, struct clerk *clerk)
 {
     struct receiver_status now;
@@ -78,6 +140,10 @@ static void look(struct hf_ctx *ctx, struct clerk *clerk)
     if (now.state == RECEIVER_STREAMING && hf_mono_us() >= clerk->members_us) {
         receiver_tend_members(ctx, clerk->receiver, &now);
         clerk->members_us = hf_mono_us() + MEMBERS_US;
+    }
+    if (clerk->receiver->options.hooks.on_look != NULL && now.state == RECEIVER_STREAMING &&
+        (now.connects != clerk->connects || hf_mono_us() >= clerk->source_us)) {
+        look_at_source(ctx, clerk, &now);
     }
 }
 

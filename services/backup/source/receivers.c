@@ -158,6 +158,21 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
     return source_append(ctx, &source, &state, &entry);
 }
 
+static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
+{
+    struct slot *slot = arg;
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const struct cluster_row row = {
+        .id = slot->cluster_id,
+        .warnings = source_warnings(ctx->arena, source),
+        .is_slot_unbounded = source_is_unbounded(source),
+    };
+
+    HF_TRY(db_tx_begin(ctx, slot->owner->app->db, slot->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_set_warnings(ctx, tx, &row));
+    return db_tx_commit(ctx, &tx);
+}
+
 /* --- start, stop ---------------------------------------------------------------------------- */
 
 static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receivers,
@@ -189,7 +204,7 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
         .prefix = source.prefix,
         .lineage = source.row.lineage,
         .segment_bytes = source.row.segment_bytes,
-        .hooks = {slot, on_gap, on_lineage, on_inventory},
+        .hooks = {slot, on_gap, on_lineage, on_inventory, on_look},
     };
     slot->receiver = receiver_start(&options);
     *ret_slot = slot;

@@ -88,6 +88,24 @@ struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app
                        ret_sealed);
 }
 
+const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < source->findings_len; i++) {
+        const struct pgwire_finding *finding = &source->findings[i];
+
+        text = hf_printf(arena, "%s%s%s%s%s", text, i == 0 ? "" : "\n", finding->message,
+                         hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
+    }
+    return text;
+}
+
+bool source_is_unbounded(const struct pgwire_source *source)
+{
+    return source->max_slot_wal_keep_mb == -1;
+}
+
 /* The head that PostgreSQL remembers now; the row of the source may be minutes old. */
 static struct hf_status pinned_head(struct hf_ctx *ctx, const struct source *source,
                                     uint64_t *ret_head, const uint8_t **ret_hash)

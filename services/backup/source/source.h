@@ -5,6 +5,7 @@
 
 #include "backup/app.h"
 #include "backup/store/types.h"
+#include "pgwire/source.h"
 #include "vault/journal.h"
 
 struct source {
@@ -30,6 +31,11 @@ struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app
                                       const char *tenant_id, const char *cluster_id,
                                       const char *password,
                                       struct hf_bytes *ret_sealed) HF_MUST_USE;
+
+/* What a look at a server found, for cluster_row: warnings, "what; fix: how", one per line. */
+const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source);
+/* While the stream is down, does its slot keep WAL without any bound? */
+bool source_is_unbounded(const struct pgwire_source *source);
 
 /* The journal as it is now, checked against the head that PostgreSQL remembers. A source without
  * any entry gets its first two: what it is, and its lineage. */

@@ -32,6 +32,7 @@ static void load(const struct db_rows *rows, size_t i, struct cluster_row *ret_r
         .journal_hash = db_bytes(rows, i, 13),
         .create_time_us = db_time(rows, i, 14),
         .revision = db_int(rows, i, 15),
+        .is_slot_unbounded = db_bool(rows, i, 16),
     };
 }
 
@@ -44,7 +45,7 @@ struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
                 DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
                 DB_TEXT(row->system_identifier), DB_INT(row->server_version),
                 DB_INT(row->segment_bytes), DB_TEXT(row->lineage), DB_TEXT(row->slot),
-                DB_TEXT(row->warnings), DB_INT(row->size_bytes)),
+                DB_TEXT(row->warnings), DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded)),
         NULL);
 
     if (db_is_unique_violation(status, "clusters_name")) {
@@ -175,6 +176,15 @@ struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, cons
                    NULL);
 }
 
+struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
+                                       const struct cluster_row *row)
+{
+    return db_exec(ctx, tx, sql_cluster_set_warnings,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->warnings),
+                           DB_BOOL(row->is_slot_unbounded)),
+                   NULL);
+}
+
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed)
 {
@@ -194,7 +204,7 @@ struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx, const stru
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->dsn),
                            DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
                            DB_INT(row->server_version), DB_TEXT(row->slot), DB_TEXT(row->warnings),
-                           DB_INT(row->size_bytes)),
+                           DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded)),
                    &affected));
     return affected == 1
                ? hf_success()

@@ -34,6 +34,11 @@ struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, cons
                                       const char *lineage,
                                       const char *system_identifier) HF_MUST_USE;
 
+/* warnings and is_slot_unbounded of the cluster row->id, which may have been removed. No change of
+ * the resource that an etag would be about. */
+struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
+                                       const struct cluster_row *row) HF_MUST_USE;
+
 /* Was this cluster removed by somebody (not just unknown)? */
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed) HF_MUST_USE;

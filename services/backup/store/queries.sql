@@ -4,23 +4,24 @@
 
 -- name: cluster_insert
 -- params: tenant, id, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
---         lineage, slot, warnings, size_bytes
+--         lineage, slot, warnings, size_bytes, slot_is_unbounded
 INSERT INTO backup.clusters (tenant_id, id, name, dsn, password_sealed, system_identifier,
-                             server_version, segment_bytes, lineage, slot, warnings, size_bytes)
+                             server_version, segment_bytes, lineage, slot, warnings, size_bytes,
+                             slot_is_unbounded)
 VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, $10, $11,
-        $12::bigint)
+        $12::bigint, $13::boolean)
 
 -- name: cluster_by_name
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision
+       revision, slot_is_unbounded
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND name = $2 AND delete_time IS NULL
 
 -- name: cluster_by_id
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision
+       revision, slot_is_unbounded
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
 
@@ -35,7 +36,7 @@ FOR NO KEY UPDATE
 -- params: tenant, after name, limit
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision
+       revision, slot_is_unbounded
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND delete_time IS NULL AND name > $2
 ORDER BY name
@@ -53,10 +54,11 @@ WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NOT NULL
 
 -- name: cluster_adopt
 -- A source that came back from the vault alone gets its connection.
--- params: tenant, id, dsn, password_sealed, server_version, slot, warnings, size_bytes
+-- params: tenant, id, dsn, password_sealed, server_version, slot, warnings, size_bytes,
+--         slot_is_unbounded
 UPDATE backup.clusters
 SET dsn = $3, password_sealed = $4::bytea, server_version = $5::integer, slot = $6, warnings = $7,
-    size_bytes = $8::bigint, revision = revision + 1
+    size_bytes = $8::bigint, slot_is_unbounded = $9::boolean, revision = revision + 1
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND dsn = '' AND delete_time IS NULL
 
 -- name: cluster_set_pack
@@ -75,6 +77,13 @@ WHERE tenant_id = $1::uuid AND id = $2::uuid AND journal_head < $3::bigint
 UPDATE backup.clusters
 SET lineage = $3, system_identifier = $4
 WHERE tenant_id = $1::uuid AND id = $2::uuid
+
+-- name: cluster_set_warnings
+-- params: tenant, id, warnings, slot_is_unbounded
+UPDATE backup.clusters
+SET warnings = $3, slot_is_unbounded = $4::boolean
+WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
+  AND (warnings, slot_is_unbounded) IS DISTINCT FROM ($3, $4::boolean)
 
 -- name: cluster_ids_all
 -- For the dispatch role: which clusters need a receiver.

@@ -3,6 +3,7 @@
 #ifndef HF_BACKUP_STORE_TYPES_H
 #define HF_BACKUP_STORE_TYPES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct cluster_row {
     const char *lineage;
     const char *slot;
     const char *warnings; /* one per line */
+    bool is_slot_unbounded;
     uint64_t size_bytes;
     uint64_t next_pack;
     uint64_t journal_head;

@@ -86,6 +86,35 @@ static void test_source__needs_a_free_slot_unless_it_has_one(void **state)
     assert_ok(pgwire_source_check(&ctx, &options, &source));
 }
 
+/* Of a stream that runs: it and a backup have what they need, whoever asks meanwhile. */
+static void test_source__look_counts_our_walsenders_as_free(void **state)
+{
+    static const char *const settings[] = {"max_wal_senders = 2", NULL};
+    HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
+    HF_CLEANUP(pgserver_free)
+    struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
+    const struct pgwire_options ours = {.dsn = pgserver_dsn(server),
+                                        .mode = PGWIRE_REPLICATION,
+                                        .application_name = "holdfast_orders"};
+    const struct pgwire_options theirs = {
+        .dsn = pgserver_dsn(server), .mode = PGWIRE_REPLICATION, .application_name = "standby"};
+    const struct pgwire_source_options options = {.dsn = pgserver_dsn(server)};
+    HF_CLEANUP(pgwire_close) struct pgwire_conn *stream = NULL;
+    HF_CLEANUP(pgwire_close) struct pgwire_conn *standby = NULL;
+    struct pgwire_source source;
+    (void)state;
+
+    assert_ok(pgwire_open(&ctx, &ours, &stream));
+    assert_ok(pgwire_source_look(&ctx, &options, &source));
+    assert_int_equal(source.free_walsenders, 2);
+    assert_false(has_finding(&source, "FEW_WALSENDERS"));
+    assert_true(has_finding(&source, "SLOT_WAL_UNBOUNDED"));
+    assert_ok(pgwire_open(&ctx, &theirs, &standby));
+    assert_ok(pgwire_source_look(&ctx, &options, &source)); /* no walsender is left to ask with */
+    assert_int_equal(source.free_walsenders, 1);
+    assert_true(has_finding(&source, "FEW_WALSENDERS"));
+}
+
 static void test_source__needs_wal(void **state)
 {
     static const char *const settings[] = {"wal_level = minimal", "max_wal_senders = 0", NULL};
@@ -107,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_source__is_described_to_a_superuser),
         cmocka_unit_test(test_source__degrades_to_unknown_for_a_poor_role),
         cmocka_unit_test(test_source__needs_a_free_slot_unless_it_has_one),
+        cmocka_unit_test(test_source__look_counts_our_walsenders_as_free),
         cmocka_unit_test(test_source__needs_wal),
     };
     return pgserver_is_available() ? cmocka_run_group_tests(tests, NULL, NULL) : no_servers();

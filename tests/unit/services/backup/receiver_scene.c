@@ -36,6 +36,15 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
     return hf_success();
 }
 
+static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
+{
+    struct scene *scene = arg;
+
+    (void)ctx;
+    atomic_store(&scene->keep_mb, (int)source->max_slot_wal_keep_mb);
+    return hf_success();
+}
+
 void scene_receive(struct scene *scene)
 {
     struct receiver_options options = {
@@ -49,7 +58,8 @@ void scene_receive(struct scene *scene)
         .lineage = scene->lineage,
         .segment_bytes = SEGMENT,
         .inventory_us = HF_US_PER_S / 2,
-        .hooks = {scene, on_gap, on_lineage, on_inventory},
+        .look_us = HF_US_PER_S / 2,
+        .hooks = {scene, on_gap, on_lineage, on_inventory, on_look},
     };
 
     scene->receiver = receiver_start(&options);

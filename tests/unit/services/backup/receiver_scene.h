@@ -18,6 +18,7 @@ struct scene {
     atomic_int gaps;
     atomic_int forks;
     atomic_int inventories;
+    atomic_int keep_mb; /* max_slot_wal_keep_size as on_look was told; 0: not yet */
 };
 
 /* Start the receiver. */

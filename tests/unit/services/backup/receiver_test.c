@@ -355,6 +355,49 @@ static void test_receiver__stalls_at_a_foreign_system(void **state)
                         "0");
 }
 
+static void await_keep_mb(const struct scene *scene, int wanted)
+{
+    struct hf_ctx ctx = within(scene, 20);
+
+    while (atomic_load(&scene->keep_mb) != wanted) {
+        if (!hf_is_ok(hf_ctx_sleep(&ctx, 50))) {
+            fail_msg("max_slot_wal_keep_size is %d MB", atomic_load(&scene->keep_mb));
+        }
+    }
+}
+
+static void test_receiver__sees_settings_that_change_while_it_streams(void **state)
+{
+    struct scene *scene = *state;
+
+    scene_receive(scene);
+    await_keep_mb(scene, -1);
+    pgserver_sql(scene->server, "ALTER SYSTEM SET max_slot_wal_keep_size = '4GB'");
+    pgserver_sql(scene->server, "SELECT pg_reload_conf()");
+    await_keep_mb(scene, 4096);
+    pgserver_sql(scene->server, "ALTER SYSTEM RESET max_slot_wal_keep_size");
+    pgserver_sql(scene->server, "SELECT pg_reload_conf()");
+    await_keep_mb(scene, -1);
+    assert_int_equal(status_of(scene).connects, 1);
+}
+
+/* A role that pg_hba lets replicate and nothing else. */
+static void test_receiver__sees_settings_without_an_sql_connection(void **state)
+{
+    struct scene *scene = *state;
+    const char *dsn = hf_printf(scene->f->ctx.arena, "host=127.0.0.1 port=%d user=repl",
+                                pgserver_port(scene->server));
+
+    pgserver_sql(scene->server, "CREATE ROLE repl LOGIN REPLICATION");
+    pgserver_sql(scene->server, "REVOKE CONNECT ON DATABASE postgres FROM public");
+    scene->dsn = dsn;
+    scene_receive(scene);
+    await_keep_mb(scene, -1);
+    pgserver_sql(scene->server, "ALTER SYSTEM SET max_slot_wal_keep_size = '4GB'");
+    pgserver_sql(scene->server, "SELECT pg_reload_conf()");
+    await_keep_mb(scene, 4096);
+}
+
 static void test_receiver__waits_for_an_unreachable_source(void **state)
 {
     struct scene *scene = *state;
@@ -380,6 +423,8 @@ int main(void)
         scene_test(test_receiver__begins_a_lineage_when_the_source_went_back),
         scene_test(test_receiver__finds_another_history_at_the_same_place),
         scene_test(test_receiver__stalls_at_a_foreign_system),
+        scene_test(test_receiver__sees_settings_that_change_while_it_streams),
+        scene_test(test_receiver__sees_settings_without_an_sql_connection),
         scene_test(test_receiver__waits_for_an_unreachable_source),
     };
 
