@@ -140,6 +140,7 @@ static int run_service(const struct svc_service *service, struct hf_arena *arena
 
     if (!hf_is_ok(status)) {
         hf_error(&ctx, HF_EVENT("process.start_failed"), HF_TEXT("code", hf_code_name(status.code)),
+                 HF_TEXT("reason", status.info == NULL ? "" : status.info->reason),
                  HF_TEXT("message", status.message));
         return 1;
     }

@@ -9,13 +9,13 @@
 #include "backup/config.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
+#include "backup/source/vault_home.h"
 #include "backup/telemetry.h"
 #include "backup/work/work.h"
 #include "backup_migrations.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "vault/marker.h"
 
 #define TRIM_IDLE_US (INT64_C(2) * HF_US_PER_S)
 #define TRIM_BUSY_US (INT64_C(10) * HF_US_PER_S) /* a job wants its pages again at once */
@@ -102,7 +102,7 @@ static struct hf_status open_vault(struct hf_ctx *ctx, const struct backup_confi
                                    struct backup_app *app)
 {
     HF_TRY(objstore_local_open(ctx, config->vault_dir, true, &app->vault));
-    HF_TRY(vault_create(ctx, app->vault));
+    HF_TRY(vault_home_open(ctx, app, config->vault_dir));
     const struct realms_options options = {.vault = app->vault,
                                            .kek_path = config->vault_key_file,
                                            .signing_key_path = config->signing_key_file,

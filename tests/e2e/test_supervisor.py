@@ -4,12 +4,16 @@ The installation of this file has a space in its path and is always called from 
 variables speak of somebody else's server.
 """
 
+import glob
+import hashlib
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
+import uuid
 
 import pytest
 
@@ -201,6 +205,49 @@ def test_up__begins_no_new_vault_where_a_disk_is_not_mounted(house):
         os.rmdir(vault)
         os.rename(f"{vault}.away", vault)
     house.up()
+
+
+def backup_says(house):
+    return read(house.path("log", "backup.log"))
+
+
+def answers(house):
+    return house.run("cluster", "list", check=False).returncode == 0
+
+
+def restarted_over(house, vault):
+    """What the service says that its supervisor has started over this directory."""
+    os.rename(house.path("vault"), house.path("vault.away"))
+    shutil.copytree(vault, house.path("vault"))
+    for path in (house.path("vault"), *glob.glob(house.path("vault", "*"))):
+        shutil.chown(path, os.stat(house.path("vault.away")).st_uid)
+    before = len(backup_says(house))
+    house.kill("backup")
+    try:
+        proc.wait_until(lambda: "VAULT_" in backup_says(house)[before:], what="a refusal")
+        assert not answers(house)
+        assert {*os.listdir(house.path("vault"))} - {".tmp"} == {*os.listdir(vault)}
+        return backup_says(house)[before:]
+    finally:
+        shutil.rmtree(house.path("vault"))
+        os.rename(house.path("vault.away"), house.path("vault"))
+        proc.wait_until(lambda: answers(house), what="the service", timeout=60)
+
+
+def test_restart__begins_no_new_vault_where_a_disk_is_not_mounted(house, folder):
+    said = restarted_over(house, folder)
+    assert "VAULT_MISSING" in said and house.path("vault") in said and "mount" in said
+
+
+def test_restart__takes_no_other_vault_for_its_own(house, folder):
+    lines = read(house.path("vault", "holdfast-vault")).splitlines()[:-1]
+    other = "".join(f"{line}\n" if not line.startswith("vault ") else f"vault {uuid.uuid4()}\n"
+                    for line in lines)
+    digest = hashlib.sha256(other.encode()).hexdigest()
+    with open(f"{folder}/holdfast-vault", "w", encoding="ascii") as file:
+        file.write(f"{other}sha256 {digest}\n")
+    said = restarted_over(house, folder)
+    assert "VAULT_CHANGED" in said and "catalog rebuild" in said
 
 
 def test_up__wants_the_postgresql_that_made_the_database(house):

@@ -103,6 +103,17 @@ FROM backup.gaps
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND lineage = $3
 ORDER BY timeline, from_lsn
 
+-- name: vault_pin
+-- For the dispatch role; params: id of the vault. The first one stays.
+INSERT INTO backup.vault (id)
+VALUES ($1::uuid)
+ON CONFLICT DO NOTHING
+
+-- name: vault_pinned
+-- For the dispatch role.
+SELECT id::text
+FROM backup.vault
+
 -- name: backup_insert
 -- params: tenant, cluster, id, checkpoint, job, lineage
 INSERT INTO backup.backups (tenant_id, cluster_id, id, checkpoint, job_id, lineage)
