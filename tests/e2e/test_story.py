@@ -95,6 +95,10 @@ def test_cluster_add__starts_the_wal_stream(house, orders):
     assert "password" not in orders.added or not orders.added["password"]
 
 
+def test_cluster_add__says_that_it_connects(house, orders):
+    assert orders.added["state"] == orders.added["wal"]["receiverState"] == "CONNECTING"
+
+
 def test_cluster_list__shows_it_in_every_format(house, orders):
     assert house.run("cluster", "list", "-o", "name").stdout.split() == [orders.added["name"]]
     assert house.hf("cluster", "list")["clusters"][0]["state"] == "STREAMING"

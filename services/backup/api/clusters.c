@@ -280,6 +280,13 @@ static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
     return hf_success();
 }
 
+/* What the reply says is stored before the receiver is started, and it is started at once. */
+static void tell_start(PbBackup__Cluster *cluster)
+{
+    cluster->state = PB_BACKUP__CLUSTER__STATE__CONNECTING;
+    cluster->wal->receiver_state = PB_BACKUP__WAL_STATUS__RECEIVER_STATE__CONNECTING;
+}
+
 /* The only transaction that changes something. A twin with the same request id may have been
  * faster: then resp is its reply. */
 static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thread,
@@ -318,6 +325,7 @@ API_UNARY(api_create_cluster)
     HF_TRY(check_free(ctx, thread, want->cluster_id, &known));
     HF_TRY(examine(ctx, thread, want, &known, &seen.row));
     fill_cluster(ctx, thread, &seen, resp);
+    tell_start(resp);
     if (want->validate_only) {
         return hf_success();
     }
@@ -331,6 +339,7 @@ API_UNARY(api_create_cluster)
     if (!hf_is_ok(started)) { /* it is registered; the next start of the service tries again */
         hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", seen.row.name),
                  HF_TEXT("error", started.message));
+        fill_cluster(ctx, thread, &seen, resp);
     }
     return hf_success();
 }
