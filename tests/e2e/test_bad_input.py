@@ -17,11 +17,22 @@ from support import proc
 from support.expired import expired_copy
 from support.grpc import Grpcurl
 from support.postgres import PASSWORD
+from support.session import Session
 
 BACKUP = "holdfast.backup.v1.BackupService"
 JOBS = "holdfast.jobs.v1.JobService"
 NO_JOB = "tenants/default/jobs/00000000-0000-7000-8000-000000000000"
 PARENT = "tenants/default/clusters/orders"
+
+
+class StateDatabase:
+    """Where the installation keeps its state, for a Session."""
+
+    def __init__(self, house):
+        self.folder = house.path("run")
+
+    def dsn(self, user, dbname):
+        return f"host={self.folder} user={user} dbname={dbname}"
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +183,25 @@ def test_add__unbounded_slots_are_warned_of_with_the_fix(house, orders, start_se
     assert "unbounded" in house.run("wal", "status", "unbounded").stdout
     house.run("cluster", "remove", "unbounded")
     assert slots(pg) == "0"
+
+
+def test_add__of_two_that_connect_a_cluster_of_the_vault_one_is_refused(house, orders):
+    """Both find the cluster as a rebuilt catalogue has it, without a connection."""
+    house.add_cluster("taken", orders)
+    with Session(StateDatabase(house), user="holdfast_super", dbname="holdfast") as state:
+        state.run("update backup.clusters set dsn = '' where name = 'taken'")
+        state.run("begin; select 1 from backup.clusters where name = 'taken' for update")
+        adding = [subprocess.Popen([house.program, "cluster", "add", "taken", "--dsn",
+                                    orders.dsn()], env=house.env, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                  for _ in range(2)]
+        proc.wait_until(lambda: state.run(
+            "select count(*) from pg_locks where not granted") == ["2"], what="both at the row")
+        state.run("commit")
+    said = [command.communicate(timeout=60)[1] for command in adding]
+    assert sorted(command.returncode for command in adding) == [0, 4], said
+    assert sum("reason: CLUSTER_CHANGED" in text for text in said) == 1
+    house.run("cluster", "remove", "taken")
 
 
 def test_add__validate_only_stores_nothing(house, orders, start_server):

@@ -197,6 +197,26 @@ def test_request_id__is_there_wherever_a_repeat_would_do_more(call):
     assert without == REPEATABLE
 
 
+def test_report_restore__of_another_clusters_backup_is_refused(call):
+    backup = "b20261123t120000-000000"
+    made = call("BackupService/CreateRestore", {"parent": ORDERS}).reply.name
+
+    def report(text):
+        return call("BackupService/ReportRestore", {
+            "name": made, "restore": {"state": "RUNNING", "backup": text}})
+
+    for text in (f"{TENANT}/clusters/second/backups/{backup}",
+                 f"tenants/rivals/clusters/orders/backups/{backup}"):
+        answer = report(text)
+        assert (answer.code, reason(answer)) == ("INVALID_ARGUMENT", "FOREIGN_BACKUP"), text
+    for text in ("no backup", ORDERS, f"{ORDERS}/restores/{backup}"):
+        answer = report(text)
+        assert (answer.code, reason(answer)) == ("INVALID_ARGUMENT", "INVALID_NAME"), text
+    assert call("BackupService/GetRestore", {"name": made}).reply.backup == ""
+    for text in (backup, f"{ORDERS}/backups/{backup}"):
+        assert report(text).reply.backup == f"{ORDERS}/backups/{backup}"
+
+
 def test_delete_cluster__repeat_names_the_slot_that_was_left(call, source):
     dead = proc.free_port()
     dsn = (f"host={source.folder},127.0.0.1 port={source.port},{dead} user=holdfast "

@@ -198,25 +198,33 @@ static struct hf_status state_reported(struct hf_arena *arena, const PbBackup__R
                         "restore.state must be RUNNING, SUCCEEDED, FAILED or CANCELLED");
 }
 
-/* "tenants/…/backups/ID" or "ID" to the id, "" when it is neither. */
-static const char *backup_id_of(struct hf_arena *arena, const char *text)
+/* "tenants/…/backups/ID" or "ID" of the cluster that is restored; "" while it is not known. */
+static struct hf_status backup_reported(struct hf_arena *arena, const struct resource_name *restore,
+                                        const char *text, const char **ret_id)
 {
     struct resource_name name;
 
-    if (hf_text_empty(text)) {
-        return "";
+    if (hf_text_empty(text) || hf_is_name(text)) {
+        *ret_id = hf_text_empty(text) ? "" : text;
+        return hf_success();
     }
-    if (hf_is_ok(name_parse(arena, "backup", text, NAME_BACKUP, &name))) {
-        return name.id;
+    HF_TRY(name_parse(arena, "restore.backup", text, NAME_BACKUP, &name));
+    if (!hf_text_equal(name.tenant, restore->tenant) ||
+        !hf_text_equal(name.cluster, restore->cluster)) {
+        const char *const metadata[] = {"backup", text, NULL};
+
+        return hf_fail_info(arena, HF_INVALID_ARGUMENT, "FOREIGN_BACKUP", metadata,
+                            "restore.backup must be a backup of cluster %s of tenant %s",
+                            restore->cluster, restore->tenant);
     }
-    return hf_is_name(text) ? text : "";
+    *ret_id = name.id;
+    return hf_success();
 }
 
-static void take_report(struct hf_ctx *ctx, const PbBackup__Restore *restore, const char *state,
+static void take_report(const PbBackup__Restore *restore, const char *state,
                         struct restore_row *row)
 {
     row->state = state;
-    row->backup_id = backup_id_of(ctx->arena, restore->backup);
     row->resolved_lsn = 0;
     (void)pgf_lsn_parse(restore->resolved_lsn, &row->resolved_lsn); /* 0 while it is not known */
     row->resolved_time_us =
@@ -265,6 +273,7 @@ API_UNARY(api_report_restore)
     struct resource_name name;
     struct restore_row row;
     const char *state = NULL;
+    const char *backup = "";
     enum hf_code outcome = HF_OK;
     bool is_cancelled = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -272,13 +281,15 @@ API_UNARY(api_report_restore)
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_RESTORE, &name));
     HF_TRY(state_reported(ctx->arena, want->restore, &state, &outcome));
+    HF_TRY(backup_reported(ctx->arena, &name, want->restore->backup, &backup));
     HF_TRY(begin(ctx, thread, &tx));
     HF_TRY(restores_get(ctx, tx, name.cluster, name.id, &row));
     if (!hf_text_equal(row.state, "RUNNING") && hf_text_equal(row.state, state)) {
         convert_restore(ctx->arena, thread->grant.tenant_name, &row, reply);
         return hf_success(); /* the last report came twice */
     }
-    take_report(ctx, want->restore, state, &row);
+    take_report(want->restore, state, &row);
+    row.backup_id = backup;
     HF_TRY(restores_report(ctx, tx, &row));
     const struct reported reported = {want, &row, outcome};
 

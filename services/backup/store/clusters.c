@@ -206,9 +206,15 @@ struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx, const stru
                            DB_INT(row->server_version), DB_TEXT(row->slot), DB_TEXT(row->warnings),
                            DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded)),
                    &affected));
-    return affected == 1
-               ? hf_success()
-               : hf_fail(ctx->arena, HF_ABORTED, "cluster %s was changed meanwhile", row->name);
+    if (affected == 1) {
+        return hf_success();
+    }
+    const char *const metadata[] = {"cluster", row->name, NULL};
+
+    return hf_fail_info(ctx->arena, HF_ABORTED, "CLUSTER_CHANGED", metadata,
+                        "cluster %s was registered or removed by somebody else meanwhile; look at "
+                        "it with `holdfast cluster describe %s`",
+                        row->name, row->name);
 }
 
 struct hf_status clusters_refs(struct hf_ctx *ctx, struct db_tx *tx, struct cluster_ref **ret_refs,
