@@ -83,6 +83,17 @@ def test_certs_issue__writes_key_certificate_and_ca(house, folder):
     proc.run(["openssl", "verify", "-CAfile", f"{folder}/c/ca.crt", f"{folder}/c/tls.crt"])
 
 
+def test_certs_issue__says_what_it_wrote_in_json(house, folder):
+    made = house.hf("certs", "issue", "deploy", "--role", "viewer", "--out", f"{folder}/c")
+    for key, name in (("certificate", "tls.crt"), ("key", "tls.key"), ("ca", "ca.crt")):
+        assert made.pop(key) == f"{folder}/c/{name}"
+    end = proc.run(["openssl", "x509", "-in", f"{folder}/c/tls.crt", "-noout", "-enddate",
+                    "-dateopt", "iso_8601"]).stdout.strip()
+    assert made.pop("expireTime") == end.removeprefix("notAfter=").replace(" ", "T")
+    assert made == {"name": "deploy", "tenant": "default", "role": "viewer",
+                    "endpoint": house.endpoint()}
+
+
 def test_doctor__finds_everything_well(house, orders):
     assert house.run("doctor").returncode == 0
 
@@ -343,8 +354,11 @@ def test_cluster_remove__drops_the_slot_and_keeps_the_points(house, orders, star
 def test_down__names_the_slots_that_stay_and_up_goes_on(house, orders):
     slot = house.hf("wal", "status", "orders")["slot"]
     pids = house.note_processes().values()
-    done = house.run("down")
-    assert slot in done.stdout + done.stderr
+    done = house.run("down", "-o", "json")
+    assert slot in done.stderr
+    assert json.loads(done.stdout) == {
+        "directory": house.folder, "destroyed": False, "slotsKnown": True, "slotsLeft": [
+            {"cluster": "orders", "slot": slot, "host": orders.folder, "port": str(orders.port)}]}
     assert not any(proc.is_alive(pid) for pid in pids)
     house.fails(5, "cluster", "list")
     assert f"--vault {house.path('vault')}" in house.fails(5, "restore", "orders", "--to", "x",
@@ -358,5 +372,8 @@ def test_down__names_the_slots_that_stay_and_up_goes_on(house, orders):
 
 def test_down__destroy_removes_the_directory(programs, folder):
     holdfast = Holdfast(f"{folder}/dir").up()
-    holdfast.run("down", "--destroy", "--yes")
+    assert holdfast.run("down").stdout == f"stopped {holdfast.folder}\n"
+    left = holdfast.hf("down", "--destroy", "--yes")
+    assert left == {"directory": holdfast.folder, "destroyed": True, "slotsKnown": False,
+                    "slotsLeft": []}
     assert not os.path.exists(holdfast.folder)

@@ -4,13 +4,18 @@
 
 #include "auth/auth.h"
 #include "auth/pki.h"
+#include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/out.h"
 #include "cli/supervise/place.h"
+#include "codec/json.h"
 
 #define DAYS_DEFAULT 90
 #define DAYS_MAX 825
+#define JSON_MAX ((size_t)1 << 16)
 
 static struct hf_status take_days(struct cli *cli, int64_t *ret_days)
 {
@@ -36,6 +41,47 @@ static struct hf_status grant(struct cli *cli, const struct place *place, const 
     const struct auth_peer peer = {"client", name};
 
     return auth_identity_put(&cli->ctx, db, cli->tenant, &peer, role);
+}
+
+struct issued {
+    const char *name;
+    const char *role;
+    const char *out;
+    const char *endpoint;
+    int64_t days;
+};
+
+static struct hf_status print(struct cli *cli, const struct issued *issued)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const char *crt = hf_path_join(arena, issued->out, "tls.crt");
+    struct pki_facts facts;
+    bool is_done = false;
+
+    HF_TRY(pki_read(&cli->ctx, crt, &facts));
+    hf_buf_init(&text, JSON_MAX);
+    struct codec_json json = codec_json_open(&text, 2);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "name", issued->name);
+    codec_json_put_text(&json, "tenant", cli->tenant);
+    codec_json_put_text(&json, "role", issued->role);
+    codec_json_put_text(&json, "certificate", crt);
+    codec_json_put_text(&json, "key", hf_path_join(arena, issued->out, "tls.key"));
+    codec_json_put_text(&json, "ca", hf_path_join(arena, issued->out, "ca.crt"));
+    codec_json_put_text(&json, "expireTime",
+                        hf_printf(arena, "%.19sZ", hf_time_text(arena, facts.not_after_us)));
+    codec_json_put_text(&json, "endpoint", issued->endpoint);
+    codec_json_end(&json);
+    HF_TRY(codec_json_close(&json, arena, "the certificate"));
+    HF_TRY(out_json(cli, hf_buf_text(&text), &is_done));
+    if (cli->output == CLI_TABLE) {
+        printf("%s/tls.crt, tls.key, ca.crt: client %s, %s in tenant %s, %lld days\nendpoint %s\n",
+               issued->out, issued->name, issued->role, cli->tenant, (long long)issued->days,
+               issued->endpoint);
+    }
+    return hf_success();
 }
 
 struct hf_status cmd_certs_issue(struct cli *cli)
@@ -73,9 +119,7 @@ struct hf_status cmd_certs_issue(struct cli *cli)
 
     HF_TRY(hf_wrap(cli->ctx.arena, grant(cli, &place, name, role), "registering client %s", name));
     HF_TRY(pki_issue(&cli->ctx, &request));
-    if (cli->output == CLI_TABLE) {
-        printf("%s/tls.crt, tls.key, ca.crt: client %s, %s in tenant %s, %lld days\nendpoint %s\n",
-               out, name, role, cli->tenant, (long long)days, settings.endpoint);
-    }
-    return hf_success();
+    const struct issued issued = {name, role, out, settings.endpoint, days};
+
+    return print(cli, &issued);
 }

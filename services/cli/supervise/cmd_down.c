@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/input.h"
@@ -15,31 +17,45 @@
 #include "cli/processes.h"
 #include "cli/supervise/children.h"
 #include "cli/supervise/supervisor.h"
+#include "codec/json.h"
 #include "pgwire/dsn.h"
 
 #define STOP_SECONDS 120
 #define LINE_MAX_BYTES 4096
+#define JSON_MAX ((size_t)4 << 20)
+
+struct left_slot {
+    const char *cluster;
+    const char *slot;
+    const char *host;
+    const char *port;
+};
+
+struct left {
+    struct hf_arena *arena;
+    bool is_known; /* false: nobody could be asked */
+    HF_VEC(struct left_slot) slots;
+};
 
 /* One slot on every host of the DSN, whichever of them is the primary now. */
-static void name_slots_of(struct hf_arena *arena, const PbBackup__Cluster *cluster)
+static void find_slots_of(struct left *left, const PbBackup__Cluster *cluster)
 {
-    const char *name = out_short(cluster->name);
     struct pgwire_dsn dsn = {0};
 
-    if (hf_text_empty(cluster->slot) || !hf_is_ok(pgwire_dsn_parse(arena, cluster->dsn, &dsn))) {
+    if (hf_text_empty(cluster->slot) ||
+        !hf_is_ok(pgwire_dsn_parse(left->arena, cluster->dsn, &dsn))) {
         return; /* it came back from the vault and has no connection yet */
     }
     for (size_t i = 0; i < dsn.hosts_len; i++) {
-        fprintf(stderr,
-                "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `holdfast "
-                "cluster remove %s` drops it\n",
-                cluster->slot, dsn.hosts[i].host, dsn.hosts[i].port, name, name);
+        *HF_VEC_ADD(left->arena, &left->slots) = (struct left_slot){
+            out_short(cluster->name), cluster->slot, hf_strdup(left->arena, dsn.hosts[i].host),
+            hf_strdup(left->arena, dsn.hosts[i].port)};
     }
 }
 
 /* Slots keep WAL on the sources as long as nobody drops them. Nobody to ask is no reason to stay
  * up. */
-static void name_slots(struct cli *cli)
+static void find_slots(struct cli *cli, struct left *left)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
     PbBackup__ListClustersRequest req = PB_BACKUP__LIST_CLUSTERS_REQUEST__INIT;
@@ -51,15 +67,59 @@ static void name_slots(struct cli *cli)
     req.page_size = 1000;
     if (!hf_is_ok(client_open(&step, &client)) ||
         !hf_is_ok(client_backup(&step, client, "ListClusters", &req.base, &resp))) {
-        fprintf(stderr, "warning: the service does not answer; slots of registered clusters stay "
-                        "on their sources\n");
         return;
     }
+    left->is_known = true;
     const PbBackup__ListClustersResponse *list = resp;
 
     for (size_t i = 0; i < list->n_clusters; i++) {
-        name_slots_of(cli->ctx.arena, list->clusters[i]);
+        find_slots_of(left, list->clusters[i]);
     }
+}
+
+static void name_slots(const struct left *left)
+{
+    if (!left->is_known) {
+        fprintf(stderr, "warning: the service does not answer; slots of registered clusters stay "
+                        "on their sources\n");
+    }
+    for (size_t i = 0; i < left->slots.len; i++) {
+        const struct left_slot *slot = &left->slots.items[i];
+
+        fprintf(stderr,
+                "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `holdfast "
+                "cluster remove %s` drops it\n",
+                slot->slot, slot->host, slot->port, slot->cluster, slot->cluster);
+    }
+}
+
+static struct hf_status print_json(struct cli *cli, const struct left *left, bool *ret_is_done)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, JSON_MAX);
+    struct codec_json json = codec_json_open(&text, 2);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "directory", cli->dir);
+    codec_json_put_bool(&json, "destroyed", cli_flag(cli, "destroy"));
+    codec_json_put_bool(&json, "slotsKnown", left->is_known);
+    codec_json_key(&json, "slotsLeft");
+    codec_json_begin_array(&json);
+    for (size_t i = 0; i < left->slots.len; i++) {
+        const struct left_slot *slot = &left->slots.items[i];
+
+        codec_json_begin_object(&json);
+        codec_json_put_text(&json, "cluster", slot->cluster);
+        codec_json_put_text(&json, "slot", slot->slot);
+        codec_json_put_text(&json, "host", slot->host);
+        codec_json_put_text(&json, "port", slot->port);
+        codec_json_end(&json);
+    }
+    codec_json_end(&json);
+    codec_json_end(&json);
+    HF_TRY(codec_json_close(&json, cli->ctx.arena, "what is left"));
+    return out_json(cli, hf_buf_text(&text), ret_is_done);
 }
 
 static struct hf_status stop_supervisor(struct cli *cli, const struct place *place)
@@ -104,6 +164,8 @@ struct hf_status cmd_down(struct cli *cli)
     struct dir_settings settings;
     struct place place;
     struct children children;
+    struct left left = {.arena = cli->ctx.arena};
+    bool is_done = false;
 
     HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
     HF_TRY(place_of(&cli->ctx, cli->dir, settings.user, &place));
@@ -111,7 +173,8 @@ struct hf_status cmd_down(struct cli *cli)
     if (cli_flag(cli, "destroy")) {
         HF_TRY(confirm(cli));
     }
-    name_slots(cli);
+    find_slots(cli, &left);
+    name_slots(&left);
     HF_TRY(stop_supervisor(cli, &place));
     children_adopt(&cli->ctx, &place, &children); /* of a supervisor that was killed */
     HF_TRY(children_stop(&cli->ctx, &children));
@@ -119,6 +182,7 @@ struct hf_status cmd_down(struct cli *cli)
     if (cli_flag(cli, "destroy")) {
         HF_TRY(hf_remove_tree(cli->ctx.arena, cli->dir));
     }
+    HF_TRY(print_json(cli, &left, &is_done));
     if (cli->output == CLI_TABLE) {
         printf("%s %s\n", cli_flag(cli, "destroy") ? "destroyed" : "stopped", cli->dir);
     }
