@@ -224,6 +224,13 @@ def test_restore__directory_that_is_not_empty(house, orders, folder):
     assert os.listdir(folder) == ["mine"]
 
 
+def test_restore__directory_of_one_that_was_not_finished(house, orders, folder):
+    with open(f"{folder}/holdfast.incomplete", "w", encoding="utf-8"):
+        pass
+    said = house.fails(4, "restore", "orders", "--to", folder, "--latest")
+    assert f"{folder} holds a restore that was not finished; remove it and restore again" in said
+
+
 def test_restore__parent_that_is_not_there(house, orders, folder):
     house.fails(3, "restore", "orders", "--to", f"{folder}/not/there", "--latest")
 
