@@ -372,7 +372,7 @@ static struct hf_status run(struct job *job)
     if (job->client != NULL) {
         report(job, true);
     }
-    return job->status; /* lives in the thread's arena, which the process keeps */
+    return job->status;
 }
 
 /* --- the answer ----------------------------------------------------------------------------- */
@@ -533,13 +533,21 @@ static struct hf_status run_online(struct job *job)
     return run(job);
 }
 
+static struct hf_status carry_out(struct job *job)
+{
+    HF_TRY(take_options(job));
+    HF_TRY(offline_check_options(job->cli));
+    HF_TRY(cli_flag(job->cli, "vault") ? run_offline(job) : point_offline(job, run_online(job)));
+    return print(job);
+}
+
 struct hf_status cmd_restore(struct cli *cli)
 {
-    struct job *job = hf_heap_alloc(sizeof(*job)); /* kept: the last status points into it */
+    struct job *job = HF_NEW(cli->ctx.arena, struct job);
 
     job->cli = cli;
-    HF_TRY(take_options(job));
-    HF_TRY(offline_check_options(cli));
-    HF_TRY(cli_flag(cli, "vault") ? run_offline(job) : point_offline(job, run_online(job)));
-    return print(job);
+    struct hf_status status = hf_status_copy(cli->ctx.arena, carry_out(job));
+
+    hf_arena_free(job->ctx.arena); /* of the restoring thread: its last status and the result */
+    return status;
 }
