@@ -108,7 +108,10 @@ def report(results, source, arguments, idle):
     ]
     for operation in ("full", "second", "restore"):
         lines += [r for r in (row(results, peer, operation) for peer in peers) if r]
+    apart = max(m.apart for (peer, _), runs in results.items() if peer == "holdfast" for m in runs)
     lines += [
+        "",
+        f"Holdfast's private PostgreSQL and Redis together: at most {apart / 1e6:.0f} MB.",
         "",
         "## Ratios of wall time",
         "",

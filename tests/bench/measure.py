@@ -15,6 +15,7 @@ class Measured:
     system_cpu: float
     memory: int
     stored: int
+    apart: int  # peak memory of servers that are listed apart
 
     def __str__(self):
         return (f"{self.wall:7.2f} s  cpu {self.cpu:6.1f} s  system {self.system_cpu:6.1f} s  "
@@ -83,21 +84,23 @@ def disk_bytes(path):
 
 
 class Sampler(threading.Thread):
-    """Peak of the sum of PSS over the processes that pids() names, every 100 ms."""
+    """Peak of the sum of PSS over the processes that pids() names, every so many seconds."""
 
-    def __init__(self, pids):
+    def __init__(self, pids, seconds):
         super().__init__(daemon=True)
         self.pids = pids
+        self.seconds = seconds
         self.peak = 0
         self.over = threading.Event()
 
     def run(self):
-        while not self.over.wait(0.1):
+        while not self.over.wait(self.seconds):
             self.peak = max(self.peak, sum(pss_of(pid) for pid in self.pids()))
 
 
-def measure(command, env=None, services=(), stored=lambda: 0):
-    """Run command; services are pids of long-lived processes that work for it."""
+def measure(command, env=None, services=(), apart=(), stored=lambda: 0):
+    """Run command; services are pids of long-lived processes that work for it, apart those of
+    servers that they use."""
     before_services = sum(cpu_of(pid) for pid in services)
     before_system = system_cpu()
     before_children = os.times()
@@ -105,16 +108,20 @@ def measure(command, env=None, services=(), stored=lambda: 0):
     start = time.monotonic()
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True) as process:
-        sampler = Sampler(lambda: children(process.pid) + list(services))
-        sampler.start()
+        samplers = [Sampler(lambda: children(process.pid) + list(services), 0.1),
+                    Sampler(lambda: [child for pid in apart for child in children(pid)], 1.0)]
+        for sampler in samplers:
+            sampler.start()
         output, _ = process.communicate()
         wall = time.monotonic() - start
-        sampler.over.set()
-        sampler.join()
+        for sampler in samplers:
+            sampler.over.set()
+            sampler.join()
     if process.returncode != 0:
         raise RuntimeError(f"{command} ended with {process.returncode}:\n{output[-4000:]}")
     after = os.times()
     cpu = (after.children_user - before_children.children_user +
            after.children_system - before_children.children_system)
     cpu += sum(cpu_of(pid) for pid in services) - before_services
-    return Measured(wall, cpu, system_cpu() - before_system, sampler.peak, stored() - before_stored)
+    return Measured(wall, cpu, system_cpu() - before_system, samplers[0].peak,
+                    stored() - before_stored, samplers[1].peak)

@@ -133,8 +133,10 @@ class Holdfast:
         info = json.loads(self.call("info", "-o", "json"))
         return {process["name"]: process["pid"] for process in info["processes"]}
 
-    def service(self):
-        return [self.processes()["backup"]]
+    def pids(self):
+        """Of the service, and of the servers that it uses."""
+        processes = self.processes()
+        return [processes["backup"]], [processes["postgres"], processes["redis"]]
 
     def stored(self):
         """Data, maps and roots; WAL is stored, too, and no part of what peers store here."""
@@ -154,7 +156,8 @@ class Holdfast:
         target = os.path.join(self.target, cluster)
 
         def timed(command):
-            return lambda: measure(command, services=self.service(), stored=self.stored)
+            service, apart = self.pids()
+            return lambda: measure(command, services=service, apart=apart, stored=self.stored)
 
         yield "full", timed(backup)
         yield "second", timed(backup)
