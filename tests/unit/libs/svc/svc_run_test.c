@@ -34,7 +34,7 @@ static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret
     const struct settings *settings = config;
 
     if (hf_text_equal(settings->mode, "fails")) {
-        return hf_fail(ctx->arena, HF_UNAVAILABLE, "no database");
+        return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_DATABASE", NULL, "no database");
     }
     HF_CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == HF_HAS_ASAN);
     HF_CHECK(ctx->stop != NULL && !atomic_load(&ctx->stop->is_set));
@@ -137,7 +137,8 @@ static void test_service__start_failure_gives_1(void **state)
     struct child child = child_start("--mode=fails");
     (void)state;
 
-    child_expect(&child, "\"code\":\"UNAVAILABLE\",\"message\":\"no database\"");
+    child_expect(&child, "\"code\":\"UNAVAILABLE\",\"reason\":\"NO_DATABASE\","
+                         "\"message\":\"no database\"");
     assert_int_equal(child_wait(&child), 1);
 }
 
