@@ -69,7 +69,9 @@ static _Noreturn void child_exec(const char *const argv[], const struct testkit_
         dup2(out, 1);
         dup2(out, 2);
     }
-    if (user->is_set && (initgroups(user->name, user->gid) != 0 || setgid(user->gid) != 0 ||
+    /* Only system calls: another thread may have held a lock of the allocator at the fork, which
+     * initgroups would wait for. */
+    if (user->is_set && (setgroups(1, &user->gid) != 0 || setgid(user->gid) != 0 ||
                          setuid(user->uid) != 0 || chdir("/tmp") != 0)) {
         _exit(126);
     }
