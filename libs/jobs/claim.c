@@ -8,11 +8,13 @@
 #include "queue/queue.h"
 
 #define STEP_MS 10000
+#define FRUITLESS_MAX 100 /* answers of Redis in a row of which nothing could be claimed */
 
 struct claimer {
     struct jobs *jobs;
     struct queue *queue; /* NULL: none configured */
     struct jobs_trouble trouble;
+    unsigned fruitless;
 };
 
 struct wants {
@@ -272,6 +274,7 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
     }
     *ret_claimed = found.len; /* try again at once even when none of them could be claimed */
     if (found.len == 0) {
+        claimer->fruitless = 0;
         return hf_success();
     }
     status = claim_ids(ctx, jobs, wants, &found, &rows);
@@ -279,7 +282,7 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
         atomic_store(&jobs->is_incomplete, true);
         return status;
     }
-    run_rows(jobs, rows);
+    claimer->fruitless = run_rows(jobs, rows) > 0 ? 0 : claimer->fruitless + 1;
     return hf_success();
 }
 
@@ -321,6 +324,8 @@ void jobs_claim_main(void *arg)
         jobs_trouble_note(&ctx, &claimer.trouble, "jobs.claim_failed", status);
         if (!hf_is_ok(status) || claimed == 0) {
             wait_for_work(&claimer, wants.len > 0 && hf_is_ok(status));
+        } else if (claimer.fruitless > FRUITLESS_MAX) { /* a Redis that invents ids without end */
+            jobs_wait_ring(&jobs->drain, jobs->claim_fd, JOBS_SWEEP_MS);
         }
     }
     queue_free(claimer.queue);

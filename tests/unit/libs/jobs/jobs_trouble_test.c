@@ -118,7 +118,11 @@ static void test_claim__trusts_no_answer_of_redis(void **unused)
         hf_printf(fix->arena,
                   "FUNCTION LOAD \"#!lua name=holdfast_jobs_1\\n"
                   "local function no() return 1 end\\n"
-                  "local function claim() local f = {1} for i = 1, 500 do"
+                  "local function claim()"
+                  " local n = redis.call('INCR', 'claims')"
+                  " if n > 100 then redis.call('SET', 'many', 1) end"
+                  " if n > 130 then redis.call('SET', 'hot', 1) end"
+                  " local f = {1} for i = 1, 500 do"
                   " f[#f + 1] = 'elsewhere' f[#f + 1] = '%s' f[#f + 1] = '%s' end return f end\\n"
                   "redis.register_function('hf_push_1', no)\\n"
                   "redis.register_function('hf_claim_1', claim)\\n"
@@ -130,6 +134,17 @@ static void test_claim__trusts_no_answer_of_redis(void **unused)
     const char *orphan = add_orphan("effect", 1);
     jobs_fixture_await(fix, orphan, JOBS_FAILED);
     assert_int_equal(jobs_fixture_get(fix, id).state, JOBS_PENDING);
+    /* And it is not asked in a hot loop: from the hundredth time on some times a second. */
+    int64_t until_us = in_ms(15000);
+    while (!redisserver_has(fix->redis, "many")) {
+        assert_true(hf_mono_us() < until_us);
+        pause_ms(20);
+    }
+    until_us = in_ms(1500);
+    while (hf_mono_us() < until_us) {
+        assert_false(redisserver_has(fix->redis, "hot"));
+        pause_ms(100);
+    }
 }
 
 static void test_archive__takes_all_that_is_old(void **unused)
