@@ -1,8 +1,10 @@
 /* down: say which slots stay behind, stop the supervisor and what it left, destroy when asked to.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -122,24 +124,36 @@ static struct hf_status print_json(struct cli *cli, const struct left *left, boo
     return out_json(cli, hf_buf_text(&text), ret_is_done);
 }
 
-static struct hf_status stop_supervisor(struct cli *cli, const struct place *place)
+/* Its lock goes before the process itself, of which a pidfd tells, whoever gets its pid next. */
+static struct hf_status await_end(struct cli *cli, const struct place *place, pid_t pid, int pidfd)
 {
-    pid_t pid = supervisor_find(&cli->ctx, place);
     int64_t end_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
+    short events = 0;
 
-    if (pid == 0) {
-        return hf_success();
-    }
-    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) {
-        return hf_fail_errno(cli->ctx.arena, errno, "stopping the supervisor (pid %d)", (int)pid);
-    }
-    while (supervisor_find(&cli->ctx, place) == pid) { /* the lock goes with it, pids come again */
+    while (supervisor_find(&cli->ctx, place) == pid) {
         if (hf_mono_us() > end_us) {
             kill(pid, SIGKILL);
         }
         HF_TRY(hf_ctx_sleep(&cli->ctx, 50));
     }
+    while (pidfd >= 0 && events == 0 && hf_mono_us() < end_us) {
+        HF_TRY(hf_ctx_wait_fd(&cli->ctx, pidfd, POLLIN, 1000, &events));
+    }
     return hf_success();
+}
+
+static struct hf_status stop_supervisor(struct cli *cli, const struct place *place)
+{
+    pid_t pid = supervisor_find(&cli->ctx, place);
+    HF_CLEANUP(hf_close) int pidfd = pid == 0 ? -1 : pidfd_open(pid, 0);
+
+    if (pid == 0 || supervisor_find(&cli->ctx, place) != pid) {
+        return hf_success(); /* it has just ended; the pid may be another's by now */
+    }
+    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) {
+        return hf_fail_errno(cli->ctx.arena, errno, "stopping the supervisor (pid %d)", (int)pid);
+    }
+    return await_end(cli, place, pid, pidfd);
 }
 
 static struct hf_status confirm(struct cli *cli)
