@@ -21,9 +21,9 @@ static void set(struct codec_zstd *zstd, ZSTD_cParameter parameter, int value)
 }
 
 /* The library sizes the two hash tables of level 3 for long streams: 768 KiB, more than the
- * second-level cache of many cores. For blobs of 512 KiB, 256 KiB of tables take 15 % less time on
- * table data at 0.8 % more bytes, and 23 % less on indexes, which even shrink. The comparison is in
- * docs/benchmarks.md. */
+ * second-level cache of many cores. For blobs of 512 KiB, 256 KiB of tables take 10 to 15 % less
+ * time on table data at 0.8 % more bytes, and 21 to 27 % less on indexes, which even shrink. The
+ * comparison is in docs/benchmarks.md. */
 #define TUNED_LEVEL 3
 #define TUNED_TABLE_LOG 15
 
