@@ -45,7 +45,8 @@ struct hf_status admit_backup_delete(struct hf_arena *arena, const struct admit_
 char *admit_backup_id(struct hf_arena *arena, char prefix, int64_t now_us, uint32_t random)
 {
     const char *text = hf_time_text(arena, now_us); /* 2026-11-24T03:48:01.123456Z */
+    unsigned ms = (unsigned)(now_us / 1000 % 1000);
 
-    return hf_printf(arena, "%c%.4s%.2s%.2st%.2s%.2s%.2s-%06x", prefix, text, text + 5, text + 8,
-                     text + 11, text + 14, text + 17, random & 0xffffffU);
+    return hf_printf(arena, "%c%.4s%.2s%.2st%.2s%.2s%.2s-%03x%03x", prefix, text, text + 5,
+                     text + 8, text + 11, text + 14, text + 17, ms, random & 0xfffU);
 }

@@ -29,7 +29,8 @@ struct admit_delete {
 struct hf_status admit_backup_delete(struct hf_arena *arena,
                                      const struct admit_delete *seen) HF_MUST_USE;
 
-/* Backup id from its creation time and a random number: b20261124t034801-4f9a1c. */
+/* Backup id from its creation time, to the millisecond so that ids sort by it, and a random number:
+ * b20261124t034801-07ba1c. now_us is not before 1970. */
 char *admit_backup_id(struct hf_arena *arena, char prefix, int64_t now_us, uint32_t random);
 
 #endif

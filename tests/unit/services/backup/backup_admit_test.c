@@ -50,7 +50,9 @@ static void test_admit__ids_sort_by_time_and_are_names(void **state)
 
     (void)state;
     assert_true(hf_is_name(id));
-    assert_string_equal(id, "b20261124t034801-4f9a1c");
+    assert_string_equal(id, "b20261124t034801-07ba1c");
+    assert_true(strcmp(id, admit_backup_id(arena, 'b', INT64_C(1795492081124456), 0)) < 0);
+    assert_true(strcmp(id, admit_backup_id(arena, 'b', INT64_C(1795492082000000), 0)) < 0);
 }
 
 int main(void)
