@@ -6,7 +6,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 export HOLDFAST_BIN ?= $(CURDIR)/build/bin
 
-.PHONY: all demo test check lint bench fuzz asan install clean help
+.PHONY: all demo test attack check lint bench fuzz asan install clean help
 .DEFAULT_GOAL := all
 
 all: ## build the programs into build/bin/
@@ -22,6 +22,14 @@ test: ## set up, then every test; the last line is the count
 	@tools/setup.sh test
 	@tests/parts/get.sh --all >/dev/null
 	@/usr/bin/python3 tools/run_tests.py $(TEST_ARGS)
+
+attack: ## minutes: every hostile source, client, store and user (writes docs/security.md)
+	@tools/setup.sh test
+	@tests/parts/get.sh --all >/dev/null
+	@rm -f build/attack.jsonl
+	@HOLDFAST_ATTACK=long HOLDFAST_ATTACK_OUT=$(CURDIR)/build/attack.jsonl \
+	    /usr/bin/python3 tools/run_tests.py --only attack,asan-attack $(ATTACK_ARGS)
+	@/usr/bin/python3 tools/attack_table.py build/attack.jsonl
 
 check: ## seconds: format, structure, protos, scripts, secrets
 	@tools/setup.sh lint

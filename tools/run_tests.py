@@ -10,6 +10,9 @@ Suites, in order:
     integration       tests/integration (pytest, real servers) with the release programs
     asan-integration  the same with the sanitized programs, tests marked no_asan left out
     e2e               tests/e2e (pytest): the user's path with load, crashes and restores
+    attack            tests/attack (pytest): a short round of hostile peers, or with
+                      HOLDFAST_ATTACK=long (`make attack`) all of them
+    asan-attack       the same with the sanitized programs
 
 A build that fails, a program that crashes or outlives its time, a sanitizer report and a suite
 that finds no test each count as a failure. Logs are in build/test-logs/.
@@ -31,7 +34,7 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
 PYTHON = "/usr/bin/python3"
-PYTEST_SECONDS = 1500
+PYTEST_SECONDS = 3600 if os.environ.get("HOLDFAST_ATTACK") == "long" else 1500
 BUILD_SECONDS = 1800
 EXCERPT_LINES = 14
 KILL_GRACE_SECONDS = 15
@@ -260,9 +263,11 @@ def suites(arguments):
         "integration": lambda: release_pytest("integration", "tests/integration", arguments),
         "asan-integration": lambda: asan_pytest("asan-integration", "tests/integration", arguments),
         "e2e": lambda: release_pytest("e2e", "tests/e2e", arguments),
+        "attack": lambda: release_pytest("attack", "tests/attack", arguments),
+        "asan-attack": lambda: asan_pytest("asan-attack", "tests/attack", arguments),
     }
     folders = {"integration": "tests/integration", "asan-integration": "tests/integration",
-               "e2e": "tests/e2e"}
+               "e2e": "tests/e2e", "attack": "tests/attack", "asan-attack": "tests/attack"}
     return {name: suite for name, suite in table.items()
             if name not in folders or os.path.isdir(os.path.join(ROOT, folders[name]))}
 
