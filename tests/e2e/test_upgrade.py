@@ -93,9 +93,9 @@ def test_upgrade__the_next_backup_is_incremental_and_verified(carried):
 
 def test_upgrade__a_client_of_before_is_who_it_was(carried):
     alice = Grpcurl(carried.endpoint(), f"{carried.folder}-alice")
-    listed = alice.call("holdfast.backup.v1.BackupService/ListClusters",
+    listed = alice("holdfast.backup.v1.BackupService/ListClusters",
                         {"parent": "tenants/default"})
     assert len(listed.message["clusters"]) == 2
-    refused = alice.call("holdfast.backup.v1.BackupService/CreateBackup",
+    refused = alice("holdfast.backup.v1.BackupService/CreateBackup",
                          {"parent": "tenants/default/clusters/orders"})
     assert refused.code == "PERMISSION_DENIED"
