@@ -31,6 +31,7 @@ struct hf_arena {
     size_t max;
     size_t used;
     size_t next_chunk_bytes;
+    bool is_over;
 };
 
 static void *must(void *p)
@@ -125,6 +126,7 @@ void hf_arena_reset(struct hf_arena *arena)
         arena->newest->len = 0;
     }
     arena->used = 0;
+    arena->is_over = false;
 }
 
 size_t hf_arena_used(const struct hf_arena *arena)
@@ -132,14 +134,20 @@ size_t hf_arena_used(const struct hf_arena *arena)
     return arena->used;
 }
 
-void *hf_try_alloc(struct hf_arena *arena, size_t size)
+bool hf_arena_is_over(const struct hf_arena *arena)
+{
+    return arena->is_over;
+}
+
+/* size bytes when they lie within max, else NULL. */
+static void *take_within(struct hf_arena *arena, size_t size, size_t max)
 {
     HF_CHECK(arena != NULL);
     if (size > SIZE_MAX / 2) {
         return NULL;
     }
     size_t rounded = size == 0 ? ALIGNMENT : round_up(size);
-    if (rounded > arena->max || arena->used > arena->max - rounded) {
+    if (rounded > max || arena->used > max - rounded) {
         return NULL;
     }
     size_t room = ARENA_IS_PLAIN && size > 0 ? size : rounded;
@@ -150,12 +158,42 @@ void *hf_try_alloc(struct hf_arena *arena, size_t size)
     return p;
 }
 
+void *hf_try_alloc(struct hf_arena *arena, size_t size)
+{
+    return take_within(arena, size, arena->max);
+}
+
+void *hf_try_alloc_spare(struct hf_arena *arena, size_t size)
+{
+    size_t max = arena->max > SIZE_MAX - HF_ARENA_SPARE ? SIZE_MAX : arena->max + HF_ARENA_SPARE;
+
+    return take_within(arena, size, max);
+}
+
+/* A chunk of its own straight from calloc: of a size that is far too big no page is touched. */
+static void *take_beyond(struct hf_arena *arena, size_t size)
+{
+    HF_CHECK(size <= SIZE_MAX / 2);
+    struct chunk *chunk = must(calloc(1, sizeof(*chunk) + size));
+
+    chunk->cap = size;
+    chunk->len = size;
+    if (arena->newest == NULL) {
+        arena->newest = chunk;
+    } else {
+        chunk->older = arena->newest->older;
+        arena->newest->older = chunk;
+    }
+    arena->used += round_up(size);
+    arena->is_over = true;
+    return chunk_bytes(chunk);
+}
+
 void *hf_alloc(struct hf_arena *arena, size_t size)
 {
     void *p = hf_try_alloc(arena, size);
 
-    HF_CHECK(p != NULL && "an arena's limit is exceeded");
-    return memset(p, 0, size);
+    return p == NULL ? take_beyond(arena, size) : memset(p, 0, size);
 }
 
 void *hf_alloc_n(struct hf_arena *arena, size_t n, size_t size)
@@ -198,7 +236,10 @@ char *hf_vprintf(struct hf_arena *arena, const char *format, va_list args)
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    HF_CHECK(len >= 0);
+    if (len < 0) { /* longer than INT_MAX */
+        arena->is_over = true;
+        return hf_strdup(arena, "");
+    }
     char *text = hf_alloc(arena, (size_t)len + 1);
     HF_CHECK(vsnprintf(text, (size_t)len + 1, format, args) == len);
     return text;

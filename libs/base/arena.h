@@ -1,8 +1,11 @@
-/* Bump arena with a hard limit, and the only door to the heap.
+/* Bump arena with a limit, and the only door to the heap.
  *
- * One arena per request, job or reconcile; everything in it dies with it. The limit is the
- * defence against hostile messages. HF_ARENA_DEBUG=1 in the environment of a sanitizer build is
- * not needed: built with ASan each object is a malloc of its own, so that overruns are seen.
+ * One arena per request, job or reconcile; everything in it dies with it. The limit is a status
+ * of that call or job, never the end of the process: hf_alloc beyond it still gives memory and
+ * marks the arena as over. Whoever asks hf_ctx_check (every loop) or hf_arena_check (every
+ * boundary, before it calls a result good) sees RESOURCE_EXHAUSTED. Sizes that a stranger names
+ * in one number go through hf_try_alloc. Only the system without memory aborts.
+ * Built with ASan each object is a malloc of its own, so that overruns are seen.
  *
  * Threads: an arena belongs to one thread at a time.
  */
@@ -10,6 +13,7 @@
 #define HF_BASE_ARENA_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cleanup.h"
@@ -25,10 +29,17 @@ void hf_arena_reset(struct hf_arena *arena);
 /* Bytes handed out since new or reset. */
 size_t hf_arena_used(const struct hf_arena *arena);
 
-/* Zeroed, 16-byte aligned; aborts when the limit is exceeded (a bug: inputs have ceilings). */
+/* Was the limit exceeded since new or reset? The objects are whole, but more than they may be. */
+bool hf_arena_is_over(const struct hf_arena *arena);
+
+/* Zeroed, 16-byte aligned; beyond the limit the arena becomes over. */
 void *hf_alloc(struct hf_arena *arena, size_t size) __attribute__((malloc, returns_nonnull));
-/* The same, NULL when the limit is exceeded: for decoders of foreign bytes. Not zeroed. */
+/* The same, NULL when the limit would be exceeded: for decoders of foreign bytes. Not zeroed. */
 void *hf_try_alloc(struct hf_arena *arena, size_t size) __attribute__((malloc));
+/* The same with HF_ARENA_SPARE bytes of room behind the limit: for statuses, because the commonest
+ * reason to fail is that very limit. */
+#define HF_ARENA_SPARE 32768
+void *hf_try_alloc_spare(struct hf_arena *arena, size_t size) __attribute__((malloc));
 void *hf_dup(struct hf_arena *arena, const void *bytes, size_t size);
 char *hf_strdup(struct hf_arena *arena, const char *text);
 char *hf_strndup(struct hf_arena *arena, const char *text, size_t len);
@@ -39,7 +50,7 @@ char *hf_vprintf(struct hf_arena *arena, const char *format, va_list args)
 
 #define HF_NEW(arena, type) ((type *)hf_alloc((arena), sizeof(type)))
 #define HF_NEW_N(arena, type, n) ((type *)hf_alloc_n((arena), (n), sizeof(type)))
-/* n * size with overflow check. */
+/* n * size; a product that is no size_t aborts. */
 void *hf_alloc_n(struct hf_arena *arena, size_t n, size_t size)
     __attribute__((malloc, returns_nonnull));
 

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -76,8 +75,15 @@ static struct date date_of_days(int64_t days)
     return date;
 }
 
+bool hf_time_in_range(int64_t time_us)
+{
+    return time_us >= HF_TIME_MIN_US && time_us <= HF_TIME_MAX_US;
+}
+
 char *hf_time_text(struct hf_arena *arena, int64_t time_us)
 {
+    time_us = time_us < HF_TIME_MIN_US ? HF_TIME_MIN_US : time_us;
+    time_us = time_us > HF_TIME_MAX_US ? HF_TIME_MAX_US : time_us;
     int64_t days = time_us / US_PER_DAY;
     int64_t rest = time_us % US_PER_DAY;
 
@@ -230,6 +236,10 @@ struct hf_status hf_time_parse(struct hf_arena *arena, const char *text, int64_t
         return hf_fail(arena, HF_INVALID_ARGUMENT,
                        "time \"%.*s\" does not end with an offset from UTC: write \"Z\" or one "
                        "such as \"+00\" or \"+05:30\"",
+                       MAX_SHOWN_TEXT, text);
+    }
+    if (!hf_time_in_range(us)) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "time \"%.*s\" is not in the years 1 to 9999",
                        MAX_SHOWN_TEXT, text);
     }
     *ret_us = us;

@@ -2,6 +2,7 @@
 #ifndef HF_BASE_CLOCK_H
 #define HF_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -15,7 +16,13 @@ int64_t hf_now_us(void);  /* CLOCK_REALTIME */
 int64_t hf_mono_us(void); /* CLOCK_MONOTONIC */
 int64_t hf_boot_us(void); /* CLOCK_BOOTTIME: goes on during suspend; for leases */
 
-/* "2026-11-24T03:48:00.123456Z" (RFC 3339, UTC). */
+/* Years 1..9999: what RFC 3339 and google.protobuf.Timestamp can say. Ask before a time of a
+ * stranger is stored or sent. Pure. */
+#define HF_TIME_MIN_US (INT64_C(-62135596800) * HF_US_PER_S)
+#define HF_TIME_MAX_US (INT64_C(253402300800) * HF_US_PER_S - 1)
+bool hf_time_in_range(int64_t time_us);
+
+/* "2026-11-24T03:48:00.123456Z" (RFC 3339, UTC). Any time: outside the range the nearer end. */
 char *hf_time_text(struct hf_arena *arena, int64_t time_us);
 
 /* RFC 3339 or PostgreSQL's form with a mandatory offset ("2026-11-23 12:00:00+00", "…Z",

@@ -27,7 +27,7 @@ struct hf_status hf_ctx_check(const struct hf_ctx *ctx)
         return (struct hf_status){.code = HF_DEADLINE_EXCEEDED,
                                   .message = "the deadline has passed"};
     }
-    return hf_success();
+    return ctx->arena == NULL ? hf_success() : hf_arena_check(ctx->arena);
 }
 
 int hf_ctx_poll_ms(const struct hf_ctx *ctx, int max_ms)
@@ -35,7 +35,9 @@ int hf_ctx_poll_ms(const struct hf_ctx *ctx, int max_ms)
     int64_t wait_ms = max_ms >= 0 && max_ms < SLICE_MS ? max_ms : SLICE_MS;
 
     if (ctx->deadline_us != 0) {
-        int64_t left_ms = (ctx->deadline_us - hf_mono_us() + 999) / 1000;
+        int64_t left_us;
+        bool is_past = __builtin_sub_overflow(ctx->deadline_us, hf_mono_us(), &left_us);
+        int64_t left_ms = is_past || left_us <= 0 ? 0 : (left_us - 1) / 1000 + 1;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
     return wait_ms < 0 ? 0 : (int)wait_ms;

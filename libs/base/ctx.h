@@ -22,7 +22,8 @@ struct hf_ctx {
     const char *trace;              /* NULL or the request/job id that every log line carries */
 };
 
-/* CANCELLED or DEADLINE_EXCEEDED when the call should end, else OK. Call it in every loop. */
+/* CANCELLED, DEADLINE_EXCEEDED or RESOURCE_EXHAUSTED (the arena is over) when the call should end,
+ * else OK. Call it in every loop. */
 struct hf_status hf_ctx_check(const struct hf_ctx *ctx) HF_MUST_USE;
 
 /* Milliseconds that a poll() may wait: at most max_ms, less when the deadline is near, never

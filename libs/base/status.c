@@ -1,7 +1,7 @@
 /* Making, prefixing and copying failures.
  *
- * Surprise: a message that no longer fits its arena becomes a static text instead of an abort,
- * because the commonest reason to fail is that very limit. */
+ * Surprise: statuses may use the arena's spare room behind its limit, because the commonest reason
+ * to fail is that very limit; a text that does not even fit there becomes a static one. */
 #include "base/status.h"
 
 #include <errno.h>
@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
-
-#define MAX_METADATA 32
+#include "base/str.h"
 
 static const char no_room[] = "failed, and the message does not fit the call's memory limit";
 
@@ -61,42 +60,58 @@ const char *hf_code_name(enum hf_code code)
     return index < HF_LEN(code_names) ? code_names[index] : "UNKNOWN";
 }
 
-/* prefix + suffix, or NULL when arena has no room. suffix may be empty. */
+/* head + tail, cut at a character when that is more than HF_MESSAGE_MAX bytes; NULL when arena has
+ * no room. */
+static char *try_join(struct hf_arena *arena, struct hf_str head, struct hf_str tail)
+{
+    const struct hf_str mark = HF_STR("\xe2\x80\xa6");
+    bool is_cut = head.len > HF_MESSAGE_MAX || tail.len > HF_MESSAGE_MAX - head.len;
+    size_t room = HF_MESSAGE_MAX - (is_cut ? mark.len : 0);
+
+    head.len = hf_utf8_cut(head.ptr, head.len, room);
+    tail.len = hf_utf8_cut(tail.ptr, tail.len, room - head.len);
+    size_t len = head.len + tail.len;
+    size_t mark_len = is_cut ? mark.len : 0;
+    char *joined = hf_try_alloc_spare(arena, len + mark_len + 1);
+    if (joined != NULL) {
+        memcpy(joined, head.ptr, head.len);
+        memcpy(joined + head.len, tail.ptr, tail.len);
+        memcpy(joined + len, mark.ptr, mark_len);
+        joined[len + mark_len] = '\0';
+    }
+    return joined;
+}
+
+/* formatted text + suffix, or NULL when arena has no room. */
 static char *try_format(struct hf_arena *arena, const char *suffix, const char *format,
                         va_list args) __attribute__((format(printf, 3, 0)));
 
 static char *try_format(struct hf_arena *arena, const char *suffix, const char *format,
                         va_list args)
 {
-    va_list again;
+    char text[HF_MESSAGE_MAX + 2]; /* one byte more than the most shows that it was cut */
+    int len = vsnprintf(text, sizeof(text), format, args);
 
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, again);
-    va_end(again);
-    HF_CHECK(len >= 0);
-    size_t suffix_size = strlen(suffix) + 1;
-    char *text = hf_try_alloc(arena, (size_t)len + suffix_size);
-    if (text != NULL) {
-        HF_CHECK(vsnprintf(text, (size_t)len + 1, format, args) == len);
-        memcpy(text + len, suffix, suffix_size);
+    if (len < 0) {
+        return NULL;
     }
-    return text;
+    size_t kept = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    return try_join(arena, (struct hf_str){text, kept}, hf_str_of(suffix));
 }
 
 static const char *try_copy(struct hf_arena *arena, const char *text)
 {
-    size_t size = strlen(text) + 1;
-    char *copy = hf_try_alloc(arena, size);
+    char *copy = try_join(arena, hf_str_of(text), HF_STR(""));
 
-    return copy == NULL ? no_room : memcpy(copy, text, size);
+    return copy == NULL ? no_room : copy;
 }
 
 /* A copy of info with metadata_len pairs; NULL when arena has no room for it. */
 static const struct hf_error_info *try_info(struct hf_arena *arena,
                                             const struct hf_error_info *info)
 {
-    struct hf_error_info *copy = hf_try_alloc(arena, sizeof(*copy));
-    struct hf_pair *pairs = hf_try_alloc(arena, info->metadata_len * sizeof(*pairs));
+    struct hf_error_info *copy = hf_try_alloc_spare(arena, sizeof(*copy));
+    struct hf_pair *pairs = hf_try_alloc_spare(arena, info->metadata_len * sizeof(*pairs));
 
     if (copy == NULL || pairs == NULL) {
         return NULL;
@@ -125,13 +140,13 @@ struct hf_status hf_fail(struct hf_arena *arena, enum hf_code code, const char *
 struct hf_status hf_fail_info(struct hf_arena *arena, enum hf_code code, const char *reason,
                               const char *const metadata[], const char *format, ...)
 {
-    struct hf_pair pairs[MAX_METADATA];
+    struct hf_pair pairs[HF_METADATA_MAX];
     struct hf_error_info info = {.reason = reason, .metadata = pairs};
     va_list args;
 
     HF_CHECK(code != HF_OK && reason != NULL);
-    for (size_t i = 0; metadata != NULL && metadata[i] != NULL; i += 2) {
-        HF_CHECK(info.metadata_len < MAX_METADATA);
+    for (size_t i = 0; metadata != NULL && metadata[i] != NULL && info.metadata_len < HF_LEN(pairs);
+         i += 2) {
         const char *value = metadata[i + 1] == NULL ? "" : metadata[i + 1];
         pairs[info.metadata_len++] = (struct hf_pair){metadata[i], value};
     }
@@ -156,12 +171,8 @@ struct hf_status hf_wrap(struct hf_arena *arena, struct hf_status status, const 
     va_start(args, format);
     char *prefix = try_format(arena, ": ", format, args);
     va_end(args);
-    size_t prefix_len = prefix == NULL ? 0 : strlen(prefix);
-    size_t old_size = strlen(old) + 1;
-    char *text = prefix == NULL ? NULL : hf_try_alloc(arena, prefix_len + old_size);
+    char *text = prefix == NULL ? NULL : try_join(arena, hf_str_of(prefix), hf_str_of(old));
     if (text != NULL) {
-        memcpy(text, prefix, prefix_len);
-        memcpy(text + prefix_len, old, old_size);
         status.message = text;
     }
     return status;
@@ -188,6 +199,20 @@ struct hf_status hf_fail_errno(struct hf_arena *arena, int error, const char *fo
     char *text = try_format(arena, suffix, format, args);
     va_end(args);
     return (struct hf_status){.code = code, .message = text == NULL ? no_room : text};
+}
+
+struct hf_status hf_arena_check(const struct hf_arena *arena)
+{
+    static const struct hf_error_info over = {.reason = "MEMORY_LIMIT"};
+
+    if (!hf_arena_is_over(arena)) {
+        return hf_success();
+    }
+    return (struct hf_status){
+        .code = HF_RESOURCE_EXHAUSTED,
+        .message = "the call or job needs more memory than it may have",
+        .info = &over,
+    };
 }
 
 struct hf_status hf_status_copy(struct hf_arena *arena, struct hf_status status)

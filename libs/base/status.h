@@ -67,11 +67,15 @@ static inline bool hf_is_ok(struct hf_status status)
     return status.code == HF_OK;
 }
 
-/* A failure with a formatted message in arena. Lower case, no full stop, names the thing. */
+/* A failure with a formatted message in arena, cut at HF_MESSAGE_MAX bytes. Lower case, no full
+ * stop, names the thing. */
+#define HF_MESSAGE_MAX 4096
 struct hf_status hf_fail(struct hf_arena *arena, enum hf_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4))) HF_MUST_USE;
 
-/* The same with a reason; metadata is a NULL-terminated list of key, value, key, value … NULL. */
+/* The same with a reason; metadata is a NULL-terminated list of key, value, key, value … NULL, of
+ * which the first HF_METADATA_MAX pairs are kept, values cut at HF_MESSAGE_MAX bytes. */
+#define HF_METADATA_MAX 32
 struct hf_status hf_fail_info(struct hf_arena *arena, enum hf_code code, const char *reason,
                               const char *const metadata[], const char *format, ...)
     __attribute__((format(printf, 5, 6))) HF_MUST_USE;
@@ -87,6 +91,10 @@ struct hf_status hf_fail_errno(struct hf_arena *arena, int error, const char *fo
 
 /* Copy message and info into another arena (a status that outlives its arena). */
 struct hf_status hf_status_copy(struct hf_arena *arena, struct hf_status status);
+
+/* RESOURCE_EXHAUSTED with reason MEMORY_LIMIT (static) when the arena is over, else OK. Every
+ * boundary asks it after a success: what was made in such an arena is not given away. */
+struct hf_status hf_arena_check(const struct hf_arena *arena) HF_MUST_USE;
 
 /* "NOT_FOUND" …; static. */
 const char *hf_code_name(enum hf_code code);

@@ -46,6 +46,15 @@ bool hf_is_name(const char *text);
 /* Well-formed UTF-8 (RFC 3629)? Pure. */
 bool hf_is_utf8(const char *text, size_t len);
 
+/* The longest beginning of text, at most max bytes, that does not end inside a character. Pure. */
+size_t hf_utf8_cut(const char *text, size_t len, size_t max);
+
+/* Foreign text as a person may see it, at most max_bytes: valid UTF-8 (a byte that is none becomes
+ * U+FFFD), cut at a character with "…", control characters as \x1b, what turns the direction or
+ * has no width as \u{202E}. NUL-terminated in arena. Shown twice it is the same. */
+#define HF_SHOWN_MAX 1024
+char *hf_text_show(struct hf_arena *arena, const char *text, size_t len, size_t max_bytes);
+
 /* The next character of text (left ≥ 1 bytes) as it stands in a JSON string, NUL-terminated in
  * ret_text; a byte that is no UTF-8 becomes U+FFFD. Returns the bytes of text used. Pure. */
 #define HF_JSON_STEP 8

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/status.h"
 #include "base/vec.h"
 #include "tests/unit/unit.h"
 
@@ -133,6 +134,57 @@ static void test_arena__reset_gives_a_big_first_object_back(void **state)
     assert_true(heap_bytes() < before + ((size_t)1 << 20));
 }
 
+/* Data never kills: beyond the limit memory is still given, and the arena says so. */
+static void test_arena__beyond_its_limit_is_over_and_goes_on(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    HF_VEC(int) numbers = {0};
+    (void)state;
+
+    assert_false(hf_arena_is_over(arena));
+    assert_true(hf_is_ok(hf_arena_check(arena)));
+    for (int i = 0; i < 10000; i++) {
+        *HF_VEC_ADD(arena, &numbers) = i;
+    }
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(numbers.items[i], i);
+    }
+    assert_string_equal(hf_printf(arena, "%05000d", 7) + 4990, "0000000007");
+    assert_true(hf_arena_is_over(arena));
+    assert_null(hf_try_alloc(arena, 1));
+    struct hf_status status = hf_arena_check(arena);
+    assert_int_equal(status.code, HF_RESOURCE_EXHAUSTED);
+    assert_string_equal(status.info->reason, "MEMORY_LIMIT");
+    hf_arena_reset(arena);
+    assert_false(hf_arena_is_over(arena));
+    assert_non_null(hf_try_alloc(arena, 4096));
+}
+
+/* A refused try is an answer to its caller and leaves the arena as it was. */
+static void test_arena__try_alloc_leaves_it_whole(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    (void)state;
+
+    assert_null(hf_try_alloc(arena, 5000));
+    assert_false(hf_arena_is_over(arena));
+    assert_non_null(hf_try_alloc_spare(arena, 5000));
+    assert_null(hf_try_alloc_spare(arena, 4096 + HF_ARENA_SPARE));
+    assert_false(hf_arena_is_over(arena));
+}
+
+/* As large as a lie: the pages are not touched. */
+static void test_arena__an_enormous_object_costs_no_pages(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    (void)state;
+
+    uint8_t *p = hf_alloc(arena, (size_t)512 << 20);
+    p[0] = 1;
+    p[((size_t)512 << 20) - 1] = 1;
+    assert_true(hf_arena_is_over(arena));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +197,9 @@ int main(void)
         cmocka_unit_test(test_vec__zeroes_room_that_was_used_before),
         cmocka_unit_test(test_heap__grows_and_copies),
         cmocka_unit_test(test_arena__reset_gives_a_big_first_object_back),
+        cmocka_unit_test(test_arena__beyond_its_limit_is_over_and_goes_on),
+        cmocka_unit_test(test_arena__try_alloc_leaves_it_whole),
+        cmocka_unit_test(test_arena__an_enormous_object_costs_no_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,43 @@ static void test_clocks__move_forward(void **state)
     assert_true(hf_now_us() > INT64_C(1700000000) * S);
 }
 
+/* Any number of a stranger is a time that can be parsed again. */
+static void test_time_text__takes_every_number(void **state)
+{
+    static const struct {
+        int64_t us;
+        const char *text;
+    } rows[] = {
+        {INT64_MIN, "0001-01-01T00:00:00.000000Z"},
+        {HF_TIME_MIN_US - 1, "0001-01-01T00:00:00.000000Z"},
+        {HF_TIME_MIN_US, "0001-01-01T00:00:00.000000Z"},
+        {HF_TIME_MAX_US, "9999-12-31T23:59:59.999999Z"},
+        {HF_TIME_MAX_US + 1, "9999-12-31T23:59:59.999999Z"},
+        {INT64_C(300000000000) * S, "9999-12-31T23:59:59.999999Z"},
+        {INT64_MAX, "9999-12-31T23:59:59.999999Z"},
+    };
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(65536);
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(rows); i++) {
+        int64_t us = 0;
+        assert_string_equal(hf_time_text(arena, rows[i].us), rows[i].text);
+        assert_true(hf_is_ok(hf_time_parse(arena, rows[i].text, &us)));
+        assert_int_equal(us == rows[i].us, hf_time_in_range(rows[i].us));
+    }
+}
+
+static void test_time_parse__refuses_what_an_offset_moves_out_of_range(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(65536);
+    int64_t us = 0;
+    (void)state;
+
+    assert_int_equal(hf_time_parse(arena, "0001-01-01T00:00:00+01", &us).code, HF_INVALID_ARGUMENT);
+    assert_int_equal(hf_time_parse(arena, "9999-12-31T23:59:59-01", &us).code, HF_INVALID_ARGUMENT);
+    assert_int_equal(hf_time_parse(arena, "9999-12-31T23:59:60Z", &us).code, HF_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +178,8 @@ int main(void)
         cmocka_unit_test(test_time_text__comes_back_as_the_same_time),
         cmocka_unit_test(test_duration_text__has_two_units_at_most),
         cmocka_unit_test(test_clocks__move_forward),
+        cmocka_unit_test(test_time_text__takes_every_number),
+        cmocka_unit_test(test_time_parse__refuses_what_an_offset_moves_out_of_range),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

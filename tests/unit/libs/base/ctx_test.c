@@ -90,6 +90,31 @@ static void test_ctx__cancel_from_another_thread_ends_a_wait(void **state)
     hf_thread_join(thread);
 }
 
+static void test_ctx__check_sees_an_arena_that_is_over(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    struct hf_ctx ctx = {.arena = arena};
+    (void)state;
+
+    assert_true(hf_is_ok(hf_ctx_check(&ctx)));
+    (void)hf_alloc(arena, 5000);
+    assert_int_equal(hf_ctx_check(&ctx).code, HF_RESOURCE_EXHAUSTED);
+    assert_int_equal(hf_ctx_sleep(&ctx, 1).code, HF_RESOURCE_EXHAUSTED);
+}
+
+static void test_ctx__takes_any_deadline(void **state)
+{
+    static const int64_t deadlines[] = {INT64_MIN, -1, INT64_MAX, INT64_MAX - 1};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++) {
+        struct hf_ctx ctx = {.deadline_us = deadlines[i]};
+        bool is_past = deadlines[i] < 0;
+        assert_int_equal(hf_ctx_poll_ms(&ctx, 100), is_past ? 0 : 100);
+        assert_int_equal(hf_ctx_check(&ctx).code, is_past ? HF_DEADLINE_EXCEEDED : HF_OK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +123,8 @@ int main(void)
         cmocka_unit_test(test_ctx__sleep_ends_at_the_deadline),
         cmocka_unit_test(test_ctx__wait_fd_tells_ready_from_time_out),
         cmocka_unit_test(test_ctx__cancel_from_another_thread_ends_a_wait),
+        cmocka_unit_test(test_ctx__check_sees_an_arena_that_is_over),
+        cmocka_unit_test(test_ctx__takes_any_deadline),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

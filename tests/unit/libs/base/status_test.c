@@ -1,7 +1,9 @@
 /* Failures: codes from errno, wrapping, info, and a full arena. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/status.h"
+#include "base/str.h"
 #include "tests/unit/unit.h"
 
 static void test_status__has_formatted_message(void **state)
@@ -87,6 +89,49 @@ static void test_status__names_codes(void **state)
     assert_string_equal(hf_code_name(HF_UNAUTHENTICATED), "UNAUTHENTICATED");
 }
 
+/* The commonest reason to fail is the limit: the reason is told all the same. */
+static void test_status__has_room_behind_the_limit(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(64);
+    static const char *const metadata[] = {"name", "orders", NULL};
+    (void)state;
+
+    (void)hf_alloc(arena, 1000);
+    struct hf_status status =
+        hf_fail_info(arena, HF_NOT_FOUND, "NO_CLUSTER", metadata, "no orders");
+    assert_string_equal(status.message, "no orders");
+    assert_string_equal(status.info->reason, "NO_CLUSTER");
+    assert_string_equal(status.info->metadata[0].value, "orders");
+}
+
+/* A long text is cut at a character, also when wraps pile up. */
+static void test_status__bounds_its_texts(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    char euros[4501];
+    const char *metadata[2 * HF_METADATA_MAX + 3] = {0};
+    (void)state;
+
+    for (size_t i = 0; i < 4500; i++) {
+        euros[i] = "\xe2\x82\xac"[i % 3];
+    }
+    euros[4500] = '\0';
+    for (size_t i = 0; i < 2 * HF_METADATA_MAX + 2; i++) {
+        metadata[i] = euros;
+    }
+    struct hf_status status = hf_fail_info(arena, HF_ABORTED, "LONG", metadata, "%s", euros);
+    for (int i = 0; i < 3; i++) {
+        assert_in_range(strlen(status.message), HF_MESSAGE_MAX - 4, HF_MESSAGE_MAX);
+        assert_true(hf_is_utf8(status.message, strlen(status.message)));
+        assert_true(hf_has_suffix(status.message, "\xe2\x80\xa6"));
+        status = hf_wrap(arena, status, "layer %d%.*s", i, i, "xx");
+    }
+    assert_true(hf_has_prefix(status.message, "layer 2"));
+    assert_int_equal(status.info->metadata_len, HF_METADATA_MAX);
+    const char *value = status.info->metadata[HF_METADATA_MAX - 1].value;
+    assert_true(strlen(value) <= HF_MESSAGE_MAX && hf_is_utf8(value, strlen(value)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +141,8 @@ int main(void)
         cmocka_unit_test(test_status__survives_a_full_arena),
         cmocka_unit_test(test_status__copy_outlives_its_arena),
         cmocka_unit_test(test_status__names_codes),
+        cmocka_unit_test(test_status__has_room_behind_the_limit),
+        cmocka_unit_test(test_status__bounds_its_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,109 @@ static void test_json_step__escapes(void **state)
     }
 }
 
+#define EURO "\xe2\x82\xac"
+#define MARK "\xe2\x80\xa6"
+#define WAVE "\xf0\x9f\x8c\x8a"
+
+static void test_utf8_cut__keeps_characters_whole(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t max, len;
+    } rows[] = {
+        {"abc", 5, 3},
+        {"abc", 2, 2},
+        {"a" EURO, 4, 4},
+        {"a" EURO, 3, 1},
+        {"a" EURO, 2, 1},
+        {"a" EURO, 1, 1},
+        {WAVE WAVE, 7, 4},
+        {WAVE WAVE, 5, 4},
+        {WAVE WAVE, 4, 4},
+        {WAVE, 3, 0},
+        {EURO, 0, 0},
+        {"\x80\x80\x80", 2, 2},
+        {"\xe2\x82", 1, 1},
+        {"\xe2\x82"
+         "a",
+         2, 2},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(rows); i++) {
+        assert_int_equal(hf_utf8_cut(rows[i].text, strlen(rows[i].text), rows[i].max), rows[i].len);
+    }
+}
+
+static const struct {
+    const char *text;
+    size_t max;
+    const char *shown;
+} shows[] = {
+    {"orders", 100, "orders"},
+    {"gr\xc3\xbc\xc3\x9f " EURO WAVE, 100, "gr\xc3\xbc\xc3\x9f " EURO WAVE},
+    {"a\nb\tc", 100, "a\\x0ab\\x09c"},
+    {"\x1b[2J\x7f", 100, "\\x1b[2J\\x7f"},
+    {"\xc2\x85\xc2\x9b", 100, "\\x85\\x9b"},
+    {"\xe2\x80\xae", 100, "\\u{202E}"},
+    {"a\xe2\x80\x8b"
+     "b\xef\xbb\xbf",
+     100, "a\\u{200B}b\\u{FEFF}"},
+    {"\xf3\xa0\x81\x81", 100, "\\u{E0041}"},
+    {"\xff\xc0\x80", 100, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    {"\xed\xa0\x80", 100, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    {"caf\xc3", 100, "caf\xef\xbf\xbd"},
+    {"c:\\x0a", 100, "c:\\x0a"},
+    {"abcdef", 6, "abcdef"},
+    {"abcdefg", 6, "abc" MARK},
+    {EURO EURO EURO, 8, EURO MARK},
+    {EURO EURO EURO, 9, EURO EURO EURO},
+    {"abc\x01", 6, "abc" MARK},
+    {"abcd", 3, MARK},
+    {"abcd", 2, ""},
+    {"abcd", 0, ""},
+    {"", 0, ""},
+};
+
+static void test_text_show__is_safe_for_a_person(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(shows); i++) {
+        const char *shown = hf_text_show(arena, shows[i].text, strlen(shows[i].text), shows[i].max);
+        assert_string_equal(shown, shows[i].shown);
+        assert_string_equal(hf_text_show(arena, shown, strlen(shown), shows[i].max), shown);
+    }
+    assert_string_equal(hf_text_show(arena, "a\0b", 3, 100), "a\\x00b");
+}
+
+/* Any bytes, any ceiling: valid, bounded, nothing that moves the cursor, the same when repeated. */
+static void test_text_show__bounds_any_bytes(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    uint32_t seed = 7;
+    (void)state;
+
+    for (size_t round = 0; round < 4000; round++) {
+        char bytes[48];
+        for (size_t i = 0; i < sizeof(bytes); i++) {
+            seed = seed * 1664525 + 1013904223;
+            bytes[i] = (char)(seed >> 24);
+        }
+        size_t len = round % (sizeof(bytes) + 1);
+        size_t max = round / 7 % 60;
+        hf_arena_reset(arena);
+        const char *shown = hf_text_show(arena, bytes, len, max);
+        size_t shown_len = strlen(shown);
+        assert_true(shown_len <= max && hf_is_utf8(shown, shown_len));
+        for (size_t i = 0; i < shown_len; i++) {
+            assert_true((uint8_t)shown[i] >= 0x20 && shown[i] != 0x7f);
+        }
+        assert_string_equal(hf_text_show(arena, shown, shown_len, max), shown);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +253,9 @@ int main(void)
         cmocka_unit_test(test_size_text__uses_binary_units),
         cmocka_unit_test(test_utf8__refuses_ill_formed),
         cmocka_unit_test(test_json_step__escapes),
+        cmocka_unit_test(test_utf8_cut__keeps_characters_whole),
+        cmocka_unit_test(test_text_show__is_safe_for_a_person),
+        cmocka_unit_test(test_text_show__bounds_any_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
