@@ -18,76 +18,11 @@
 
 HF_DEFINE_CLEANUP(DIR *, closedir)
 
-const char *local_parent(struct hf_arena *arena, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    return slash != NULL ? hf_strndup(arena, name, (size_t)(slash - name)) : ".";
-}
-
-static struct hf_status sync_dir(struct hf_ctx *ctx, const struct local_store *store,
-                                 const char *dir)
-{
-    HF_CLEANUP(hf_close) int fd = openat(store->root, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0) {
-        return hf_fail_errno(ctx->arena, errno, "opening directory %s/%s", store->dir, dir);
-    }
-    return hf_fsync(ctx->arena, fd, dir);
-}
-
-struct hf_status local_sync_parent(struct hf_ctx *ctx, const struct local_store *store,
-                                   const char *name)
-{
-    return sync_dir(ctx, store, local_parent(ctx->arena, name));
-}
-
-struct hf_status local_make_parents(struct hf_ctx *ctx, const struct local_store *store,
-                                    const char *name)
-{
-    char *path = hf_strdup(ctx->arena, name);
-
-    for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdirat(store->root, path, 0700) == 0) {
-            HF_TRY(local_sync_parent(ctx, store, path));
-        } else if (errno == ENOENT) {
-            return hf_success(); /* a parent vanished meanwhile: the caller tries again */
-        } else if (errno != EEXIST) {
-            return hf_fail_errno(ctx->arena, errno, "creating directory %s/%s", store->dir, path);
-        }
-        *slash = '/';
-    }
-    return hf_success();
-}
-
-struct hf_status local_link(struct hf_ctx *ctx, const struct local_store *store, const char *from,
-                            const char *name)
-{
-    int error = 0;
-
-    for (int i = 0; i < LOCAL_ATTEMPTS; i++) {
-        if (linkat(store->root, from, store->root, name, 0) == 0) {
-            return local_sync_parent(ctx, store, name);
-        }
-        error = errno;
-        if (error != ENOENT) {
-            break;
-        }
-        HF_TRY(local_make_parents(ctx, store, name));
-    }
-    if (error == EEXIST) {
-        return hf_fail(ctx->arena, HF_ALREADY_EXISTS, "object %s exists already", name);
-    }
-    return hf_fail_errno(ctx->arena, error, "creating object %s", name);
-}
-
 /* A temporary file with these bytes, flushed. */
 static struct hf_status temp_write(struct hf_ctx *ctx, const struct local_store *store,
                                    const char *temp, struct hf_bytes bytes)
 {
-    HF_CLEANUP(hf_close)
-    int fd = openat(store->root, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    HF_CLEANUP(hf_close) int fd = local_open(store, temp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 
     if (fd < 0) {
         return hf_fail_errno(ctx->arena, errno, "creating %s/%s", store->dir, temp);
@@ -110,24 +45,31 @@ static struct hf_status local_put(struct hf_ctx *ctx, struct objstore *base, con
     if (hf_is_ok(status)) {
         status = local_link(ctx, store, temp, name);
     }
-    (void)unlinkat(store->root, temp, 0);
+    (void)hf_is_ok(local_unlink(ctx, store, temp));
     return hf_wrap(ctx->arena, status, "writing %s", name);
 }
 
+/* Anything else than a regular file is no object: it is not read, and nobody waits for it. */
 static struct hf_status object_open(struct hf_ctx *ctx, const struct local_store *store,
                                     const char *name, int *ret_fd, uint64_t *ret_size)
 {
-    HF_CLEANUP(hf_close) int fd = openat(store->root, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    HF_CLEANUP(hf_close) int fd = local_open(store, name, O_RDONLY, 0);
     struct stat info;
 
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         return hf_fail(ctx->arena, HF_NOT_FOUND, "object %s does not exist", name);
     }
+    if (fd < 0 && local_is_absent(errno)) {
+        return hf_fail(ctx->arena, HF_NOT_FOUND,
+                       "%s is not an object: it is, or lies behind, a link, socket or device",
+                       name);
+    }
     if (fd < 0 || fstat(fd, &info) != 0) {
         return hf_fail_errno(ctx->arena, errno, "opening object %s", name);
     }
     if (!S_ISREG(info.st_mode)) {
-        return hf_fail(ctx->arena, HF_NOT_FOUND, "%s is not an object", name);
+        return hf_fail(ctx->arena, HF_NOT_FOUND, "%s is not an object: it is no regular file",
+                       name);
     }
     *ret_size = (uint64_t)info.st_size;
     *ret_fd = fd;
@@ -162,20 +104,23 @@ static struct hf_status local_read(struct hf_ctx *ctx, struct objstore *base, co
 static struct hf_status local_remove(struct hf_ctx *ctx, struct objstore *base, const char *name)
 {
     const struct local_store *store = local_of(base);
-    const char *dir = local_parent(ctx->arena, name);
 
-    if (unlinkat(store->root, name, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
-        return hf_fail_errno(ctx->arena, errno, "removing object %s", name);
-    }
+    HF_TRY(local_unlink(ctx, store, name));
     /* Flushed also when it was gone: the one who removed it may have died before his flush. */
-    struct hf_status status = sync_dir(ctx, store, dir);
+    struct hf_status status = local_sync_parent(ctx, store, name);
 
     if (!hf_is_ok(status)) {
         return status.code == HF_NOT_FOUND ? hf_success() : status;
     }
     /* Directories are not objects: an empty one goes, up to the first that is not empty. */
-    while (strcmp(dir, ".") != 0 && unlinkat(store->root, dir, AT_REMOVEDIR) == 0) {
-        dir = local_parent(ctx->arena, dir);
+    for (const char *dir = local_parent(ctx->arena, name); strcmp(dir, ".") != 0;
+         dir = local_parent(ctx->arena, dir)) {
+        const char *last;
+        HF_CLEANUP(hf_close) int above = local_open_parent(ctx->arena, store, dir, &last);
+
+        if (above < 0 || unlinkat(above, last, AT_REMOVEDIR) != 0) {
+            break;
+        }
     }
     return hf_success();
 }
@@ -209,7 +154,7 @@ static const struct objstore_ops local_ops = {
 /* Remove what writers left that died long ago. Failures do not matter: it is only space. */
 static void temp_sweep(const struct local_store *store)
 {
-    int fd = openat(store->root, LOCAL_TEMP_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = local_open(store, LOCAL_TEMP_DIR, O_RDONLY | O_DIRECTORY, 0);
     HF_CLEANUP(closedir) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     int64_t oldest = hf_now_us() - TEMP_KEEP_US;
     const struct dirent *entry;
@@ -234,7 +179,7 @@ struct hf_status objstore_local_open(struct hf_ctx *ctx, const char *dir, bool c
     struct local_store *store;
 
     if (create) {
-        HF_TRY(hf_make_dirs(ctx->arena, hf_path_join(ctx->arena, dir, LOCAL_TEMP_DIR), 0700));
+        HF_TRY(hf_make_dirs(ctx->arena, dir, 0700));
     }
     store = hf_heap_alloc(sizeof(*store));
     base = &store->base;
@@ -245,6 +190,7 @@ struct hf_status objstore_local_open(struct hf_ctx *ctx, const char *dir, bool c
         return hf_fail_errno(ctx->arena, errno, "opening vault directory %s", dir);
     }
     if (create) {
+        HF_TRY(local_make_parents(ctx, store, LOCAL_TEMP_DIR "/x"));
         temp_sweep(store);
     }
     *ret_store = HF_TAKE(base);

@@ -27,7 +27,7 @@ struct hf_status local_append_create(struct hf_ctx *ctx, struct objstore *base, 
         return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "'%.100s' is not an object name", name);
     }
     for (int i = 0; fd < 0 && i < LOCAL_ATTEMPTS; i++) {
-        fd = openat(store->root, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+        fd = local_open(store, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600);
         error = errno;
         if (fd < 0 && error == EEXIST) {
             return hf_fail(ctx->arena, HF_ALREADY_EXISTS, "object %s exists already", name);
@@ -94,9 +94,7 @@ struct hf_status local_append_close_as(struct hf_ctx *ctx, struct objstore_appen
     }
     HF_TRY(append_flush(ctx, appender));
     HF_TRY(local_link(ctx, store, appender->name, final_name));
-    if (unlinkat(store->root, appender->name, 0) != 0 && errno != ENOENT) {
-        return hf_fail_errno(ctx->arena, errno, "removing object %s", appender->name);
-    }
+    HF_TRY(local_unlink(ctx, store, appender->name));
     HF_TRY(local_sync_parent(ctx, store, appender->name));
     local_append_leave(appender);
     return hf_success();

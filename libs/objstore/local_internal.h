@@ -2,6 +2,8 @@
 #ifndef HF_OBJSTORE_LOCAL_INTERNAL_H
 #define HF_OBJSTORE_LOCAL_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "objstore/objstore.h"
 
 #define LOCAL_TEMP_DIR ".tmp" /* below the root; no object name starts with a dot */
@@ -18,6 +20,14 @@ static inline struct local_store *local_of(struct objstore *store)
     return (struct local_store *)(void *)store;
 }
 
+/* openat2 below the root: no symbolic link is followed, nothing above the root is reached, and a
+ * FIFO does not block. The descriptor, or -1 with errno: ELOOP for a link. */
+int local_open(const struct local_store *store, const char *path, int flags, mode_t mode);
+/* Is it said by errno that there is no object of this name: nothing, or a link, socket, device? */
+bool local_is_absent(int error);
+/* Handle of the directory that holds name, and the name's last part. -1 with errno. */
+int local_open_parent(struct hf_arena *arena, const struct local_store *store, const char *name,
+                      const char **ret_base);
 /* Make the directories above an object, each flushed into its parent. */
 struct hf_status local_make_parents(struct hf_ctx *ctx, const struct local_store *store,
                                     const char *name) HF_MUST_USE;
@@ -28,6 +38,9 @@ struct hf_status local_link(struct hf_ctx *ctx, const struct local_store *store,
 /* Flush the directory that holds name. */
 struct hf_status local_sync_parent(struct hf_ctx *ctx, const struct local_store *store,
                                    const char *name) HF_MUST_USE;
+/* Remove the file of this name; OK when there is none. Not durable. */
+struct hf_status local_unlink(struct hf_ctx *ctx, const struct local_store *store,
+                              const char *name) HF_MUST_USE;
 /* Directory part of a name, "." for none. */
 const char *local_parent(struct hf_arena *arena, const char *name);
 

@@ -6,8 +6,6 @@
 
 #include "base/check.h"
 
-#define NAME_MAX_BYTES 1000
-
 static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -26,7 +24,7 @@ bool objstore_is_name(const char *name)
     for (; name[len] != '\0'; len++) {
         char c = name[len];
 
-        if (len == NAME_MAX_BYTES || (before == '/' && (c == '/' || c == '.')) ||
+        if (len == OBJSTORE_NAME_MAX || (before == '/' && (c == '/' || c == '.')) ||
             (c != '/' && !is_name_char(c))) {
             return false;
         }
@@ -49,7 +47,7 @@ static struct hf_status prefix_check(struct hf_ctx *ctx, const char *prefix)
 {
     size_t len = prefix != NULL ? strlen(prefix) : 0;
 
-    if (prefix == NULL || len > NAME_MAX_BYTES) {
+    if (prefix == NULL || len > OBJSTORE_NAME_MAX) {
         return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "not a prefix of object names");
     }
     if (len == 0) {

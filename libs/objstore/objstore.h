@@ -68,6 +68,8 @@ struct objstore {
     const struct objstore_ops *ops;
 };
 
+#define OBJSTORE_NAME_MAX 1000 /* bytes */
+
 /* Valid object name? Pure. The append functions check names themselves. */
 bool objstore_is_name(const char *name);
 

@@ -12,6 +12,7 @@
 
 #define SHARD_ARENA_MAX (2048u << 20)
 #define PACK_ARENA_MAX (96u << 20)
+#define SHARD_PAGES_MAX (UINT64_C(1) << 25) /* 256 GiB; shards are cut at 16 GiB and one file */
 
 struct piece { /* a run, with its place in the shard's array */
     uint32_t pack;
@@ -175,6 +176,10 @@ static struct hf_status rebuild_shard(struct hf_ctx *ctx, struct shard_state *st
                                       struct vault_digests_writer *writer)
 {
     HF_TRY(collect_shard(ctx, state, map, shard));
+    if (state->pages > SHARD_PAGES_MAX) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "shard %zu of the map of %s claims %llu pages",
+                       shard, state->place->prefix, (unsigned long long)state->pages);
+    }
     state->digests = hf_heap_alloc((size_t)state->pages * VAULT_DIGEST_LEN + 1);
     if (state->pieces.len > 1) {
         qsort(state->pieces.items, state->pieces.len, sizeof(state->pieces.items[0]),

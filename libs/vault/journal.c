@@ -10,10 +10,14 @@
 #include "base/vec.h"
 #include "codec/hash.h"
 #include "vault/journal_entry.h"
+#include "vault/pack_format.h"
 
+#define ENTRY_DIGITS 12
 #define NUMBER_MAX UINT64_C(999999999999) /* twelve digits */
 #define RACES_MAX 1000                    /* entries of others that one call steps over */
 #define SOURCES_MAX 100000u               /* of a realm: names alone must not fill the memory */
+#define LIST_STEP 1000
+#define LIST_ARENA ((size_t)8 << 20)
 #define CHECKPOINT_ENTRIES 64
 #define CHECKPOINT_US (3600 * HF_US_PER_S)
 
@@ -54,16 +58,41 @@ static struct hf_status head_search(struct hf_ctx *ctx, struct objstore *store, 
     return hf_success();
 }
 
-/* First name behind entry number; NULL: there is none. */
+/* Twelve digits; anything else below a journal is a file that somebody else put there. */
+static bool is_entry_base(const char *base)
+{
+    return strlen(base) == ENTRY_DIGITS && strspn(base, "0123456789") == ENTRY_DIGITS;
+}
+
+/* First entry's name behind entry number; NULL: there is none. */
 static struct hf_status entry_behind(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
                                      uint64_t number, const char **ret_name)
 {
+    HF_CLEANUP(hf_arena_free) struct hf_arena *scratch = hf_arena_new(LIST_ARENA);
     const char *names = hf_printf(ctx->arena, "%s/journal/", prefix);
-    struct objstore_page page = {0};
+    const char *after = vault_entry_name(ctx->arena, prefix, number);
+    struct objstore_page page = {.is_complete = false};
+    struct hf_ctx own = *ctx;
 
-    HF_TRY(
-        objstore_list(ctx, store, names, vault_entry_name(ctx->arena, prefix, number), 1, &page));
-    *ret_name = page.len > 0 ? page.entries[0].name : NULL;
+    own.arena = scratch;
+    *ret_name = NULL;
+    for (size_t step = 1; !page.is_complete && *ret_name == NULL; step = LIST_STEP) {
+        struct hf_status status = objstore_list(&own, store, names, after, step, &page);
+
+        if (!hf_is_ok(status)) {
+            return hf_status_copy(ctx->arena, status);
+        }
+        for (size_t i = 0; i < page.len && *ret_name == NULL; i++) {
+            if (is_entry_base(page.entries[i].name + strlen(names))) {
+                *ret_name = hf_strdup(ctx->arena, page.entries[i].name);
+            }
+        }
+        if (page.len == 0) {
+            break;
+        }
+        after = hf_strdup(ctx->arena, page.entries[page.len - 1].name);
+        hf_arena_reset(scratch);
+    }
     return hf_success();
 }
 
@@ -317,6 +346,9 @@ static struct hf_status append_once(struct hf_ctx *ctx, const struct append *app
     }
     struct hf_status found = adopt(ctx, append, append->entry->number, hash, ret_done);
 
+    if (found.code == HF_NOT_FOUND && status.code == HF_ALREADY_EXISTS) {
+        return vault_damaged(ctx->arena, name, 0, "the name is taken by what is not an entry");
+    }
     return found.code == HF_NOT_FOUND ? status : found;
 }
 
@@ -394,6 +426,10 @@ struct hf_status vault_sources_list(struct hf_ctx *ctx, struct objstore *store, 
                            realm, SOURCES_MAX);
         }
         name = page.entries[0].name;
+        after = name;
+        if (strchr(name + strlen(below), '/') == NULL) {
+            continue; /* a file beside the sources is somebody else's */
+        }
         prefix = hf_strndup(ctx->arena, name, strlen(below) + strcspn(name + strlen(below), "/"));
         *HF_VEC_ADD(ctx->arena, &prefixes) = prefix;
         after = hf_printf(ctx->arena, "%s/\x7f", prefix);

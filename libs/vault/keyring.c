@@ -13,6 +13,7 @@
 #include "vault/pack_format.h"
 
 #define SLOTS_MAX 10000
+#define SLOT_DIGITS 6
 
 struct hf_status vault_wrong_key(struct hf_arena *arena, const char *name, const char *what)
 {
@@ -52,25 +53,35 @@ static struct vault_slot_place slot_place(struct hf_ctx *ctx, const char *realm,
     return (struct vault_slot_place){realm, number, name};
 }
 
+/* Number of the slot with this name below the realm's keys; 0: it is none, but a file that somebody
+ * else put there. */
+static uint32_t slot_number(const char *base)
+{
+    uint64_t number = 0;
+
+    if (strlen(base) != SLOT_DIGITS || !hf_parse_u64(base, &number) || number > SLOTS_MAX) {
+        return 0;
+    }
+    return (uint32_t)number;
+}
+
 /* Number of the newest slot; 0: the realm has none. */
 static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, const char *realm,
                                     uint32_t *ret_number)
 {
     struct objstore_page page = {0};
     const char *prefix;
-    uint64_t number = 0;
+    uint32_t newest = 0;
 
     HF_TRY(realm_check(ctx, realm));
     prefix = hf_printf(ctx->arena, "tenants/%s/keys/", realm);
     HF_TRY(objstore_list_all(ctx, store, prefix, SLOTS_MAX, &page));
-    if (page.len > 0) {
-        const char *last = page.entries[page.len - 1].name;
+    for (size_t i = 0; i < page.len; i++) {
+        uint32_t number = slot_number(page.entries[i].name + strlen(prefix));
 
-        if (!hf_parse_u64(last + strlen(prefix), &number) || number == 0 || number > SLOTS_MAX) {
-            return vault_damaged(ctx->arena, last, 0, "not the name of a key slot");
-        }
+        newest = number > newest ? number : newest;
     }
-    *ret_number = (uint32_t)number;
+    *ret_number = newest;
     return hf_success();
 }
 

@@ -1,14 +1,25 @@
 /* Which pack an object is, told from its first bytes. */
 #include "vault/object.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "vault/journal_codec.h"
 
+/* The last folder tells: a tenant or source may be called "journal", too. */
+static bool is_journal_entry(const char *name)
+{
+    static const char folder[] = "/journal";
+    const char *slash = strrchr(name, '/');
+
+    return slash != NULL && slash - name >= (ptrdiff_t)(sizeof(folder) - 1) &&
+           memcmp(slash - (sizeof(folder) - 1), folder, sizeof(folder) - 1) == 0;
+}
+
 struct hf_status vault_object_header(struct hf_arena *arena, const char *name,
                                      struct hf_bytes first, struct vault_pack_header *ret_header)
 {
-    size_t offset = strstr(name, "/journal/") != NULL ? VAULT_FRAME_LEN : 0;
+    size_t offset = is_journal_entry(name) ? VAULT_FRAME_LEN : 0;
 
     if (first.len < offset + VAULT_PACK_HEADER_LEN) {
         return hf_fail(arena, HF_DATA_LOSS, "%s is too short to be an object of a vault", name);

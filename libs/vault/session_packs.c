@@ -13,6 +13,7 @@
 #define PACKS_ALIVE 3u
 #define ARENA_MAX (16u << 20)
 #define LIST_STEP 1000u
+#define PACK_DIGITS 12u
 
 static void upload_if_ready(struct vault_session *session, struct open_pack *pack)
 {
@@ -184,18 +185,21 @@ void vault_session_packs_free(struct vault_session *session)
     vault_packtable_done(&session->fresh);
 }
 
-/* Number in a pack's object name, 0 when it is none. */
-static uint64_t number_of(const char *name, size_t prefix_len)
+/* Number in a pack's object name (vault_name_pack), 0 when it is none. */
+static uint64_t number_of(const char *base)
 {
+    size_t digits = strspn(base, "0123456789");
+    uint8_t id[VAULT_ID_LEN];
     uint64_t number = 0;
 
-    for (const char *at = name + prefix_len; *at >= '0' && *at <= '9'; at++) {
-        number = number * 10 + (uint64_t)(*at - '0');
-        if (number > VAULT_PACK_NUMBER_MAX) {
-            return 0;
-        }
+    if (digits != PACK_DIGITS || base[digits] != '-' ||
+        !hf_unhex(base + digits + 1, id, sizeof(id))) {
+        return 0;
     }
-    return number;
+    for (size_t i = 0; i < digits; i++) {
+        number = number * 10 + (uint64_t)(base[i] - '0');
+    }
+    return number < VAULT_PACK_NUMBER_MAX ? number : 0;
 }
 
 struct hf_status vault_session_packs_number(struct hf_ctx *ctx, struct vault_session *session,
@@ -213,7 +217,7 @@ struct hf_status vault_session_packs_number(struct hf_ctx *ctx, struct vault_ses
             break;
         }
         after = page.entries[page.len - 1].name;
-        uint64_t number = number_of(after, strlen(dir));
+        uint64_t number = number_of(after + strlen(dir));
         if (number >= session->next_pack) {
             session->next_pack = number + 1;
         }

@@ -37,7 +37,7 @@ static const char *walk_prefix(struct hf_arena *arena, const struct vault_wal_wa
 }
 
 struct cursor {
-    char after[VAULT_WAL_NAME_MAX]; /* "": from the start */
+    char after[OBJSTORE_NAME_MAX + 1]; /* "": from the start; may be a name that is not ours */
     int again;
     bool is_complete;
 };
