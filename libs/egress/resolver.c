@@ -1,0 +1,209 @@
+/* Names to addresses without blocking the caller.
+ *
+ * Surprise: getaddrinfo cannot be cancelled. So a question is asked on a thread of the pool, and
+ * who no longer waits leaves it there: the question has two holders and goes with the last. The
+ * pool is small and its queue bounded: a resolver that answers nobody costs threads, never memory.
+ */
+#include <netdb.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "egress/internal.h"
+
+#define THREADS 4
+#define QUEUE 64
+#define PUSH_MS 200
+#define HOST_MAX 255
+
+struct resolver {
+    struct hf_pool *pool;
+    egress_lookup_fn lookup;
+    void *arg;
+};
+
+struct question {
+    struct hf_lock lock; /* guards the rest, host aside */
+    int holders;
+    bool is_done;
+    bool is_known;
+    struct egress_address addresses[EGRESS_ADDRESSES_MAX + 1];
+    size_t len;
+    char host[HOST_MAX + 1];
+};
+
+static bool collect(const char *host, int flags,
+                    struct egress_address ret_addresses[EGRESS_ADDRESSES_MAX + 1], size_t *ret_len)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    struct addrinfo *list = NULL;
+    size_t len = 0;
+
+    if (getaddrinfo(host, NULL, &hints, &list) != 0) {
+        return false;
+    }
+    for (const struct addrinfo *one = list; one != NULL && len <= EGRESS_ADDRESSES_MAX;
+         one = one->ai_next) {
+        len += egress_address_of(one->ai_addr, &ret_addresses[len]) ? 1 : 0;
+    }
+    freeaddrinfo(list);
+    *ret_len = len;
+    return len > 0;
+}
+
+static bool ask_system(void *arg, const char *host,
+                       struct egress_address ret_addresses[EGRESS_ADDRESSES_MAX + 1],
+                       size_t *ret_len)
+{
+    (void)arg;
+    return collect(host, 0, ret_addresses, ret_len);
+}
+
+static void question_leave(struct question *question)
+{
+    hf_lock_take(&question->lock);
+    int left = --question->holders;
+
+    hf_lock_release(&question->lock);
+    if (left == 0) {
+        hf_lock_done(&question->lock);
+        hf_heap_free(question);
+    }
+}
+
+static void answer(void *item, void *arg)
+{
+    struct question *question = item;
+    const struct resolver *resolver = arg;
+    struct egress_address addresses[EGRESS_ADDRESSES_MAX + 1];
+    size_t len = 0;
+    bool is_known = resolver->lookup(resolver->arg, question->host, addresses, &len);
+
+    hf_lock_take(&question->lock);
+    question->is_done = true;
+    question->is_known = is_known && len > 0;
+    question->len = question->is_known ? len : 0;
+    memcpy(question->addresses, addresses, question->len * sizeof(addresses[0]));
+    hf_lock_wake(&question->lock);
+    hf_lock_release(&question->lock);
+    question_leave(question);
+}
+
+struct resolver *resolver_new(egress_lookup_fn lookup, void *arg)
+{
+    struct resolver *resolver = hf_heap_alloc(sizeof(*resolver));
+
+    resolver->lookup = lookup != NULL ? lookup : ask_system;
+    resolver->arg = arg;
+    resolver->pool = hf_pool_new("resolver", THREADS, QUEUE, answer, resolver);
+    return resolver;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+    if (resolver != NULL) {
+        hf_pool_free(resolver->pool);
+        hf_heap_free(resolver);
+    }
+}
+
+/* What may stand in a name or an address; whatever else is no host of anybody's. */
+static bool is_host(const char *host)
+{
+    size_t len = strlen(host);
+
+    return len > 0 && len <= HOST_MAX &&
+           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%") ==
+               len;
+}
+
+static struct hf_status wait_answer(struct hf_ctx *ctx, struct question *question)
+{
+    struct hf_status status = hf_success();
+
+    hf_lock_take(&question->lock);
+    while (!question->is_done && hf_is_ok(status)) {
+        status = hf_ctx_check(ctx);
+        if (hf_is_ok(status)) {
+            (void)hf_lock_wait(&question->lock, hf_ctx_poll_ms(ctx, 200));
+        }
+    }
+    hf_lock_release(&question->lock);
+    return status;
+}
+
+static struct hf_status not_found(struct hf_ctx *ctx, const char *host)
+{
+    const char *const metadata[] = {"host", host, NULL};
+
+    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "HOST_NOT_FOUND", metadata,
+                        "the resolver knows no address of %s", host);
+}
+
+static struct hf_status take_answer(struct hf_ctx *ctx, const struct question *question,
+                                    uint16_t port, struct egress_addresses *ret_addresses)
+{
+    const char *const metadata[] = {"host", question->host, NULL};
+    struct egress_address *list = HF_NEW_N(ctx->arena, struct egress_address, question->len + 1);
+
+    if (!question->is_known) {
+        return not_found(ctx, hf_strdup(ctx->arena, question->host));
+    }
+    if (question->len > EGRESS_ADDRESSES_MAX) {
+        return hf_fail_info(ctx->arena, HF_PERMISSION_DENIED, "TOO_MANY_ADDRESSES", metadata,
+                            "%s has more than %d addresses", question->host, EGRESS_ADDRESSES_MAX);
+    }
+    for (size_t i = 0; i < question->len; i++) {
+        list[i] = question->addresses[i];
+        list[i].port = port;
+    }
+    *ret_addresses = (struct egress_addresses){list, question->len};
+    return hf_success();
+}
+
+static struct hf_status ask_pool(struct hf_ctx *ctx, struct resolver *resolver,
+                                 struct question *question)
+{
+    question->holders++;
+    if (!hf_pool_push(resolver->pool, question, hf_ctx_poll_ms(ctx, PUSH_MS))) {
+        const char *const metadata[] = {"host", question->host, NULL};
+
+        question->holders--;
+        return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "RESOLVER_BUSY", metadata,
+                            "the resolver is busy with other names; %s is tried again later",
+                            question->host);
+    }
+    return wait_answer(ctx, question);
+}
+
+struct hf_status resolver_ask(struct hf_ctx *ctx, struct resolver *resolver, const char *host,
+                              uint16_t port, struct egress_addresses *ret_addresses)
+{
+    struct question *question;
+    struct hf_status status;
+
+    if (!is_host(host)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "HOST_INVALID", NULL,
+                            "the host is no name and no address of at most %d letters, digits, "
+                            "dots, hyphens, underscores and colons",
+                            HOST_MAX);
+    }
+    question = hf_heap_alloc(sizeof(*question));
+    hf_lock_init(&question->lock);
+    question->holders = 1;
+    memcpy(question->host, host, strlen(host) + 1);
+    if (collect(host, AI_NUMERICHOST, question->addresses, &question->len)) {
+        question->is_known = true;
+        status = hf_success();
+    } else {
+        status = ask_pool(ctx, resolver, question);
+    }
+    if (hf_is_ok(status)) {
+        status = take_answer(ctx, question, port, ret_addresses);
+    }
+    question_leave(question);
+    return status;
+}
