@@ -86,7 +86,7 @@ static const struct {
     {"64:ff9b:1::808:808", SAME(EGRESS_FINE)},
     {"64:ff9b:1:808:8:800::", SAME(EGRESS_FINE)},
     {"64:ff9b:1::7f00:1", LOCAL},
-    {"2001:0:7f00:1::", LOCAL},
+    {"2001:0:7f00:1:0:0:f7f7:f7f7", LOCAL},
     {"fd00::5efe:127.0.0.1", LOCAL},
     {"2001:db8:1:2:200:5efe:7f00:1", LOCAL},
     {"10.9.8.7", LOCAL},
