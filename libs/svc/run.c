@@ -130,13 +130,33 @@ static void stop_service(const struct svc_service *service, void *app)
     hf_thread_join(thread);
 }
 
+static struct hf_status confine(const struct svc_service *service, const struct hf_ctx *ctx,
+                                const void *config)
+{
+    struct svc_confine_rules rules = {0};
+    struct svc_confinement on;
+
+    if (service->confine == NULL) {
+        return hf_success();
+    }
+    HF_TRY(service->confine(ctx->arena, config, &rules));
+    HF_TRY(svc_confine(ctx->arena, &rules, &on));
+    hf_info(ctx, HF_EVENT("process.confinement"), HF_INT("landlock", on.landlock),
+            HF_INT("seccomp", on.has_seccomp));
+    return hf_success();
+}
+
 static int run_service(const struct svc_service *service, struct hf_arena *arena,
                        const void *config)
 {
     struct hf_cancel stop = {0};
     struct hf_ctx ctx = {.arena = arena, .stop = &stop};
     void *app = NULL;
-    struct hf_status status = service->start(&ctx, config, &app);
+    struct hf_status status = confine(service, &ctx, config);
+
+    if (hf_is_ok(status)) {
+        status = service->start(&ctx, config, &app);
+    }
 
     if (!hf_is_ok(status)) {
         hf_error(&ctx, HF_EVENT("process.start_failed"), HF_TEXT("code", hf_code_name(status.code)),

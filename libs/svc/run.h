@@ -3,6 +3,7 @@
  *   static const struct svc_service service = {
  *       .program = &backup_program,
  *       .config_size = sizeof(struct backup_config),
+ *       .confine = backup_confine,
  *       .start = backup_start, .is_alive = backup_is_alive, .stop = backup_stop,
  *       .drain_ms = 25000,
  *   };
@@ -14,7 +15,8 @@
  * What it does before any thread exists: blocks all signals (SIGPIPE is never delivered; SIGTERM
  * and SIGINT are taken by sigtimedwait in main), raises RLIMIT_NOFILE to its hard limit (at most
  * 65536), forbids core files and ptrace by strangers (keys are in memory), keeps the allocator to
- * two arenas (a service has tens of threads, each would keep its own pages).
+ * two arenas (a service has tens of threads, each would keep its own pages), and confines the
+ * process; a line `process.confinement` says what the kernel had for it.
  */
 #ifndef HF_SVC_RUN_H
 #define HF_SVC_RUN_H
@@ -25,10 +27,15 @@
 #include "base/ctx.h"
 #include "base/status.h"
 #include "svc/config.h"
+#include "svc/confine.h"
 
 struct svc_service {
     const struct svc_program *program;
     size_t config_size;
+    /* NULL: not confined. What start and all after it may touch (see svc/confine.h); asked when
+     * the configuration is read. Texts live in arena, of the process's life. */
+    struct hf_status (*confine)(struct hf_arena *arena, const void *config,
+                                struct svc_confine_rules *ret_rules);
     /* Start all parts and return. ctx->stop is the drain flag, set on the first SIGTERM or SIGINT;
      * it, ctx->arena (64 MiB, of the process's life) and config live until stop has returned.
      * *ret_app is given to the others. After a failure start has freed what it made. */
@@ -42,9 +49,9 @@ struct svc_service {
     int drain_ms;
 };
 
-/* Returns the exit code: 0 after a signal, --help or --version; 1 when start failed or is_alive
- * said false; 2 for a bad configuration. Failures go to stderr as log lines; --help and --version
- * go to stdout. */
+/* Returns the exit code: 0 after a signal, --help or --version; 1 when confine or start failed or
+ * is_alive said false; 2 for a bad configuration. Failures go to stderr as log lines; --help and
+ * --version go to stdout. */
 int svc_main(const struct svc_service *service, int argc, char *argv[]);
 
 /* The preparation alone, for programs that are no services (the command line): signals are not

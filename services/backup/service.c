@@ -7,6 +7,7 @@
 
 #include "backup/api/api.h"
 #include "backup/config.h"
+#include "backup/confine.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
 #include "backup/source/vault_home.h"
@@ -234,6 +235,7 @@ static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret
 const struct svc_service backup_service = {
     .program = &backup_program,
     .config_size = sizeof(struct backup_config),
+    .confine = backup_confine,
     .start = start,
     .is_alive = is_alive,
     .stop = stop,

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/processes.h"
+#include "cli/supervise/sandbox.h"
 #include "cli/supervise/spawn.h"
 #include "db/db.h"
 #include "db/migrate.h"
@@ -26,7 +27,7 @@
 #define STOP_SECONDS 25
 #define FORCE_SECONDS 5
 #define CMDLINE_MAX 16384
-#define ARGV_MAX 20
+#define ARGV_MAX 24
 
 static const struct child_row {
     enum child_id id;
@@ -67,6 +68,8 @@ static const char *const *command_of(struct hf_arena *arena, const struct place 
         argv[n++] = "shared_buffers=16MB";
         argv[n++] = "-c";
         argv[n++] = "max_connections=60";
+        argv[n++] = "-c";
+        argv[n++] = "jit=off"; /* it makes code at run time */
         break;
     case CHILD_REDIS:
         argv[n++] = "/usr/bin/redis-server";
@@ -272,14 +275,22 @@ static bool has_ended(struct hf_ctx *ctx, struct child *child)
     return true;
 }
 
+static struct hf_status launch(struct hf_ctx *ctx, const struct place *place, enum child_id id,
+                               pid_t *ret_pid)
+{
+    HF_CLEANUP(svc_confine_close) struct svc_confine_plan *plan = NULL;
+    const char *const *argv = command_of(ctx->arena, place, id);
+
+    HF_TRY(sandbox_make(ctx, place, id, argv[0], &plan));
+    return spawn_start(ctx, place, argv, rows[id].log, plan, ret_pid);
+}
+
 static void start_child(struct hf_ctx *ctx, struct children *children, enum child_id id)
 {
     struct child *child = &children->list[id];
 
     clear_stale(children->place, id);
-    struct hf_status status =
-        spawn_start(ctx, children->place, command_of(ctx->arena, children->place, id), rows[id].log,
-                    &child->pid);
+    struct hf_status status = launch(ctx, children->place, id, &child->pid);
 
     child->started_us = hf_mono_us();
     child->is_ours = hf_is_ok(status);

@@ -23,6 +23,7 @@ struct launch {
     const char *const *environment;
     const char *dir;
     const struct place *place;
+    const struct svc_confine_plan *plan; /* NULL: not confined */
     int log;
     bool is_short; /* waited for: it ends with its parent, however that ends */
 };
@@ -39,7 +40,6 @@ static _Noreturn void become(const struct launch *launch)
     dup2(null, 0);
     dup2(launch->log, 1);
     dup2(launch->log, 2);
-    close_range(3, ~0U, 0);
     if (launch->place->is_root &&
         (setgroups(1, &launch->place->gid) != 0 || setgid(launch->place->gid) != 0 ||
          setuid(launch->place->uid) != 0)) {
@@ -49,9 +49,10 @@ static _Noreturn void become(const struct launch *launch)
         _exit(126);
     }
     umask(077);
-    if (chdir(launch->dir) != 0) {
+    if (chdir(launch->dir) != 0 || (launch->plan != NULL && svc_confine_apply(launch->plan) != 0)) {
         _exit(126);
     }
+    close_range(3, ~0U, 0); /* after the plan, which is a descriptor, too */
     union {
         const char *const *in;
         char *const *out;
@@ -61,9 +62,9 @@ static _Noreturn void become(const struct launch *launch)
     _exit(127);
 }
 
-static struct hf_status start(struct hf_ctx *ctx, const struct place *place,
-                              const char *const argv[], const char *log_name, bool is_short,
-                              pid_t *ret_pid)
+/* launch: what is started and how; the rest of it is filled in here. */
+static struct hf_status start(struct hf_ctx *ctx, const struct place *place, const char *log_name,
+                              struct launch *launch, pid_t *ret_pid)
 {
     static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
                                               NULL};
@@ -76,23 +77,29 @@ static struct hf_status start(struct hf_ctx *ctx, const struct place *place,
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);
     }
     HF_TRY(place_own(ctx, place, path));
-    const struct launch launch = {argv, environment, place->dir, place, log, is_short};
+    launch->environment = environment;
+    launch->dir = place->dir;
+    launch->place = place;
+    launch->log = log;
     pid_t pid = fork();
 
     if (pid < 0) {
-        return hf_fail_errno(ctx->arena, errno, "starting %s", argv[0]);
+        return hf_fail_errno(ctx->arena, errno, "starting %s", launch->argv[0]);
     }
     if (pid == 0) {
-        become(&launch);
+        become(launch);
     }
     *ret_pid = pid;
     return hf_success();
 }
 
 struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
-                             const char *const argv[], const char *log_name, pid_t *ret_pid)
+                             const char *const argv[], const char *log_name,
+                             const struct svc_confine_plan *plan, pid_t *ret_pid)
 {
-    return start(ctx, place, argv, log_name, false, ret_pid);
+    struct launch launch = {.argv = argv, .plan = plan};
+
+    return start(ctx, place, log_name, &launch, ret_pid);
 }
 
 static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, const char *program,
@@ -114,10 +121,11 @@ struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const
                             const char *log_name, int seconds)
 {
     int64_t end_us = hf_mono_us() + seconds * HF_US_PER_S;
+    struct launch launch = {.argv = argv, .is_short = true};
     pid_t pid = 0;
     int status = 0;
 
-    HF_TRY(start(ctx, place, argv, log_name, true, &pid));
+    HF_TRY(start(ctx, place, log_name, &launch, &pid));
     while (waitpid(pid, &status, WNOHANG) == 0) {
         struct hf_status slept = hf_ctx_sleep(ctx, 50);
 

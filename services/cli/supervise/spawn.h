@@ -3,12 +3,13 @@
 #define HF_CLI_SUPERVISE_SPAWN_H
 
 #include "cli/supervise/place.h"
+#include "svc/confine.h"
 
 /* Start argv (NULL-terminated) in a session of its own, output appended to log/<log_name>.
- * The child belongs to us: reap it. */
+ * plan (NULL: none) confines it. The child belongs to us: reap it. */
 struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
                              const char *const argv[], const char *log_name,
-                             pid_t *ret_pid) HF_MUST_USE;
+                             const struct svc_confine_plan *plan, pid_t *ret_pid) HF_MUST_USE;
 /* Start and wait at most seconds; INTERNAL with the end of the log when it fails. The program does
  * not outlive this process. */
 struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const char *const argv[],

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,9 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place)
     struct due due = {.must_save = true};
 
     env_clear();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "giving up new privileges");
+    }
     HF_TRY(lock_take(ctx, lock_path(ctx, place), 0, &lock));
     step.arena = arena;
     children_adopt(ctx, place, &children);

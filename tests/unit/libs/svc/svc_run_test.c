@@ -29,9 +29,26 @@ static const struct svc_field fields[] = {
 };
 static const struct svc_program program = {"sample", "a sample", "9.9", fields, HF_LEN(fields)};
 
+static struct hf_status confine(struct hf_arena *arena, const void *config,
+                                struct svc_confine_rules *ret_rules)
+{
+    static const char *const read[] = {SVC_CONFINE_SYSTEM, NULL};
+    const struct settings *settings = config;
+
+    if (hf_text_equal(settings->mode, "lost")) {
+        return hf_fail(arena, HF_NOT_FOUND, "no vault");
+    }
+    ret_rules->read = read;
+    return hf_success();
+}
+
 static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret_app)
 {
     const struct settings *settings = config;
+    int root = open("/", O_RDONLY | O_CLOEXEC);
+
+    HF_CHECK(prctl(PR_GET_SECCOMP) == 2 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    HF_CHECK(root < 0 && errno == EACCES);
 
     if (hf_text_equal(settings->mode, "fails")) {
         return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_DATABASE", NULL, "no database");
@@ -61,6 +78,7 @@ static void stop(struct hf_ctx *ctx, void *app)
 static const struct svc_service service = {
     .program = &program,
     .config_size = sizeof(struct settings),
+    .confine = confine,
     .start = start,
     .is_alive = is_alive,
     .stop = stop,
@@ -142,6 +160,25 @@ static void test_service__start_failure_gives_1(void **state)
     assert_int_equal(child_wait(&child), 1);
 }
 
+static void test_service__what_cannot_be_confined_does_not_start(void **state)
+{
+    struct child child = child_start("--mode=lost");
+    (void)state;
+
+    child_expect(&child, "\"code\":\"NOT_FOUND\",\"reason\":\"\",\"message\":\"no vault\"");
+    assert_int_equal(child_wait(&child), 1);
+}
+
+static void test_service__says_what_confines_it(void **state)
+{
+    struct child child = child_start("--mode=good");
+    (void)state;
+
+    child_expect(&child, "\"event\":\"process.confinement\",\"landlock\":");
+    assert_int_equal(kill(child.pid, SIGTERM), 0);
+    assert_int_equal(child_wait(&child), 0);
+}
+
 static void test_service__bad_configuration_gives_2(void **state)
 {
     struct child child = child_start("--mod=x");
@@ -200,6 +237,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_service__ends_with_0_after_sigterm),
         cmocka_unit_test(test_service__start_failure_gives_1),
+        cmocka_unit_test(test_service__what_cannot_be_confined_does_not_start),
+        cmocka_unit_test(test_service__says_what_confines_it),
         cmocka_unit_test(test_service__bad_configuration_gives_2),
         cmocka_unit_test(test_service__broken_part_gives_1),
         cmocka_unit_test(test_service__second_signal_ends_a_slow_stop),

@@ -1,0 +1,48 @@
+"""What each process of an installation gave up, read from the kernel and tried from inside."""
+
+import os
+import re
+
+from support import proc
+
+SERVERS = ["postgres", "redis", "backup"]
+
+
+def status_of(pid, thread=None):
+    path = f"/proc/{pid}/task/{thread}/status" if thread else f"/proc/{pid}/status"
+    with open(path, encoding="ascii", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def family(pid):
+    """A process and all that it started."""
+    found = [pid]
+    for child in proc.children(pid):
+        found += family(child)
+    return found
+
+
+def test_every_server_and_every_thread_is_confined(house):
+    seen = 0
+    for name in SERVERS:
+        for pid in family(house.pids[name]):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                status = status_of(pid, thread)
+                assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), (name, status)
+                seen += 1
+    assert seen > 20, "threads of the service and backends of PostgreSQL"
+
+
+def test_no_process_leaves_a_core_or_gains_privileges(house):
+    for name, pid in house.pids.items():
+        with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+            assert re.search(r"^Max core file size +0 +0 ", file.read(), re.MULTILINE), name
+        status = status_of(pid)
+        assert status["NoNewPrivs"] == "1", name
+        assert int(status["CapEff"], 16) == 0 or os.geteuid() == 0 and name == "supervisor", name
+
+
+def test_the_service_says_what_confines_it(house):
+    with open(house.path("log", "backup.log"), encoding="utf-8") as file:
+        line = [text for text in file if '"process.confinement"' in text][-1]
+    assert re.search(r'"landlock":[1-9]\d*,"seccomp":1', line), line
