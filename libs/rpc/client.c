@@ -121,6 +121,9 @@ static struct hf_status call_once(struct hf_ctx *ctx, struct rpc_client *client,
         status = (struct hf_status){HF_INTERNAL, "the server answered without a message", NULL};
     }
     if (hf_is_ok(status)) {
+        status = hf_arena_check(ctx->arena);
+    }
+    if (hf_is_ok(status)) {
         *ret_resp = response;
     }
     rpc_attempt_done(&attempt);
@@ -233,7 +236,7 @@ struct hf_status rpc_reader_next(struct hf_ctx *ctx, struct rpc_reader *reader, 
     /* One message ahead: it arrives while the caller works on this one. */
     rpc_attempt_read(&reader->attempt);
     *ret_message = message;
-    return hf_success();
+    return hf_arena_check(ctx->arena);
 }
 
 void rpc_reader_close(struct rpc_reader *reader)

@@ -31,6 +31,15 @@ static const ProtobufCMethodDescriptor *find_method(const struct rpc_method_ref 
     return NULL;
 }
 
+/* Core takes printable ASCII only. */
+static bool is_header_text(const char *text)
+{
+    grpc_slice value = grpc_slice_from_copied_string(text);
+    bool is_legal = grpc_header_nonbin_value_is_legal(value) != 0;
+    grpc_slice_unref(value);
+    return is_legal;
+}
+
 static size_t fill_headers(const struct hf_ctx *ctx, const struct rpc_client *client,
                            grpc_metadata headers[MAX_HEADERS])
 {
@@ -41,7 +50,7 @@ static size_t fill_headers(const struct hf_ctx *ctx, const struct rpc_client *cl
             .value = grpc_slice_from_copied_string(client->config.tenant),
         };
     }
-    if (ctx->trace != NULL) {
+    if (ctx->trace != NULL && is_header_text(ctx->trace)) {
         headers[len++] = (grpc_metadata){
             .key = grpc_slice_from_static_string(RPC_REQUEST_ID_KEY),
             .value = grpc_slice_from_copied_string(ctx->trace),
@@ -100,6 +109,10 @@ struct hf_status rpc_attempt_start(struct hf_ctx *ctx, struct rpc_client *client
     *ret_attempt = (struct rpc_attempt){.client = client, .output = shape->output};
     ret_attempt->text = grpc_empty_slice();
     HF_TRY(hf_ctx_check(ctx));
+    if (client->config.tenant != NULL && !is_header_text(client->config.tenant)) {
+        return (struct hf_status){HF_INVALID_ARGUMENT,
+                                  RPC_TENANT_KEY " must be a name of a-z, 0-9 and -", NULL};
+    }
     grpc_metadata_array_init(&ret_attempt->headers);
     grpc_metadata_array_init(&ret_attempt->trailers);
     ret_attempt->queue = grpc_completion_queue_create_for_pluck(NULL);
@@ -193,7 +206,9 @@ struct hf_status rpc_attempt_status(struct hf_ctx *ctx, struct rpc_attempt *atte
     if ((unsigned)attempt->code <= HF_UNAUTHENTICATED) {
         status.code = (enum hf_code)attempt->code;
     }
-    status.message = rpc_core_text(ctx->arena, attempt->text);
+    const void *text = GRPC_SLICE_START_PTR(attempt->text);
+    status.message =
+        hf_text_show(ctx->arena, text, GRPC_SLICE_LENGTH(attempt->text), HF_MESSAGE_MAX);
     if (details != NULL) {
         struct hf_bytes bytes = {GRPC_SLICE_START_PTR(*details), GRPC_SLICE_LENGTH(*details)};
         bytes.ptr = hf_dup(ctx->arena, bytes.ptr, bytes.len);

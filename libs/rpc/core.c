@@ -14,6 +14,8 @@
 
 #define DETECTOR_OFF "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE"
 
+#define FAR_S INT64_C(1000000000) /* deadlines of a stranger lie within 31 years of now */
+
 static void log_core(gpr_log_func_args *args)
 {
     if (args->severity == GPR_LOG_SEVERITY_ERROR) {
@@ -50,7 +52,11 @@ gpr_timespec rpc_core_time(int64_t mono_us)
     if (mono_us == 0) {
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     }
-    gpr_timespec left = gpr_time_from_micros(mono_us - hf_mono_us(), GPR_TIMESPAN);
+    int64_t left_us;
+    if (__builtin_sub_overflow(mono_us, hf_mono_us(), &left_us)) { /* of a negative one only */
+        left_us = -FAR_S * HF_US_PER_S;
+    }
+    gpr_timespec left = gpr_time_from_micros(left_us, GPR_TIMESPAN);
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), left);
 }
 
@@ -60,9 +66,10 @@ int64_t rpc_core_mono_us(gpr_timespec time)
         return 0;
     }
     gpr_timespec left = gpr_time_sub(time, gpr_now(time.clock_type));
-    int64_t left_us = left.tv_sec > 1000000000 ? INT64_C(1000000000) * HF_US_PER_S
-                                               : left.tv_sec * HF_US_PER_S + left.tv_nsec / 1000;
-    return hf_mono_us() + left_us;
+    int64_t left_s = left.tv_sec > FAR_S ? FAR_S : left.tv_sec;
+    left_s = left_s < -FAR_S ? -FAR_S : left_s;
+    int64_t mono_us = hf_mono_us() + left_s * HF_US_PER_S + left.tv_nsec / 1000;
+    return mono_us == 0 ? 1 : mono_us; /* 0 means none */
 }
 
 grpc_byte_buffer *rpc_core_pack(const ProtobufCMessage *message)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "google/protobuf/duration.pb-c.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/error_info.pb-c.h"
@@ -12,44 +13,46 @@
 #define TYPE_PREFIX "type.googleapis.com/"
 #define ERROR_INFO_URL TYPE_PREFIX "google.rpc.ErrorInfo"
 #define RETRY_INFO_URL TYPE_PREFIX "google.rpc.RetryInfo"
-#define MAX_DETAILS_BYTES 4096
+/* A client's headers end at 8 KiB: the text percent-encoded and the details in base 64 stay below
+ * that together. */
+#define MAX_DETAILS_BYTES 3600
 #define MAX_TEXT_BYTES 1000
-#define MAX_VALUE_BYTES 256
+#define MAX_TEXT_ENCODED_BYTES 2400
+#define MAX_REASON_BYTES 63 /* google.rpc.ErrorInfo */
+#define MAX_KEY_BYTES 64
 #define MAX_RETRY_MS 86400000
 
-/* At most max bytes of text, cut between characters; NULL when it is not UTF-8. Texts may repeat
- * what a client sent, however long that is. */
-static char *cut(struct hf_arena *arena, const char *text, size_t max)
+/* How much of the metadata is told. */
+struct allowance {
+    size_t value_bytes;
+    size_t pairs;
+};
+
+/* Tried in this order until the details fit; the reason is always told. */
+static const struct allowance allowances[] = {{256, 32}, {128, 32}, {64, 32},
+                                              {32, 32},  {32, 8},   {0, 0}};
+
+static char *show(struct hf_arena *arena, const char *text, size_t max)
 {
-    size_t len = strnlen(text, max);
-    for (size_t tries = 0; tries < 4; tries++) {
-        if (hf_is_utf8(text, len)) {
-            return hf_strndup(arena, text, len);
-        }
-        len -= len > 0 ? 1 : 0;
-    }
-    return NULL;
+    return hf_text_show(arena, text, strlen(text), max);
 }
 
-static char *value_of(struct hf_arena *arena, const char *text)
-{
-    char *value = cut(arena, text, MAX_VALUE_BYTES);
-    return value == NULL ? hf_strdup(arena, "") : value;
-}
-
-static struct hf_bytes encode_error_info(struct hf_arena *arena, const struct hf_error_info *info)
+static struct hf_bytes encode_error_info(struct hf_arena *arena, const struct hf_error_info *info,
+                                         const struct allowance *allowance)
 {
     Google__Rpc__ErrorInfo *message = rpc_message_new(arena, &google__rpc__error_info__descriptor);
-    message->reason = hf_strdup(arena, info->reason);
+    size_t len = info->metadata_len < allowance->pairs ? info->metadata_len : allowance->pairs;
+    message->reason = show(arena, info->reason, MAX_REASON_BYTES);
     message->domain = hf_strdup(arena, RPC_ERROR_DOMAIN);
-    message->n_metadata = info->metadata_len;
-    message->metadata =
-        HF_NEW_N(arena, Google__Rpc__ErrorInfo__MetadataEntry *, info->metadata_len);
-    for (size_t i = 0; i < info->metadata_len; i++) {
+    message->n_metadata = len;
+    message->metadata = HF_NEW_N(arena, Google__Rpc__ErrorInfo__MetadataEntry *, len);
+    for (size_t i = 0; i < len; i++) {
+        const struct hf_pair *pair = &info->metadata[i];
         message->metadata[i] =
             rpc_message_new(arena, &google__rpc__error_info__metadata_entry__descriptor);
-        message->metadata[i]->key = hf_strdup(arena, info->metadata[i].key);
-        message->metadata[i]->value = value_of(arena, info->metadata[i].value);
+        message->metadata[i]->key = show(arena, pair->key, MAX_KEY_BYTES);
+        message->metadata[i]->value =
+            show(arena, pair->value == NULL ? "" : pair->value, allowance->value_bytes);
     }
     return rpc_encode(arena, &message->base);
 }
@@ -74,26 +77,35 @@ static struct hf_bytes encode_retry_info(struct hf_arena *arena, int retry_after
     return rpc_encode(arena, &retry.base);
 }
 
+/* Bytes of text as the grpc-message header writes them. */
+static size_t encoded_len(const char *text)
+{
+    size_t len = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        len += *at < ' ' || *at > '~' || *at == '%' ? 3 : 1;
+    }
+    return len;
+}
+
 const char *rpc_details_text(struct hf_arena *arena, struct hf_status status)
 {
     if (hf_text_empty(status.message)) {
         return hf_code_name(status.code);
     }
-    const char *text = cut(arena, status.message, MAX_TEXT_BYTES);
-    return text == NULL ? hf_code_name(status.code) : text;
+    const char *text = show(arena, status.message, MAX_TEXT_BYTES);
+    return encoded_len(text) <= MAX_TEXT_ENCODED_BYTES
+               ? text
+               : show(arena, status.message, MAX_TEXT_ENCODED_BYTES / 3);
 }
 
-struct hf_bytes rpc_details_encode(struct hf_arena *arena, struct hf_status status)
+static struct hf_bytes encode(struct hf_arena *arena, struct hf_status status,
+                              const struct allowance *allowance)
 {
     Google__Protobuf__Any *details[2];
     Google__Rpc__Status message = GOOGLE__RPC__STATUS__INIT;
-    struct hf_bytes none = {NULL, 0};
-    if (status.info == NULL) {
-        return none;
-    }
     if (!hf_text_empty(status.info->reason)) {
         details[message.n_details++] =
-            new_any(arena, ERROR_INFO_URL, encode_error_info(arena, status.info));
+            new_any(arena, ERROR_INFO_URL, encode_error_info(arena, status.info, allowance));
     }
     if (status.info->retry_after_ms > 0) {
         details[message.n_details++] =
@@ -102,8 +114,20 @@ struct hf_bytes rpc_details_encode(struct hf_arena *arena, struct hf_status stat
     message.code = (int32_t)status.code;
     message.message = hf_strdup(arena, rpc_details_text(arena, status));
     message.details = details;
-    struct hf_bytes bytes = rpc_encode(arena, &message.base);
-    return message.n_details == 0 || bytes.len > MAX_DETAILS_BYTES ? none : bytes;
+    struct hf_bytes none = {NULL, 0};
+    return message.n_details == 0 ? none : rpc_encode(arena, &message.base);
+}
+
+struct hf_bytes rpc_details_encode(struct hf_arena *arena, struct hf_status status)
+{
+    struct hf_bytes bytes = {NULL, 0};
+    for (size_t i = 0; status.info != NULL && i < HF_LEN(allowances); i++) {
+        bytes = encode(arena, status, &allowances[i]);
+        if (bytes.len <= MAX_DETAILS_BYTES) {
+            break;
+        }
+    }
+    return bytes;
 }
 
 static void decode_error_info(struct hf_arena *arena, struct hf_bytes bytes,
@@ -134,8 +158,8 @@ static void decode_retry_info(struct hf_arena *arena, struct hf_bytes bytes,
     const Google__Rpc__RetryInfo *retry = message;
     if (hf_is_ok(status) && retry->retry_delay != NULL && retry->retry_delay->seconds >= 0 &&
         retry->retry_delay->seconds < MAX_RETRY_MS / 1000) {
-        info->retry_after_ms =
-            (int)(retry->retry_delay->seconds * 1000 + retry->retry_delay->nanos / 1000000);
+        int64_t ms = retry->retry_delay->seconds * 1000 + retry->retry_delay->nanos / 1000000;
+        info->retry_after_ms = ms > 0 ? (int)ms : 0;
     }
 }
 

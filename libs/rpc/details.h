@@ -8,10 +8,12 @@
 #define RPC_DETAILS_KEY "grpc-status-details-bin"
 #define RPC_ERROR_DOMAIN "holdfast.dev"
 
-/* The message for the wire: never NULL, valid UTF-8, at most 1000 bytes (headers have a limit). */
+/* The message for the wire: never NULL, fit to be shown, at most 1000 bytes and 2400 as the header
+ * writes them. */
 const char *rpc_details_text(struct hf_arena *arena, struct hf_status status);
 
-/* Empty when there is no info, or when it would be larger than 4 KiB. */
+/* Empty when there is no info. At most 3600 bytes: values, then pairs, are left out before the
+ * reason. */
 struct hf_bytes rpc_details_encode(struct hf_arena *arena, struct hf_status status);
 
 /* Give status the info that bytes hold; malformed or foreign details are ignored. */

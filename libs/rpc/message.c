@@ -34,11 +34,8 @@ struct hf_bytes rpc_encode(struct hf_arena *arena, const ProtobufCMessage *messa
     return (struct hf_bytes){bytes, len};
 }
 
-void *rpc_message_copy(struct hf_arena *arena, const ProtobufCMessage *message)
+struct hf_status rpc_message_copy(struct hf_arena *arena, const ProtobufCMessage *message,
+                                  void **ret_copy)
 {
-    void *copy = NULL;
-    struct hf_status status =
-        rpc_decode(arena, message->descriptor, rpc_encode(arena, message), &copy);
-    HF_CHECK(hf_is_ok(status));
-    return copy;
+    return rpc_decode(arena, message->descriptor, rpc_encode(arena, message), ret_copy);
 }

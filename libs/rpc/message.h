@@ -37,7 +37,8 @@ struct hf_status rpc_decode(struct hf_arena *arena, const ProtobufCMessageDescri
 /* Serialized form, in the arena. message: any generated message (pass &typed->base). */
 struct hf_bytes rpc_encode(struct hf_arena *arena, const ProtobufCMessage *message);
 
-/* Deep copy into another arena. */
-void *rpc_message_copy(struct hf_arena *arena, const ProtobufCMessage *message);
+/* Deep copy into another arena. Errors   as rpc_decode. */
+struct hf_status rpc_message_copy(struct hf_arena *arena, const ProtobufCMessage *message,
+                                  void **ret_copy) HF_MUST_USE;
 
 #endif

@@ -98,8 +98,8 @@ static struct hf_status reflect(struct hf_ctx *ctx, void *app, const struct rpc_
     bool is_found = false;
     (void)peer;
     response->valid_host = request->host;
-    /* Borrowed for encoding only. */
-    void *echo = rpc_message_copy(ctx->arena, &request->base);
+    void *echo = NULL;
+    HF_TRY(rpc_message_copy(ctx->arena, &request->base, &echo));
     response->original_request = echo;
     switch ((int)request->message_request_case) {
     case REQUEST(FILE_BY_FILENAME):

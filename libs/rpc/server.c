@@ -21,6 +21,7 @@ static void fill_defaults(struct rpc_server_config *config)
     DEFAULT(max_inflight, 256);
     DEFAULT(max_streams, 128);
     DEFAULT(max_receive_bytes, 4 * 1024 * 1024);
+    DEFAULT(max_send_bytes, 4 * 1024 * 1024);
     DEFAULT(max_call_bytes, 64 * 1024 * 1024);
     DEFAULT(default_deadline_ms, 60000);
     DEFAULT(receive_ms, 30000);

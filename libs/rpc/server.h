@@ -46,7 +46,8 @@ enum rpc_kind {
  * app    what thread_init returned on this thread, else config.app
  * req    decoded request of the method's type: assign to a typed const pointer
  * resp   empty response of the method's type: fill; pointers into ctx->arena, req or static
- * A failure sends code and message, info as google.rpc.ErrorInfo and RetryInfo.
+ * A failure sends code and message, info as google.rpc.ErrorInfo and RetryInfo. A success in an
+ * arena that is over its limit is a failure, MEMORY_LIMIT.
  */
 typedef struct hf_status (*rpc_unary_fn)(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,
                                          const void *req, void *resp);
@@ -86,7 +87,7 @@ struct rpc_events {
 enum rpc_sent {
     RPC_SENT, /* encoded and on its way; message may be freed */
     RPC_BUSY, /* the last message is not written yet: try again in writable */
-    RPC_OVER, /* ended or cancelled */
+    RPC_OVER, /* ended or cancelled; also by this message, when it is too large */
 };
 /* The rpc_stream functions may be called by any thread from open until done returns. */
 enum rpc_sent rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage *message);
@@ -132,6 +133,7 @@ struct rpc_server_config {
     size_t max_inflight;       /* 256 unary calls; more are RESOURCE_EXHAUSTED */
     size_t max_streams;        /* 128 */
     size_t max_receive_bytes;  /* 4 MiB */
+    size_t max_send_bytes;     /* 4 MiB, what clients take unasked; more is REPLY_TOO_LARGE */
     size_t max_call_bytes;     /* 64 MiB of arena per call */
     int default_deadline_ms;   /* 60 000, for unary calls without one */
     int receive_ms;            /* 30 000: longest wait for the request of a call */

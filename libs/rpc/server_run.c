@@ -30,6 +30,7 @@ static struct hf_status take_request(struct rpc_stream *call, void *app, void **
     HF_TRY(rpc_decode(call->request, call->entry->shape->input, bytes, &request));
     if (call->entry->own_app == NULL && config->authorize != NULL) {
         HF_TRY(config->authorize(&ctx, app, &call->peer, call->entry->method, request));
+        HF_TRY(hf_arena_check(call->scratch));
     }
     *ret_request = request;
     return hf_success();
@@ -45,6 +46,7 @@ static struct hf_status answer(struct rpc_stream *call, void *app, void **ret_re
     HF_TRY(take_request(call, app, &request));
     void *response = rpc_message_new(call->scratch, call->entry->shape->output);
     HF_TRY(call->entry->method->unary(&ctx, app, &call->peer, request, response));
+    HF_TRY(hf_arena_check(call->scratch));
     *ret_response = response;
     return hf_success();
 }
@@ -81,28 +83,32 @@ static void step_exchange(struct rpc_stream *call, void *app, unsigned events)
     }
 }
 
-static void open_stream(struct rpc_stream *call, void *app)
+static struct hf_status open_handler(struct rpc_stream *call, void *app)
 {
     const struct rpc_method *method = call->entry->method;
     struct hf_ctx ctx = ctx_of(call, call->home);
     void *request = NULL;
-    struct hf_status status = take_request(call, app, &request);
+    HF_TRY(take_request(call, app, &request));
+    HF_TRY(method->kind == RPC_PULL
+               ? method->pull->open(&ctx, app, &call->peer, request, &call->state)
+               : method->events->open(&ctx, app, &call->peer, request, call, &call->state));
+    call->owes_done = true; /* from here on also when the stream is refused */
+    return hf_arena_check(call->home);
+}
+
+static void open_stream(struct rpc_stream *call, void *app)
+{
+    struct hf_status status = open_handler(call, app);
     if (hf_is_ok(status)) {
-        status = method->kind == RPC_PULL
-                     ? method->pull->open(&ctx, app, &call->peer, request, &call->state)
-                     : method->events->open(&ctx, app, &call->peer, request, call, &call->state);
-    }
-    hf_arena_reset(call->scratch);
-    if (!hf_is_ok(status)) {
-        rpc_timer_forget(call); /* open may have set one; done will not come */
+        call->owes_cancel = true;
+        hf_lock_take(&call->lock);
+        call->wants_write = true;
+        hf_lock_release(&call->lock);
+    } else {
+        rpc_timer_forget(call); /* open may have set one; done may not come */
         rpc_call_end(call, status);
-        return;
     }
-    call->owes_done = true;
-    call->owes_cancel = true;
-    hf_lock_take(&call->lock);
-    call->wants_write = true;
-    hf_lock_release(&call->lock);
+    hf_arena_reset(call->scratch); /* last: the status lives there */
 }
 
 static struct hf_status pull_next(struct rpc_stream *call, void *app, const struct hf_ctx *ctx)
@@ -111,6 +117,7 @@ static struct hf_status pull_next(struct rpc_stream *call, void *app, const stru
     bool has_more = false;
     void *response = rpc_message_new(call->scratch, call->entry->shape->output);
     HF_TRY(call->entry->method->pull->next(&own, app, call->state, response, &has_more));
+    HF_TRY(hf_arena_check(call->scratch));
     if (has_more) {
         (void)rpc_stream_send(call, response);
     } else {
@@ -138,6 +145,9 @@ static void write_stream(struct rpc_stream *call, void *app)
         status = call->entry->method->kind == RPC_PULL
                      ? pull_next(call, app, &ctx)
                      : call->entry->method->events->writable(&ctx, app, call, call->state);
+    }
+    if (hf_is_ok(status)) {
+        status = hf_arena_check(call->scratch);
     }
     if (!hf_is_ok(status)) {
         rpc_call_end(call, status);

@@ -108,8 +108,25 @@ void rpc_call_end(struct rpc_stream *call, struct hf_status status)
     end_if_ready(call);
 }
 
+/* Clients refuse a message above 4 MiB with words of their own: better ours. */
+static bool is_too_large(struct rpc_stream *call, const ProtobufCMessage *message)
+{
+    static const struct hf_error_info info = {.reason = "REPLY_TOO_LARGE"};
+    if (protobuf_c_message_get_packed_size(message) <= call->server->config.max_send_bytes) {
+        return false;
+    }
+    rpc_call_end(call, (struct hf_status){HF_RESOURCE_EXHAUSTED,
+                                          "the reply is larger than a message may be: ask for less "
+                                          "at a time",
+                                          &info});
+    return true;
+}
+
 void rpc_call_reply(struct rpc_stream *call, const ProtobufCMessage *response)
 {
+    if (is_too_large(call, response)) {
+        return;
+    }
     HF_CLEANUP(grpc_byte_buffer_destroy) grpc_byte_buffer *message = rpc_core_pack(response);
     hf_lock_take(&call->lock);
     bool is_open = !call->is_closed && !call->has_ending;
@@ -153,6 +170,9 @@ enum rpc_sent rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage 
 {
     grpc_op ops[2];
     size_t ops_len = 0;
+    if (is_too_large(stream, message)) {
+        return RPC_OVER;
+    }
     hf_lock_take(&stream->lock);
     bool is_over = stream->is_closed || stream->has_ending;
     bool is_busy = stream->is_sending;

@@ -210,7 +210,10 @@ static struct hf_status watch_once(struct cli *cli, struct rpc_client *client, c
         state->heard_us = hf_mono_us();
         show(arena, &state->progress, seen->job);
         if (is_ended(seen->job)) {
-            *ret_job = rpc_message_copy(cli->ctx.arena, &seen->job->base);
+            void *copy = NULL;
+
+            HF_TRY(rpc_message_copy(cli->ctx.arena, &seen->job->base, &copy));
+            *ret_job = copy;
             return hf_success();
         }
     }

@@ -18,6 +18,30 @@ const struct rpc_method_ref harness_watch_job = {&pb_jobs__job_service__descript
 const struct rpc_method_ref harness_read_object = {&pb_backup__backup_service__descriptor,
                                                    "ReadVaultObject", true};
 
+/* name is "refuse STAGE" or "over STAGE"; anything else is fine. */
+static struct hf_status at_stage(struct hf_ctx *ctx, const char *name, const char *stage)
+{
+    if (hf_text_equal(name, hf_printf(ctx->arena, "refuse %s", stage))) {
+        const char *const metadata[] = {
+            hf_strdup(ctx->arena, "stage"), hf_strdup(ctx->arena, stage),
+            hf_strdup(ctx->arena, "padding"), hf_strdup(ctx->arena, HARNESS_PADDING), NULL};
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION,
+                            hf_strdup(ctx->arena, HARNESS_REFUSED), metadata,
+                            "refused in %s \xe2\x98\x82", stage);
+    }
+    if (hf_text_equal(name, hf_printf(ctx->arena, "over %s", stage))) {
+        (void)hf_alloc(ctx->arena, (size_t)65 << 20);
+    }
+    return hf_success();
+}
+
+/* A text of 5 MiB. */
+static char *large(struct hf_arena *arena)
+{
+    size_t len = (size_t)5 << 20;
+    return memset(hf_alloc(arena, len + 1), 'x', len);
+}
+
 static struct hf_status work(struct hf_ctx *ctx, struct harness *h, int ms)
 {
     struct hf_status status = hf_ctx_sleep(ctx, ms);
@@ -56,8 +80,10 @@ static struct hf_status get_job(struct hf_ctx *ctx, void *app, const struct rpc_
         return hf_fail(ctx->arena, HF_INTERNAL, "a bug");
     } else if (hf_text_equal(name, "busy") && call <= 3) {
         return hf_fail(ctx->arena, HF_UNAVAILABLE, "busy");
+    } else if (hf_text_equal(name, "large")) {
+        job->target = large(ctx->arena);
     }
-    return hf_success();
+    return at_stage(ctx, name, "handler");
 }
 
 static struct hf_status list_jobs(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,
@@ -96,7 +122,7 @@ static struct hf_status watch_open(struct hf_ctx *ctx, void *app, const struct r
     watch->name = hf_strdup(ctx->arena, request->name);
     rpc_stream_wake_after(stream, 30);
     *ret_state = watch;
-    return hf_success();
+    return at_stage(ctx, request->name, "open");
 }
 
 static struct hf_status watch_writable(struct hf_ctx *ctx, void *app, struct rpc_stream *stream,
@@ -115,10 +141,13 @@ static struct hf_status watch_writable(struct hf_ctx *ctx, void *app, struct rpc
         }
         return hf_success();
     }
-    job.name = hf_strdup(ctx->arena, watch->name);
+    HF_TRY(at_stage(ctx, watch->name, "writable"));
+    job.name = hf_text_equal(watch->name, "large") ? large(ctx->arena)
+                                                   : hf_strdup(ctx->arena, watch->name);
     job.attempt = ++watch->sent;
     response.job = &job;
-    HF_CHECK(rpc_stream_send(stream, &response.base) == RPC_SENT);
+    enum rpc_sent sent = rpc_stream_send(stream, &response.base);
+    HF_CHECK(sent == (hf_text_equal(watch->name, "large") ? RPC_OVER : RPC_SENT));
     return hf_success();
 }
 
@@ -138,6 +167,11 @@ static void watch_done(void *app, struct rpc_stream *stream, void *state)
     atomic_fetch_add(&h->done, 1);
 }
 
+struct read {
+    const char *object;
+    int64_t left;
+};
+
 static struct hf_status read_open(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,
                                   const void *req, void **ret_state)
 {
@@ -147,27 +181,28 @@ static struct hf_status read_open(struct hf_ctx *ctx, void *app, const struct rp
     if (hf_text_equal(request->object, "refuse")) {
         return hf_fail(ctx->arena, HF_NOT_FOUND, "no such object");
     }
-    int64_t *left = HF_NEW(ctx->arena, int64_t);
-    *left = request->length;
-    *ret_state = left;
-    return hf_success();
+    struct read *read = HF_NEW(ctx->arena, struct read);
+    read->object = hf_strdup(ctx->arena, request->object);
+    read->left = request->length;
+    *ret_state = read;
+    return at_stage(ctx, request->object, "open");
 }
 
 static struct hf_status read_next(struct hf_ctx *ctx, void *app, void *state, void *resp,
                                   bool *ret_more)
 {
     PbBackup__ReadVaultObjectResponse *response = resp;
-    int64_t *left = state;
+    struct read *read = state;
     (void)app;
-    *ret_more = *left > 0;
-    if (*left > 0) {
-        response->size_bytes = *left;
-        response->data.len = 65536;
+    *ret_more = read->left > 0;
+    if (read->left > 0) {
+        response->size_bytes = read->left;
+        response->data.len = hf_text_equal(read->object, "large") ? 5 << 20 : 65536;
         response->data.data = hf_alloc(ctx->arena, response->data.len);
-        memset(response->data.data, (int)(*left & 0xff), response->data.len);
-        (*left)--;
+        memset(response->data.data, (int)(read->left & 0xff), response->data.len);
+        read->left--;
     }
-    return hf_success();
+    return at_stage(ctx, read->object, "next");
 }
 
 static void read_close(void *app, void *state)
@@ -205,18 +240,33 @@ static void add_backup_service(struct harness *h)
     HF_CHECK(hf_is_ok(rpc_server_add(h->arena, h->server, service, methods, service->n_methods)));
 }
 
+static const char *name_of(const struct rpc_method *method, const void *req)
+{
+    if (hf_text_equal(method->name, "GetJob")) {
+        const PbJobs__GetJobRequest *request = req;
+        return request->name;
+    }
+    if (hf_text_equal(method->name, "WatchJob")) {
+        const PbJobs__WatchJobRequest *request = req;
+        return request->name;
+    }
+    if (hf_text_equal(method->name, "ReadVaultObject")) {
+        const PbBackup__ReadVaultObjectRequest *request = req;
+        return request->object;
+    }
+    return "";
+}
+
 static struct hf_status authorize(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,
                                   const struct rpc_method *method, const void *req)
 {
     (void)app;
     (void)peer;
-    if (hf_text_equal(method->permission, "jobs.get")) {
-        const PbJobs__GetJobRequest *request = req;
-        if (hf_text_equal(request->name, "forbidden")) {
-            return hf_fail(ctx->arena, HF_PERMISSION_DENIED, "not for you");
-        }
+    const char *name = name_of(method, req);
+    if (hf_text_equal(name, "forbidden")) {
+        return hf_fail(ctx->arena, HF_PERMISSION_DENIED, "not for you");
     }
-    return hf_success();
+    return at_stage(ctx, name, "authorize");
 }
 
 static void *thread_init(void *app)

@@ -47,16 +47,25 @@ void harness_free(struct harness *h);
  *   "slow"         up to 20 s of work; counts cancelled
  *   "forbidden"    refused by authorize
  *   "bug"          INTERNAL
- *   "busy"         UNAVAILABLE until it has been called three times */
+ *   "busy"         UNAVAILABLE until it has been called three times
+ *   "large"        a reply above 4 MiB
+ * At each stage of each kind of method: "refuse STAGE" fails there with a status in that stage's
+ * arena, "over STAGE" succeeds there with more memory than the arena may have. Stages: authorize,
+ * handler, open, next, writable. */
 struct hf_status harness_get(struct harness *h, struct hf_ctx *ctx, const char *name,
                              const PbJobs__Job **ret_job);
+
+/* What "refuse STAGE" says. */
+#define HARNESS_REFUSED "REFUSED_BY_TEST"
+#define HARNESS_PADDING "a text that is long enough to leave the small bins of the heap behind"
 
 /* Wait up to 5 s until counter is at least wanted; abort otherwise. */
 void harness_wait(atomic_int *counter, int wanted);
 
 extern const struct rpc_method_ref harness_get_job;
 extern const struct rpc_method_ref harness_list_jobs; /* as "busy", but not idempotent */
-/* Streams attempt 1, 2, 3 … each on an event; "endless" never ends, "fail" fails after 2. */
+/* Streams attempt 1, 2, 3 … each on an event; "endless" never ends, "fail" fails after 2, "large"
+ * sends a message above 4 MiB. */
 extern const struct rpc_method_ref harness_watch_job;
 /* length messages of 64 KiB; "refuse" is NOT_FOUND. */
 extern const struct rpc_method_ref harness_read_object;
