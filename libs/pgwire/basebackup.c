@@ -9,9 +9,12 @@
 #include "pgformat/wal.h"
 #include "pgwire/internal.h"
 
-#define TABLESPACES_MAX 10000
+#define TABLESPACES_MAX 1000
+#define LOCATION_MAX 4096
+#define SIZE_KIB_MAX (INT64_MAX / 1024 / TABLESPACES_MAX)
 #define CHECKPOINT_MS (25 * 3600 * 1000) /* a spread one: checkpoint_timeout is a day at most */
-#define SILENCE_MS (600 * 1000)          /* between data */
+#define SILENCE_MS (600 * 1000)          /* for PACE_BYTES of data */
+#define PACE_BYTES (64u << 10)
 
 struct transfer {
     struct hf_ctx *ctx;
@@ -22,6 +25,8 @@ struct transfer {
     bool is_in_archive;
     size_t archives;
     uint64_t received_bytes;
+    uint64_t paced_bytes; /* since paced_us, hf_mono_us() */
+    int64_t paced_us;
 };
 
 static char *command_print(struct hf_ctx *ctx, const struct pgwire_conn *conn,
@@ -56,61 +61,87 @@ static struct hf_status stream_fail(struct hf_ctx *ctx, const char *what)
 static struct hf_status position_take(struct transfer *transfer, uint64_t *ret_lsn,
                                       uint32_t *ret_timeline)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
-    uint64_t timeline;
+    struct hf_arena *arena = transfer->ctx->arena;
+    struct pgwire_result result;
+    uint64_t timeline = 0;
 
-    HF_TRY(pgwire_result_expect(transfer->ctx, transfer->conn, PGRES_TUPLES_OK, &res));
-    if (PQntuples(res) != 1 || PQnfields(res) < 2 ||
-        !pgf_lsn_parse(PQgetvalue(res, 0, 0), ret_lsn) ||
-        !hf_parse_u64(PQgetvalue(res, 0, 1), &timeline) || timeline > UINT32_MAX) {
+    HF_TRY(pgwire_result_expect(transfer->ctx, transfer->conn, PGWIRE_RES_ROWS, &result));
+    if (result.rows != 1 || result.columns < 2 ||
+        !pgwire_cell_lsn(arena, pgwire_cell(&result, 0, 0), ret_lsn) || *ret_lsn == 0 ||
+        !pgwire_cell_u64(arena, pgwire_cell(&result, 0, 1), INT32_MAX, &timeline) ||
+        timeline == 0) {
         return stream_fail(transfer->ctx, "no position");
     }
     *ret_timeline = (uint32_t)timeline;
     return hf_success();
 }
 
-static struct hf_status tablespace_take(struct transfer *transfer, const PGresult *res, int row,
+/* The third column is the server's estimate in KiB; NULL or -1: it makes none. */
+static bool size_decode(struct hf_arena *arena, struct hf_str cell, int64_t *ret_bytes)
+{
+    uint64_t kib = 0;
+
+    *ret_bytes = -1;
+    if (cell.ptr == NULL || (cell.len == 2 && memcmp(cell.ptr, "-1", 2) == 0)) {
+        return true;
+    }
+    if (!pgwire_cell_u64(arena, cell, SIZE_KIB_MAX, &kib)) {
+        return false;
+    }
+    *ret_bytes = (int64_t)kib * 1024;
+    return true;
+}
+
+static struct hf_status tablespace_take(struct transfer *transfer,
+                                        const struct pgwire_result *result, size_t row,
                                         struct pgwire_backup_tablespace *ret_tablespace)
 {
     struct hf_arena *arena = transfer->ctx->arena;
+    struct hf_str oid_cell = pgwire_cell(result, row, 0);
+    struct hf_str location = pgwire_cell(result, row, 1);
     uint64_t oid = 0;
-    int64_t kib = -1;
+    int64_t bytes = -1;
 
-    if (!PQgetisnull(res, row, 0) &&
-        (!hf_parse_u64(PQgetvalue(res, row, 0), &oid) || oid == 0 || oid > UINT32_MAX)) {
+    if (oid_cell.ptr != NULL && (!pgwire_cell_u64(arena, oid_cell, UINT32_MAX, &oid) || oid == 0)) {
         return stream_fail(transfer->ctx, "a tablespace without a number");
     }
-    if (!PQgetisnull(res, row, 2) && !hf_parse_i64(PQgetvalue(res, row, 2), &kib)) {
+    if (oid != 0 && (location.len == 0 || location.len > LOCATION_MAX ||
+                     memchr(location.ptr, '\0', location.len) != NULL)) {
+        return stream_fail(transfer->ctx, "a tablespace without a place");
+    }
+    if (!size_decode(arena, pgwire_cell(result, row, 2), &bytes)) {
         return stream_fail(transfer->ctx, "a tablespace without a size");
     }
     *ret_tablespace = (struct pgwire_backup_tablespace){
-        (uint32_t)oid, oid != 0 ? hf_strdup(arena, PQgetvalue(res, row, 1)) : "",
-        kib >= 0 ? kib * 1024 : -1};
+        (uint32_t)oid, oid != 0 ? hf_strndup(arena, location.ptr, location.len) : "", bytes};
     return hf_success();
 }
 
 static struct hf_status tablespaces_take(struct transfer *transfer)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
     struct pgwire_backup_start *start = &transfer->start;
     struct pgwire_backup_tablespace *items;
-    size_t len;
+    struct pgwire_result result;
 
-    HF_TRY(pgwire_result_expect(transfer->ctx, transfer->conn, PGRES_TUPLES_OK, &res));
-    len = (size_t)PQntuples(res);
-    if (len == 0 || len > TABLESPACES_MAX || PQnfields(res) < 3) {
+    HF_TRY(pgwire_result_expect(transfer->ctx, transfer->conn, PGWIRE_RES_ROWS, &result));
+    if (result.rows == 0 || result.columns < 3) {
         return stream_fail(transfer->ctx, "no list of tablespaces");
     }
-    items = HF_NEW_N(transfer->ctx->arena, struct pgwire_backup_tablespace, len);
-    for (size_t i = 0; i < len; i++) {
-        HF_TRY(tablespace_take(transfer, res, (int)i, &items[i]));
+    if (result.rows > TABLESPACES_MAX) {
+        return hf_fail_info(transfer->ctx->arena, HF_RESOURCE_EXHAUSTED, "TOO_MANY_TABLESPACES",
+                            NULL, "the server names %zu tablespaces, at most %d can be backed up",
+                            result.rows, TABLESPACES_MAX);
+    }
+    items = HF_NEW_N(transfer->ctx->arena, struct pgwire_backup_tablespace, result.rows);
+    for (size_t i = 0; i < result.rows; i++) {
+        HF_TRY(tablespace_take(transfer, &result, i, &items[i]));
         if (items[i].size_bytes > 0) {
-            start->size_bytes += items[i].size_bytes;
+            start->size_bytes += items[i].size_bytes; /* SIZE_KIB_MAX: cannot overflow */
         }
     }
     start->tablespaces = items;
-    start->tablespaces_len = len;
-    return hf_success();
+    start->tablespaces_len = result.rows;
+    return hf_ctx_check(transfer->ctx);
 }
 
 static struct hf_status archive_end(struct transfer *transfer)
@@ -145,13 +176,13 @@ static struct hf_status archive_begin(struct transfer *transfer, uint32_t oid)
                : hf_success();
 }
 
-static struct hf_status data_take(struct transfer *transfer, const char *bytes, size_t len)
+static struct hf_status data_take(struct transfer *transfer, const uint8_t *bytes, size_t len)
 {
     if (!transfer->is_in_archive) {
         return stream_fail(transfer->ctx, "data outside of an archive");
     }
     transfer->received_bytes += len;
-    HF_TRY(pgf_tar_feed(&transfer->tar, transfer->ctx->arena, (const uint8_t *)bytes, len));
+    HF_TRY(pgf_tar_feed(&transfer->tar, transfer->ctx->arena, bytes, len));
     return transfer->events->progress != NULL
                ? transfer->events->progress(transfer->events->arg, transfer->received_bytes)
                : hf_success();
@@ -177,19 +208,20 @@ static bool archive_oid(const char *name, uint32_t *ret_oid)
     return oid != 0 && oid <= UINT32_MAX;
 }
 
-/* A message of version 15 on; libpq ends it with a NUL that is not counted. */
-static struct hf_status message_take(struct transfer *transfer, const char *message, size_t len)
+/* A message of version 15 on. */
+static struct hf_status message_take(struct transfer *transfer, struct hf_bytes message)
 {
+    const char *text = (const char *)message.ptr;
     uint32_t oid;
 
-    switch (len > 0 ? message[0] : '\0') {
+    switch (message.len > 0 ? text[0] : '\0') {
     case 'n':
-        if (memchr(message, '\0', len) == NULL || !archive_oid(message + 1, &oid)) {
+        if (memchr(text, '\0', message.len) == NULL || !archive_oid(text + 1, &oid)) {
             return stream_fail(transfer->ctx, "an archive without a name");
         }
         return archive_begin(transfer, oid);
     case 'd':
-        return data_take(transfer, message + 1, len - 1);
+        return data_take(transfer, message.ptr + 1, message.len - 1);
     case 'p':
         return hf_success(); /* sizes are counted here, too */
     default:
@@ -197,53 +229,45 @@ static struct hf_status message_take(struct transfer *transfer, const char *mess
     }
 }
 
-/* One message of a COPY; ret_len 0: the COPY is over. */
-static struct hf_status copy_next(struct transfer *transfer, char **ret_message, size_t *ret_len)
+/* Silence is also what a server says that drips. */
+static struct hf_status pace_check(struct transfer *transfer, size_t len)
 {
-    int64_t heard_us = hf_mono_us();
+    int64_t now_us = hf_mono_us();
 
-    for (;;) {
-        int len = PQgetCopyData(transfer->conn->pg, ret_message, 1);
-        bool came;
-
-        if (len > 0) {
-            *ret_len = (size_t)len;
-            return hf_success();
-        }
-        if (len == -1) {
-            *ret_len = 0;
-            return hf_success();
-        }
-        if (len < -1) {
-            return pgwire_fail_result(transfer->ctx, transfer->conn, NULL);
-        }
-        HF_TRY(pgwire_wait_input(transfer->ctx, transfer->conn, 200, &came));
-        heard_us = came ? hf_mono_us() : heard_us;
-        if (hf_mono_us() - heard_us > (int64_t)transfer->conn->answer_ms * 1000) {
-            return pgwire_fail_silent(transfer->ctx, transfer->conn);
-        }
+    transfer->paced_bytes += len;
+    if (transfer->paced_bytes >= PACE_BYTES) {
+        transfer->paced_bytes = 0;
+        transfer->paced_us = now_us;
     }
+    if (now_us - transfer->paced_us > (int64_t)transfer->conn->answer_ms * 1000) {
+        return pgwire_fail_silent(transfer->ctx, transfer->conn);
+    }
+    return hf_success();
 }
 
 static struct hf_status copy_take(struct transfer *transfer, bool is_typed)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
+    struct hf_ctx *ctx = transfer->ctx;
+    struct pgwire_result result;
 
-    HF_TRY(pgwire_result_expect(transfer->ctx, transfer->conn, PGRES_COPY_OUT, &res));
+    HF_TRY(pgwire_result_expect(ctx, transfer->conn, PGWIRE_RES_COPY_OUT, &result));
+    transfer->paced_us = hf_mono_us();
     for (;;) {
-        struct hf_status status;
-        char *message = NULL;
-        size_t len = 0;
+        struct hf_bytes message = {0};
+        enum pgwire_copy copy = PGWIRE_COPY_IDLE;
+        bool came = false;
 
-        HF_TRY(hf_ctx_check(transfer->ctx));
-        HF_TRY(copy_next(transfer, &message, &len));
-        if (len == 0) {
+        HF_TRY(pgwire_copy_take(ctx, transfer->conn, &message, &copy));
+        if (copy == PGWIRE_COPY_END) {
             return hf_success();
         }
-        status =
-            is_typed ? message_take(transfer, message, len) : data_take(transfer, message, len);
-        PQfreemem(message);
-        HF_TRY(status);
+        HF_TRY(pace_check(transfer, message.len));
+        if (copy == PGWIRE_COPY_IDLE) {
+            HF_TRY(pgwire_wait_input(ctx, transfer->conn, 200, &came));
+        } else {
+            HF_TRY(is_typed ? message_take(transfer, message)
+                            : data_take(transfer, message.ptr, message.len));
+        }
     }
 }
 

@@ -1,9 +1,14 @@
-/* A connection to a source PostgreSQL through libpq, never blocking past ctx: connecting, queries
+/* A connection to a source PostgreSQL, never blocking past ctx: connecting, queries
  * and waiting see deadline and cancellation within 200 ms.
  *
  * Passwords travel beside the DSN and appear in no message. ~/.pgpass is not read. libpq's own
  * environment defaults (PGHOST, PGSSLMODE …) apply as in any libpq program: a service that does not
  * want them clears its environment.
+ *
+ * libpq connects, authenticates and owns TLS; every byte after that is taken by this folder,
+ * because libpq keeps whatever a server sends. A connection holds at most one message (2 MiB) and
+ * one result (8 MiB), whatever the server claims; texts of a server come as hf_text_show makes
+ * them.
  *
  * Threads: a connection belongs to one thread at a time.
  *
@@ -25,6 +30,8 @@
  *   WAL_LEVEL_MINIMAL       FAILED_PRECONDITION
  *   WRONG_SERVER_ROLE       FAILED_PRECONDITION no host is the primary that was asked for
  *   PAGE_CHECKSUM_FAILED    DATA_LOSS           the server found damaged pages while reading
+ *   ANSWER_TOO_LARGE        RESOURCE_EXHAUSTED  more bytes, rows or notices than an answer may have
+ *   PROTOCOL_VIOLATION      DATA_LOSS           what comes is not PostgreSQL's protocol
  *   NOT_SUPPORTED           UNIMPLEMENTED       the server does not do that
  *   SERVER_ERROR            INTERNAL            anything else the server says
  */
@@ -53,8 +60,8 @@ struct pgwire_options {
     const char *dbname;     /* SQL mode: instead of the DSN's; NULL: the DSN's, else postgres */
     bool is_primary_only;   /* skip hosts in recovery */
     int connect_timeout_ms; /* over all hosts; 0: 10 s. The ctx's deadline counts too */
-    int answer_timeout_ms;  /* silence that breaks the connection while a command is answered; 0:
-                               60 s. A stream and a base backup have limits of their own */
+    int answer_timeout_ms;  /* for each result of a command, however it drips; 0: 60 s. A stream and
+                               a base backup have limits of their own */
 };
 
 /* Errors   INVALID_ARGUMENT (dsn.h), reasons above, CANCELLED, DEADLINE_EXCEEDED of ctx. Running
@@ -76,7 +83,7 @@ int pgwire_backend_pid(const struct pgwire_conn *conn);
 
 #define PGWIRE_ROWS_MAX 10000
 
-/* Rows as text, all in ctx->arena; NULL values are NULL. */
+/* Rows as clean text (hf_text_show), all in ctx->arena; NULL values are NULL. */
 struct pgwire_rows {
     size_t rows;
     size_t columns;

@@ -3,11 +3,15 @@
  * Surprise: while connecting, libpq gives no SQLSTATE but only text. Its verbose form carries the
  * code ("FATAL:  28P01: …"), which no translation changes; so that form is asked for and read. */
 #include <string.h>
+#include <strings.h>
 
 #include "base/check.h"
 #include "pgwire/internal.h"
 
 #define TEXT_MAX 2000
+#define FOREIGN_MAX ((size_t)128 << 10) /* of a text before it is cut */
+#define CUT_PASSWORD_MIN 3
+#define WORDS_MAX 64 /* messages that are looked through for last words */
 
 struct rule {
     const char *sqlstate; /* whole, or a class of two characters */
@@ -45,43 +49,55 @@ static const struct rule rules[] = {
     {"", NULL, HF_INTERNAL, "SERVER_ERROR", NULL},
 };
 
-const char *pgwire_sqlstate(const PGresult *res)
-{
-    const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-    return sqlstate != NULL ? sqlstate : "";
-}
-
 bool pgwire_reason_is(struct hf_status status, const char *reason)
 {
     return status.info != NULL && hf_text_equal(status.info->reason, reason);
 }
 
-/* Append what stands at p, cleaned; returns how many bytes of p it stood for. */
-static size_t clean_one(struct hf_buf *out, const char *p, const char *password)
+/* Bytes at p that are the password, in whatever case; also the beginning of it where the text ends,
+ * because somebody has cut it there. */
+static size_t password_len_at(const char *p, size_t left, const char *password)
 {
-    size_t password_len = password != NULL ? strlen(password) : 0;
+    size_t len = password != NULL ? strlen(password) : 0;
+    size_t seen = left < len ? left : len;
 
-    if (password_len > 0 && strncmp(p, password, password_len) == 0) {
+    if (len == 0 || (seen < len && seen < CUT_PASSWORD_MIN)) {
+        return 0;
+    }
+    return strncasecmp(p, password, seen) == 0 ? seen : 0;
+}
+
+/* Append what stands at p, cleaned; returns how many bytes of p it stood for. */
+static size_t clean_one(struct hf_buf *out, struct hf_str rest, const char *password)
+{
+    static const char location[] = "\nLOCATION:";
+    size_t hidden = password_len_at(rest.ptr, rest.len, password);
+
+    if (hidden > 0) {
         hf_buf_text_append(out, "***");
-        return password_len;
+        return hidden;
     }
-    if (*p == '\n' && hf_has_prefix(p + 1, "LOCATION:")) {
-        return 1 + strcspn(p + 1, "\n");
+    if (rest.len >= sizeof(location) - 1 && memcmp(rest.ptr, location, sizeof(location) - 1) == 0) {
+        const char *end = memchr(rest.ptr + 1, '\n', rest.len - 1);
+
+        return end == NULL ? rest.len : (size_t)(end - rest.ptr);
     }
-    hf_buf_append(out, *p == '\n' || *p == '\t' ? " " : p, 1);
+    hf_buf_append(out, *rest.ptr == '\n' || *rest.ptr == '\t' ? " " : rest.ptr, 1);
     return 1;
 }
 
-/* text on one line, at most TEXT_MAX bytes, without the password and libpq's LOCATION lines. */
-static char *text_clean(struct hf_arena *arena, const struct pgwire_conn *conn, const char *text)
+const char *pgwire_text(struct hf_arena *arena, const struct pgwire_conn *conn, struct hf_str text,
+                        size_t max)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf out = {0};
     size_t from = 0;
 
-    hf_buf_init(&out, TEXT_MAX);
-    for (const char *p = text; *p != '\0' && !out.is_full;) {
-        p += clean_one(&out, p, conn->password);
+    hf_buf_init(&out, FOREIGN_MAX);
+    while (text.len > 0 && !out.is_full) {
+        size_t used = clean_one(&out, text, conn->password);
+
+        text.ptr += used;
+        text.len -= used;
     }
     while (out.len > 0 && out.ptr[out.len - 1] == ' ') {
         out.len--;
@@ -89,7 +105,7 @@ static char *text_clean(struct hf_arena *arena, const struct pgwire_conn *conn, 
     while (from < out.len && out.ptr[from] == ' ') {
         from++;
     }
-    return hf_strdup(arena, hf_buf_text(&out) + from);
+    return hf_text_show(arena, hf_buf_text(&out) + from, out.len - from, max);
 }
 
 static const struct rule *rule_find(const char *sqlstate, const char *text)
@@ -104,11 +120,11 @@ static const struct rule *rule_find(const char *sqlstate, const char *text)
 }
 
 static struct hf_status rule_fail(struct hf_ctx *ctx, const struct pgwire_conn *conn,
-                                  const struct rule *rule, const char *sqlstate, const char *text)
+                                  const struct rule *rule, const char *sqlstate, struct hf_str text)
 {
     const char *const metadata[] = {"host", conn->peer != NULL ? conn->peer : "", "sqlstate",
                                     sqlstate, NULL};
-    const char *message = text_clean(ctx->arena, conn, text);
+    const char *message = pgwire_text(ctx->arena, conn, text, TEXT_MAX);
 
     if (rule->fix != NULL) {
         return hf_fail_info(ctx->arena, rule->code, rule->reason, metadata, "%s; %s", message,
@@ -117,35 +133,7 @@ static struct hf_status rule_fail(struct hf_ctx *ctx, const struct pgwire_conn *
     return hf_fail_info(ctx->arena, rule->code, rule->reason, metadata, "%s", message);
 }
 
-struct hf_status pgwire_fail(struct hf_ctx *ctx, const struct pgwire_conn *conn,
-                             const char *sqlstate, const char *text)
-{
-    return rule_fail(ctx, conn, rule_find(sqlstate, text), sqlstate, text);
-}
-
-struct hf_status pgwire_fail_result(struct hf_ctx *ctx, struct pgwire_conn *conn,
-                                    const PGresult *res)
-{
-    static const struct rule lost = {"", NULL, HF_UNAVAILABLE, "HOST_UNREACHABLE", NULL};
-    static const struct rule odd = {"", NULL, HF_INTERNAL, "SERVER_ERROR", NULL};
-    const char *sqlstate = res != NULL ? pgwire_sqlstate(res) : "";
-    const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL) : NULL;
-
-    if (text != NULL && sqlstate[0] != '\0') {
-        return pgwire_fail(ctx, conn, sqlstate,
-                           detail != NULL ? hf_printf(ctx->arena, "%s: %s", text, detail) : text);
-    }
-    if (PQstatus(conn->pg) == CONNECTION_BAD) {
-        text = PQerrorMessage(conn->pg);
-        return rule_fail(ctx, conn, &lost, "",
-                         text[0] != '\0' ? text : "the server closed the connection");
-    }
-    return rule_fail(ctx, conn, &odd, "",
-                     hf_printf(ctx->arena, "unexpected answer of the server (%s)",
-                               res != NULL ? PQresStatus(PQresultStatus(res)) : "none"));
-}
-
+/* Five letters and digits, whatever follows. */
 static bool is_sqlstate(const char *p)
 {
     for (int i = 0; i < 5; i++) {
@@ -153,7 +141,67 @@ static bool is_sqlstate(const char *p)
             return false;
         }
     }
-    return p[5] == ':' && p[6] == ' ';
+    return true;
+}
+
+struct hf_status pgwire_fail(struct hf_ctx *ctx, const struct pgwire_conn *conn,
+                             const char *sqlstate, struct hf_str text)
+{
+    /* A SQLSTATE is shown and compared: five letters and digits, or none. */
+    const char *code = is_sqlstate(sqlstate) ? sqlstate : "";
+    const char *words = hf_strndup(ctx->arena, text.ptr == NULL ? "" : text.ptr, text.len);
+
+    return rule_fail(ctx, conn, rule_find(code, words), code, text);
+}
+
+static struct hf_status fail_error(struct hf_ctx *ctx, const struct pgwire_conn *conn,
+                                   const struct pgwire_error *error)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, 2 * FOREIGN_MAX);
+    hf_buf_append(&text, error->message.ptr, error->message.len);
+    if (error->detail.len > 0) {
+        hf_buf_text_append(&text, ": ");
+        hf_buf_append(&text, error->detail.ptr, error->detail.len);
+    }
+    return pgwire_fail(ctx, conn, error->sqlstate, (struct hf_str){hf_buf_text(&text), text.len});
+}
+
+struct hf_status pgwire_fail_result(struct hf_ctx *ctx, struct pgwire_conn *conn,
+                                    const struct pgwire_result *result)
+{
+    static const struct rule odd = {"", NULL, HF_INTERNAL, "SERVER_ERROR", NULL};
+    static const char *const kinds[] = {
+        [PGWIRE_RES_DONE] = "no rows",    [PGWIRE_RES_ROWS] = "rows",
+        [PGWIRE_RES_COPY_OUT] = "a copy", [PGWIRE_RES_COPY_BOTH] = "a stream",
+        [PGWIRE_RES_ERROR] = "an error",  [PGWIRE_RES_END] = "none"};
+
+    if (result->kind == PGWIRE_RES_ERROR && result->error.message.len > 0) {
+        return fail_error(ctx, conn, &result->error);
+    }
+    return rule_fail(ctx, conn, &odd, "",
+                     hf_str_of(hf_printf(ctx->arena, "unexpected answer of the server (%s)",
+                                         kinds[result->kind])));
+}
+
+struct hf_status pgwire_fail_lost(struct hf_ctx *ctx, struct pgwire_conn *conn)
+{
+    static const struct rule lost = {"", NULL, HF_UNAVAILABLE, "HOST_UNREACHABLE", NULL};
+    struct pgwire_message message;
+
+    conn->is_broken = true;
+    (void)pgwire_wire_read(&conn->wire);
+    for (int i = 0; i < WORDS_MAX && pgwire_wire_take(&conn->wire, &message) == PGWIRE_TAKE_ONE;
+         i++) {
+        if (message.type == 'E') {
+            struct pgwire_error error;
+
+            pgwire_error_decode(&message, &error);
+            return fail_error(ctx, conn, &error);
+        }
+    }
+    return rule_fail(ctx, conn, &lost, "", hf_str_of("the server closed the connection"));
 }
 
 /* Copy of text without "28P01: ", and that code; "" when there is none. */
@@ -163,7 +211,7 @@ static char *sqlstate_cut(struct hf_arena *arena, const char *text, char ret_sql
 
     ret_sqlstate[0] = '\0';
     for (char *p = strstr(out, ":  "); p != NULL; p = strstr(p + 1, ":  ")) {
-        if (is_sqlstate(p + 3)) {
+        if (is_sqlstate(p + 3) && p[8] == ':' && p[9] == ' ') {
             memcpy(ret_sqlstate, p + 3, 5);
             ret_sqlstate[5] = '\0';
             memmove(p + 2, p + 10, strlen(p + 10) + 1);
@@ -187,16 +235,16 @@ struct hf_status pgwire_fail_connect(struct hf_ctx *ctx, const struct pgwire_con
     if (conn->mode == PGWIRE_REPLICATION && strcmp(sqlstate, "42501") == 0) {
         no_replication.fix = hf_printf(ctx->arena, "on the source run: ALTER ROLE %s REPLICATION;",
                                        pgwire_quote_name(ctx->arena, user != NULL ? user : "role"));
-        return rule_fail(ctx, conn, &no_replication, sqlstate, text);
+        return rule_fail(ctx, conn, &no_replication, sqlstate, hf_str_of(text));
     }
     if (sqlstate[0] != '\0') {
-        return pgwire_fail(ctx, conn, sqlstate, text);
+        return pgwire_fail(ctx, conn, sqlstate, hf_str_of(text));
     }
     if (PQconnectionNeedsPassword(conn->pg)) {
-        return rule_fail(ctx, conn, &no_password, "", text);
+        return rule_fail(ctx, conn, &no_password, "", hf_str_of(text));
     }
     if (strstr(text, "hot standby mode") != NULL || strstr(text, "read-only") != NULL) {
-        return rule_fail(ctx, conn, &wrong_role, "", text);
+        return rule_fail(ctx, conn, &wrong_role, "", hf_str_of(text));
     }
-    return rule_fail(ctx, conn, &unreachable, "", text);
+    return rule_fail(ctx, conn, &unreachable, "", hf_str_of(text));
 }

@@ -12,13 +12,14 @@
 #define DATA_HEADER 25
 #define KEEPALIVE_LEN 18
 #define STATUS_LEN 34
+#define PATIENCE_MS 1000 /* beyond the caller's time, for a message that has begun */
 
-static uint64_t be64(const char *p)
+static uint64_t be64(const uint8_t *p)
 {
     uint64_t value = 0;
 
     for (int i = 0; i < 8; i++) {
-        value = (value << 8) | (uint8_t)p[i];
+        value = (value << 8) | p[i];
     }
     return value;
 }
@@ -31,31 +32,23 @@ static void put_be64(char *p, uint64_t value)
 }
 
 /* Unsigned, so that a hostile time wraps instead of overflowing. */
-static int64_t unix_time(const char *p)
+static int64_t unix_time(const uint8_t *p)
 {
     return (int64_t)(be64(p) + (uint64_t)HF_PG_EPOCH_US);
 }
 
-static void copy_free(struct pgwire_conn *conn)
-{
-    if (conn->copy != NULL) {
-        PQfreemem(HF_TAKE(conn->copy));
-    }
-}
-
 /* Row (next timeline, switch point) of a result. */
 static struct hf_status end_decode(struct hf_ctx *ctx, struct pgwire_conn *conn,
-                                   const PGresult *res)
+                                   const struct pgwire_result *result)
 {
     uint64_t timeline, lsn;
 
-    if (PQntuples(res) != 1 || PQnfields(res) != 2 ||
-        !hf_parse_u64(PQgetvalue(res, 0, 0), &timeline) || timeline > UINT32_MAX ||
-        !pgf_lsn_parse(PQgetvalue(res, 0, 1), &lsn)) {
+    if (result->rows != 1 || result->columns != 2 ||
+        !pgwire_cell_u64(ctx->arena, pgwire_cell(result, 0, 0), UINT32_MAX, &timeline) ||
+        !pgwire_cell_lsn(ctx->arena, pgwire_cell(result, 0, 1), &lsn)) {
         conn->is_broken = true;
         return hf_fail(ctx->arena, HF_DATA_LOSS,
-                       "the server ended a timeline without naming the "
-                       "next one");
+                       "the server ended a timeline without naming the next one");
     }
     conn->stream_next_timeline = (uint32_t)timeline;
     conn->stream_switch_lsn = lsn;
@@ -65,7 +58,7 @@ static struct hf_status end_decode(struct hf_ctx *ctx, struct pgwire_conn *conn,
 struct hf_status pgwire_wal_start(struct hf_ctx *ctx, struct pgwire_conn *conn, const char *slot,
                                   uint64_t lsn, uint32_t timeline)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
+    struct pgwire_result result;
     struct hf_status status;
     const char *with_slot =
         slot != NULL ? hf_printf(ctx->arena, "SLOT %s ", pgwire_quote_name(ctx->arena, slot)) : "";
@@ -76,17 +69,17 @@ struct hf_status pgwire_wal_start(struct hf_ctx *ctx, struct pgwire_conn *conn, 
                        hf_printf(ctx->arena, "START_REPLICATION %sPHYSICAL %s TIMELINE %u",
                                  with_slot, pgf_lsn(lsn).text, (unsigned)timeline),
                        NULL, 0));
-    HF_TRY(pgwire_result_next(ctx, conn, &res));
-    if (res != NULL && PQresultStatus(res) == PGRES_COPY_BOTH) {
+    HF_TRY(pgwire_result_next(ctx, conn, &result));
+    if (result.kind == PGWIRE_RES_COPY_BOTH) {
         conn->is_streaming = true;
         return hf_success();
     }
-    if (res != NULL && PQresultStatus(res) == PGRES_TUPLES_OK) {
-        HF_TRY(end_decode(ctx, conn, res));
+    if (result.kind == PGWIRE_RES_ROWS) {
+        HF_TRY(end_decode(ctx, conn, &result));
         conn->has_stream_end = true;
         return pgwire_results_drain(ctx, conn);
     }
-    status = pgwire_fail_result(ctx, conn, res);
+    status = pgwire_fail_result(ctx, conn, &result);
     (void)hf_is_ok(pgwire_results_drain(ctx, conn));
     return status;
 }
@@ -94,29 +87,23 @@ struct hf_status pgwire_wal_start(struct hf_ctx *ctx, struct pgwire_conn *conn, 
 /* The server has ended its COPY: end ours and take what follows. */
 static struct hf_status stream_finish(struct hf_ctx *ctx, struct pgwire_conn *conn)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
+    struct pgwire_result result;
     struct hf_status status;
 
     conn->is_streaming = false;
     conn->stream_next_timeline = 0;
     conn->stream_switch_lsn = 0;
-    HF_TRY(pgwire_result_next(ctx, conn, &res));
-    if (res != NULL && PQresultStatus(res) == PGRES_COPY_IN) {
-        PQclear(HF_TAKE(res));
-        if (PQputCopyEnd(conn->pg, NULL) < 0) {
-            return pgwire_fail_result(ctx, conn, NULL);
-        }
-        HF_TRY(pgwire_flush(ctx, conn));
-        HF_TRY(pgwire_result_next(ctx, conn, &res));
-    }
-    if (res != NULL && PQresultStatus(res) == PGRES_TUPLES_OK) {
-        HF_TRY(end_decode(ctx, conn, res));
+    pgwire_copy_end(conn);
+    HF_TRY(pgwire_flush(ctx, conn));
+    HF_TRY(pgwire_result_next(ctx, conn, &result));
+    if (result.kind == PGWIRE_RES_ROWS) {
+        HF_TRY(end_decode(ctx, conn, &result));
         return pgwire_results_drain(ctx, conn);
     }
-    if (res != NULL && PQresultStatus(res) == PGRES_COMMAND_OK) {
+    if (result.kind == PGWIRE_RES_DONE) {
         return pgwire_results_drain(ctx, conn);
     }
-    status = pgwire_fail_result(ctx, conn, res);
+    status = pgwire_fail_result(ctx, conn, &result);
     (void)hf_is_ok(pgwire_results_drain(ctx, conn));
     return status;
 }
@@ -128,21 +115,21 @@ static struct pgwire_wal_event end_event(const struct pgwire_conn *conn)
                                      .switch_lsn = conn->stream_switch_lsn};
 }
 
-static struct hf_status message_decode(struct hf_ctx *ctx, struct pgwire_conn *conn, size_t len,
-                                       struct pgwire_wal_event *ret_event)
+static struct hf_status message_decode(struct hf_ctx *ctx, struct pgwire_conn *conn,
+                                       struct hf_bytes message, struct pgwire_wal_event *ret_event)
 {
-    const char *p = conn->copy;
+    const uint8_t *p = message.ptr;
+    size_t len = message.len;
 
-    if (p[0] == 'w' && len > DATA_HEADER) {
-        *ret_event = (struct pgwire_wal_event){
-            .kind = PGWIRE_WAL_DATA,
-            .lsn = be64(p + 1),
-            .server_lsn = be64(p + 9),
-            .server_time_us = unix_time(p + 17),
-            .bytes = {(const uint8_t *)p + DATA_HEADER, len - DATA_HEADER}};
+    if (len > DATA_HEADER && p[0] == 'w') {
+        *ret_event = (struct pgwire_wal_event){.kind = PGWIRE_WAL_DATA,
+                                               .lsn = be64(p + 1),
+                                               .server_lsn = be64(p + 9),
+                                               .server_time_us = unix_time(p + 17),
+                                               .bytes = {p + DATA_HEADER, len - DATA_HEADER}};
         return hf_success();
     }
-    if (p[0] == 'k' && len == KEEPALIVE_LEN) {
+    if (len == KEEPALIVE_LEN && p[0] == 'k') {
         *ret_event = (struct pgwire_wal_event){.kind = PGWIRE_WAL_KEEPALIVE,
                                                .server_lsn = be64(p + 1),
                                                .server_time_us = unix_time(p + 9),
@@ -160,7 +147,6 @@ struct hf_status pgwire_wal_next(struct hf_ctx *ctx, struct pgwire_conn *conn, i
     int64_t until_us = hf_mono_us() + (int64_t)timeout_ms * 1000;
     bool came = true;
 
-    copy_free(conn);
     if (conn->has_stream_end) {
         conn->has_stream_end = false;
         *ret_event = end_event(conn);
@@ -168,21 +154,22 @@ struct hf_status pgwire_wal_next(struct hf_ctx *ctx, struct pgwire_conn *conn, i
     }
     HF_CHECK(conn->is_streaming);
     for (;;) {
-        int len = PQgetCopyData(conn->pg, &conn->copy, 1);
-        int64_t left_ms = (until_us - hf_mono_us()) / 1000;
+        enum pgwire_copy copy = PGWIRE_COPY_IDLE;
+        struct hf_bytes message = {0};
 
-        if (len > 0) {
-            return message_decode(ctx, conn, (size_t)len, ret_event);
+        HF_TRY(pgwire_copy_take(ctx, conn, &message, &copy));
+        if (copy == PGWIRE_COPY_DATA) {
+            return message_decode(ctx, conn, message, ret_event);
         }
-        if (len == -1) {
+        if (copy == PGWIRE_COPY_END) {
             HF_TRY(stream_finish(ctx, conn));
             *ret_event = end_event(conn);
             return hf_success();
         }
-        if (len < -1) {
-            return pgwire_fail_result(ctx, conn, NULL);
-        }
-        if (!came && left_ms <= 0) {
+        int64_t left_ms = (until_us - hf_mono_us()) / 1000;
+
+        /* Also while bytes come that make no whole message. */
+        if ((!came && left_ms <= 0) || left_ms < -PATIENCE_MS) {
             *ret_event = (struct pgwire_wal_event){.kind = PGWIRE_WAL_IDLE};
             return hf_success();
         }
@@ -201,17 +188,8 @@ struct hf_status pgwire_wal_status(struct hf_ctx *ctx, struct pgwire_conn *conn,
     put_be64(message + 17, positions->apply_lsn);
     put_be64(message + 25, (uint64_t)(hf_now_us() - HF_PG_EPOCH_US));
     message[33] = positions->is_reply_requested ? 1 : 0;
-    for (;;) {
-        int sent = PQputCopyData(conn->pg, message, STATUS_LEN);
-
-        if (sent < 0) {
-            return pgwire_fail_result(ctx, conn, NULL);
-        }
-        HF_TRY(pgwire_flush(ctx, conn));
-        if (sent == 1) {
-            return hf_success();
-        }
-    }
+    pgwire_copy_put(conn, message, STATUS_LEN);
+    return pgwire_flush(ctx, conn);
 }
 
 struct hf_status pgwire_wal_stop(struct hf_ctx *ctx, struct pgwire_conn *conn)
@@ -219,42 +197,42 @@ struct hf_status pgwire_wal_stop(struct hf_ctx *ctx, struct pgwire_conn *conn)
     if (!conn->is_streaming) {
         return hf_success();
     }
-    copy_free(conn);
-    if (PQputCopyEnd(conn->pg, NULL) < 0) {
-        return pgwire_fail_result(ctx, conn, NULL);
-    }
+    pgwire_copy_end(conn);
     HF_TRY(pgwire_flush(ctx, conn));
-    for (;;) {
-        int len = PQgetCopyData(conn->pg, &conn->copy, 1);
-        bool came;
+    int64_t until_us = hf_mono_us() + (int64_t)conn->answer_ms * 1000;
 
-        copy_free(conn);
-        if (len < -1) {
-            return pgwire_fail_result(ctx, conn, NULL);
-        }
-        if (len == -1) {
+    while (hf_mono_us() < until_us) {
+        enum pgwire_copy copy = PGWIRE_COPY_IDLE;
+        struct hf_bytes message;
+        bool came = false;
+
+        HF_TRY(pgwire_copy_take(ctx, conn, &message, &copy));
+        if (copy == PGWIRE_COPY_END) {
             conn->is_streaming = false;
             return pgwire_results_drain(ctx, conn);
         }
-        if (len == 0) {
+        if (copy == PGWIRE_COPY_IDLE) {
             HF_TRY(pgwire_wait_input(ctx, conn, 200, &came));
         }
     }
+    return pgwire_fail_silent(ctx, conn);
 }
 
 struct hf_status pgwire_timeline_history(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                          uint32_t timeline, struct hf_buf *out)
 {
-    HF_CLEANUP(PQclear) PGresult *res = NULL;
+    struct pgwire_result result;
     struct hf_status status, rest = hf_success();
 
     HF_TRY(pgwire_send(ctx, conn, hf_printf(ctx->arena, "TIMELINE_HISTORY %u", (unsigned)timeline),
                        NULL, 0));
-    status = pgwire_result_expect(ctx, conn, PGRES_TUPLES_OK, &res);
-    if (hf_is_ok(status) && PQntuples(res) == 1 && PQnfields(res) == 2) {
-        hf_buf_append(out, PQgetvalue(res, 0, 1), (size_t)PQgetlength(res, 0, 1));
-        HF_TRY(hf_buf_status(out, ctx->arena, "timeline history"));
-    } else if (pgwire_reason_is(status, "WAL_REMOVED")) {
+    status = pgwire_result_expect(ctx, conn, PGWIRE_RES_ROWS, &result);
+    if (hf_is_ok(status) && result.rows == 1 && result.columns == 2) {
+        struct hf_str text = pgwire_cell(&result, 0, 1);
+
+        hf_buf_append(out, text.ptr, text.len);
+        status = hf_buf_status(out, ctx->arena, "timeline history");
+    } else if (hf_is_ok(status) || pgwire_reason_is(status, "WAL_REMOVED")) {
         status = hf_fail_info(ctx->arena, HF_NOT_FOUND, "TIMELINE_UNKNOWN", NULL,
                               "the server has no history of timeline %u", (unsigned)timeline);
     }
