@@ -98,8 +98,13 @@ struct hf_status pgf_label_parse(struct hf_arena *arena, struct hf_str text,
 /* One entry from text[*pos] on, unescaped, without its newline. */
 static char *entry_take(struct hf_arena *arena, struct hf_str text, size_t *pos)
 {
-    char *out = hf_alloc(arena, text.len - *pos + 1);
+    size_t end = *pos;
     size_t len = 0;
+
+    while (end < text.len && text.ptr[end] != '\n' && text.ptr[end] != '\r') {
+        end += text.ptr[end] == '\\' && end + 1 < text.len ? 2 : 1;
+    }
+    char *out = hf_alloc(arena, end - *pos + 1); /* of this entry: there may be thousands */
 
     while (*pos < text.len && text.ptr[*pos] != '\n' && text.ptr[*pos] != '\r') {
         if (text.ptr[*pos] == '\\' && *pos + 1 < text.len) {
@@ -149,6 +154,10 @@ struct hf_status pgf_tablespace_map_parse(struct hf_arena *arena, struct hf_str 
             continue;
         }
         HF_TRY(entry_parse(arena, entry, &item));
+        if (items.len == PGF_TABLESPACES_MAX) {
+            return hf_fail(arena, HF_DATA_LOSS, "tablespace_map names more than %d tablespaces",
+                           PGF_TABLESPACES_MAX);
+        }
         for (size_t i = 0; i < items.len; i++) {
             if (items.items[i].oid == item.oid) {
                 return hf_fail(arena, HF_DATA_LOSS, "tablespace_map names %" PRIu32 " twice",

@@ -12,6 +12,7 @@
 
 #define PGF_LABEL_MAX_BYTES 8192
 #define PGF_TABLESPACE_MAP_MAX_BYTES (1024 * 1024)
+#define PGF_TABLESPACES_MAX 10000
 
 struct pgf_label {
     uint64_t start_lsn;
@@ -35,7 +36,7 @@ struct pgf_tablespace {
 };
 
 /* Lines "OID path" with backslash escapes for newline, carriage return and backslash.
- * Errors   DATA_LOSS bad line, an OID twice */
+ * Errors   DATA_LOSS bad line, an OID twice, more than PGF_TABLESPACES_MAX */
 struct hf_status pgf_tablespace_map_parse(struct hf_arena *arena, struct hf_str text,
                                           const struct pgf_tablespace **ret_items,
                                           size_t *ret_len) HF_MUST_USE;

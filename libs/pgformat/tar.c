@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "pgformat/path.h"
+
 #define OFFSET_NAME 0
 #define OFFSET_MODE 100
 #define OFFSET_UID 108
@@ -103,32 +105,6 @@ static void path_build(const uint8_t *header, char ret_path[PGF_TAR_PATH_MAX + 1
     }
 }
 
-/* Relative, no empty, "." or ".." part, no control character. */
-static bool path_ok(const char *path)
-{
-    const char *part = path;
-
-    if (path[0] == '\0') {
-        return false;
-    }
-    for (const char *p = path; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ') {
-            return false;
-        }
-    }
-    for (;;) {
-        size_t len = strcspn(part, "/");
-
-        if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && memcmp(part, "..", 2) == 0)) {
-            return false;
-        }
-        if (part[len] == '\0') {
-            return true;
-        }
-        part += len + 1;
-    }
-}
-
 static bool kind_parse(uint8_t type, enum pgf_tar_kind *ret_kind)
 {
     switch (type) {
@@ -179,7 +155,7 @@ static struct hf_status member_decode(struct pgf_tar *tar, struct hf_arena *aren
                        tar->path[0] != '\0' ? tar->path : "the beginning");
     }
     path_build(header, tar->path);
-    if (!path_ok(tar->path)) {
+    if (!pgf_path_is_sane(tar->path)) {
         return hf_fail(arena, HF_DATA_LOSS, "tar member with an unsafe path \"%s\"", tar->path);
     }
     if (!kind_parse(header[OFFSET_TYPE], &ret_member->kind)) {
