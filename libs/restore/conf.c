@@ -3,10 +3,10 @@
  * postgresql.auto.conf. */
 #include "pgformat/conf.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -30,16 +30,6 @@ static bool is_dropped(struct hf_str name)
     return pgf_conf_is_unwanted(name);
 }
 
-static struct hf_status read_own(struct restore *restore, const char *name, struct hf_buf *text,
-                                 bool *ret_is_there)
-{
-    const char *path = hf_path_join(restore->ctx->arena, restore->options->dir, name);
-    struct hf_status status = hf_read_file(restore->ctx->arena, path, text);
-
-    *ret_is_there = hf_is_ok(status);
-    return status.code == HF_NOT_FOUND ? hf_success() : status;
-}
-
 static struct hf_status write_made(struct restore *restore, const char *name,
                                    const struct hf_buf *text, restore_made_files *made)
 {
@@ -55,11 +45,13 @@ static struct hf_status write_made(struct restore *restore, const char *name,
 static struct hf_status read_control(struct restore *restore, struct pgf_control *ret_control)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf bytes = {0};
+    bool is_there = false;
 
     hf_buf_init(&bytes, PGF_CONTROL_FILE_BYTES);
-    HF_TRY(hf_read_file(
-        restore->ctx->arena,
-        hf_path_join(restore->ctx->arena, restore->options->dir, RESTORE_CONTROL_TEMP), &bytes));
+    HF_TRY(restore_read(restore, RESTORE_CONTROL_TEMP, &bytes, &is_there));
+    if (!is_there) {
+        return hf_fail(restore->ctx->arena, HF_DATA_LOSS, "the backup has no global/pg_control");
+    }
     return pgf_control_decode(restore->ctx->arena, bytes.ptr, bytes.len, ret_control);
 }
 
@@ -108,7 +100,7 @@ static struct hf_status write_conf(struct restore *restore, restore_made_files *
 
     hf_buf_init(&old, PGF_CONF_MAX_BYTES);
     hf_buf_init(&text, 2 * PGF_CONF_MAX_BYTES);
-    HF_TRY(read_own(restore, "postgresql.conf", &old, &is_there));
+    HF_TRY(restore_read(restore, "postgresql.conf", &old, &is_there));
     if (is_there) {
         pgf_conf_filter((struct hf_str){(const char *)old.ptr, old.len}, is_dropped, true, &text);
     } else {
@@ -121,9 +113,9 @@ static struct hf_status write_missing(struct restore *restore, const char *name,
                                       const char *content, restore_made_files *made)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    const char *path = hf_path_join(restore->ctx->arena, restore->options->dir, name);
+    HF_CLEANUP(hf_close) int fd = hf_beneath_open(restore_data_dir(restore)->fd, name, O_PATH, 0);
 
-    if (hf_path_exists(path)) {
+    if (fd >= 0 || errno != ENOENT) {
         return hf_success();
     }
     hf_buf_init(&text, 65536);
@@ -197,7 +189,7 @@ static struct hf_status write_auto_conf(struct restore *restore, const struct re
 
     hf_buf_init(&old, PGF_CONF_MAX_BYTES);
     hf_buf_init(&text, 2 * PGF_CONF_MAX_BYTES);
-    HF_TRY(read_own(restore, "postgresql.auto.conf", &old, &is_there));
+    HF_TRY(restore_read(restore, "postgresql.auto.conf", &old, &is_there));
     if (is_there) {
         pgf_conf_filter((struct hf_str){(const char *)old.ptr, old.len}, is_dropped, false, &text);
     }

@@ -2,6 +2,7 @@
 #ifndef HF_RESTORE_INTERNAL_H
 #define HF_RESTORE_INTERNAL_H
 
+#include "base/beneath.h"
 #include "base/vec.h"
 #include "pgformat/history.h"
 #include "pgformat/label.h"
@@ -13,12 +14,16 @@
 
 typedef HF_VEC(const char *) restore_notes;
 
-/* A directory of the restore, opened before anything was written below it. */
-struct restore_sync {
-    const char *path;
-    int fd;
+/* One directory that a restore writes: the data directory or a tablespace. It is opened once; all
+ * below it is named relative to fd, and to nobody but us while the restore runs. */
+struct restore_dir {
+    const char *path;      /* as the operator named it */
+    uint32_t oid;          /* of the tablespace; 0: the data directory */
+    struct hf_place found; /* how much of the path there was */
+    int fd;                /* the directory itself; -1: not made yet */
+    int parent;            /* what its name is in; -1 likewise */
 };
-typedef HF_VEC(struct restore_sync) restore_syncs;
+typedef HF_VEC(struct restore_dir) restore_dirs;
 
 /* Everything of one restore. */
 struct restore {
@@ -27,7 +32,7 @@ struct restore {
     struct vault_place place;
     struct vault_source_state state;
     restore_notes notes;
-    restore_syncs syncs; /* the data directory and each tablespace */
+    restore_dirs dirs; /* the data directory, then the tablespaces by rising oid */
     uid_t uid;
     gid_t gid;
     bool has_owner;
@@ -72,26 +77,47 @@ struct hf_status restore_path_read_leg(struct hf_ctx *ctx, struct restore_path *
                                        const struct restore_span *span,
                                        size_t *ret_len) HF_MUST_USE;
 
-/* place.c: directory and its checks */
-struct hf_status restore_dir_check(struct restore *restore, const struct restore_plan *plan,
-                                   const struct pgf_tablespace *spaces,
-                                   size_t spaces_len) HF_MUST_USE;
+/* spaces.c: the data directory and each tablespace of the backup into restore->dirs, nothing
+ * opened; errors of restore_run about tablespaces. */
+struct hf_status restore_dirs_choose(struct restore *restore,
+                                     const struct vault_root *root) HF_MUST_USE;
+
+/* place.c: the directories and their checks */
+struct hf_status restore_dir_check(struct restore *restore,
+                                   const struct restore_plan *plan) HF_MUST_USE;
+/* Makes them, closed to everybody else, with the mark. */
 struct hf_status restore_dir_begin(struct restore *restore) HF_MUST_USE;
-/* Everything durable, then pg_control under its name, then the mark goes. */
+/* Everything durable, then pg_control under its name, then the mark goes; the owner may come in. */
 struct hf_status restore_dir_end(struct restore *restore) HF_MUST_USE;
-/* mkdir with owner; OK when it is there. */
-struct hf_status restore_mkdir(struct restore *restore, const char *path, mode_t mode) HF_MUST_USE;
+void restore_dir_close(struct restore *restore); /* repeatable */
+
+/* below.c: names below a directory of the restore; no link is followed. */
+const struct restore_dir *restore_data_dir(const struct restore *restore);
 struct hf_status restore_own(struct restore *restore, struct hf_arena *arena, int fd,
                              const char *path) HF_MUST_USE;
-/* A whole small file with mode 0600 and owner; replaces. */
+/* Foreign text as a person may see it. */
+const char *restore_shown(struct hf_arena *arena, const char *text);
+/* What the backup itself says wrongly is DATA_LOSS; all else by errno. */
+struct hf_status restore_fail(struct hf_arena *arena, int error, const char *what,
+                              const char *path) HF_MUST_USE;
+/* A directory with what is missing above it, owned; OK when it is there. */
+struct hf_status restore_mkdir(struct restore *restore, struct hf_arena *arena,
+                               const struct restore_dir *dir, const char *path,
+                               mode_t mode) HF_MUST_USE;
+/* The rest is in the data directory. A new file with mode 0600, owned; must not exist. */
+struct hf_status restore_create(struct restore *restore, struct hf_arena *arena, const char *name,
+                                int *ret_fd) HF_MUST_USE;
+/* A whole small file with mode 0600, owned and durable; replaces. */
 struct hf_status restore_write(struct restore *restore, const char *name, const void *bytes,
                                size_t len) HF_MUST_USE;
+/* A whole small file, up to what buf takes. */
+struct hf_status restore_read(struct restore *restore, const char *name, struct hf_buf *buf,
+                              bool *ret_is_there) HF_MUST_USE;
+struct hf_status restore_fsync_dir(struct restore *restore, const char *name) HF_MUST_USE;
 
-/* sync.c: path is a new or empty directory of the restore, borrowed; all of them are synced at the
- * end. A failed write below them is a failure then, whenever it happened. */
-struct hf_status restore_sync_open(struct restore *restore, const char *path) HF_MUST_USE;
+/* sync.c: a failed write below any directory of the restore is a failure here, whenever it
+ * happened. */
 struct hf_status restore_sync_all(struct restore *restore) HF_MUST_USE;
-void restore_sync_close(struct restore *restore); /* repeatable */
 
 /* walfiles.c: pg_wal */
 struct hf_status restore_wal_place(struct restore *restore, const struct restore_plan *plan,
@@ -100,7 +126,6 @@ struct hf_status restore_wal_place(struct restore *restore, const struct restore
 struct restore_data;
 struct hf_status restore_data_run(struct restore *restore, const struct restore_plan *plan,
                                   const struct vault_root *root,
-                                  const struct pgf_tablespace *spaces, size_t spaces_len,
                                   struct restore_result *result) HF_MUST_USE;
 /* conf.c: configuration, recovery settings; name → bytes of files it made for the manifest */
 struct restore_made {
@@ -114,6 +139,7 @@ struct hf_status restore_conf_write(struct restore *restore, const struct restor
 void restore_note(struct restore *restore, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+#define SHOWN_MAX_BYTES 512
 #define RESTORE_INCOMPLETE "holdfast.incomplete"
 #define RESTORE_CONTROL_TEMP "global/pg_control.holdfast"
 

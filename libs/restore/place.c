@@ -1,9 +1,14 @@
-/* The directory of a restore: may it be written, who owns it, how it is finished. */
+/* The directories of a restore: may they be written, who owns them, how they are finished.
+ *
+ * The path that the operator named is followed once. What is made then belongs to root (or to the
+ * caller) with mode 0700 until the last byte is written: the owner of a directory above can move it
+ * away, but neither he nor its future owner can enter, so nothing below changes under our hands. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -26,91 +31,111 @@ void restore_note(struct restore *restore, const char *format, ...)
 
 /* --- checks --------------------------------------------------------------------------------- */
 
-static struct hf_status check_not_running(struct restore *restore, const char *dir)
+/* Text of postmaster.pid; "" when there is none that could be one. */
+static const char *read_pid(struct hf_arena *arena, int dir)
+{
+    HF_CLEANUP(hf_close)
+    int fd = hf_beneath_open(dir, "postmaster.pid", O_RDONLY | O_NONBLOCK, 0);
+    char *text = hf_alloc(arena, PID_MAX_BYTES);
+    struct stat info;
+    size_t got = 0;
+
+    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) ||
+        !hf_is_ok(hf_pread_full(arena, fd, text, PID_MAX_BYTES - 1, 0, "postmaster.pid", &got))) {
+        return "";
+    }
+    return text;
+}
+
+static struct hf_status check_not_running(struct restore *restore, const struct restore_dir *dir)
 {
     struct hf_arena *arena = restore->ctx->arena;
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    const char *path = hf_path_join(arena, dir, "postmaster.pid");
+    const char *text = read_pid(arena, dir->found.fd);
     uint64_t pid = 0;
 
-    hf_buf_init(&text, PID_MAX_BYTES);
-    if (!hf_is_ok(hf_read_file(arena, path, &text))) {
-        return hf_success();
-    }
-    const char *first = hf_buf_text(&text);
-    size_t len = 0;
-
-    while (first[len] >= '0' && first[len] <= '9') {
-        len++;
-    }
-    if (!hf_parse_u64(hf_strndup(arena, first, len), &pid) ||
+    if (!hf_parse_u64(hf_strndup(arena, text, strspn(text, "0123456789")), &pid) ||
         !hf_path_exists(hf_printf(arena, "/proc/%llu", (unsigned long long)pid))) {
         return hf_success();
     }
-    const char *const metadata[] = {"directory", dir, NULL};
+    const char *const metadata[] = {"directory", dir->path, NULL};
 
     return hf_fail_info(arena, HF_FAILED_PRECONDITION, "SERVER_RUNNING", metadata,
                         "a PostgreSQL server (pid %llu) runs in %s; restore into another directory",
-                        (unsigned long long)pid, dir);
+                        (unsigned long long)pid, dir->path);
 }
 
-static struct hf_status check_empty(struct restore *restore, const char *dir, const char *reason)
+/* Takes no name that means the directory itself, and what a new file system brings. */
+static bool is_content(const char *name)
 {
-    struct hf_arena *arena = restore->ctx->arena;
-    DIR *handle = opendir(dir);
+    return !hf_text_equal(name, ".") && !hf_text_equal(name, "..") &&
+           !hf_text_equal(name, "lost+found");
+}
+
+static struct hf_status look_empty(struct hf_arena *arena, const struct restore_dir *dir, int at,
+                                   bool *ret_is_empty)
+{
+    int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *handle = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry = NULL;
 
     if (handle == NULL) {
-        return errno == ENOENT ? hf_success() : hf_fail_errno(arena, errno, "opening %s", dir);
-    }
-    const struct dirent *entry = NULL;
-    bool is_empty = true;
+        struct hf_status status = hf_fail_errno(arena, errno, "opening %s", dir->path);
 
-    while (is_empty && (entry = readdir(handle)) != NULL) {
-        is_empty = hf_text_equal(entry->d_name, ".") || hf_text_equal(entry->d_name, "..") ||
-                   hf_text_equal(entry->d_name, "lost+found");
+        if (fd >= 0) {
+            close(fd);
+        }
+        return status;
+    }
+    *ret_is_empty = true;
+    while (*ret_is_empty && (entry = readdir(handle)) != NULL) {
+        *ret_is_empty = !is_content(entry->d_name);
     }
     closedir(handle);
-    const char *const metadata[] = {"directory", dir, NULL};
+    return hf_success();
+}
 
+/* at: the directory that dir names. */
+static struct hf_status check_empty(struct restore *restore, const struct restore_dir *dir, int at)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const char *const metadata[] = {"directory", dir->path, NULL};
+    const char *reason = dir->oid == 0 ? "DIRECTORY_NOT_EMPTY" : "TABLESPACE_NOT_MAPPED";
+    bool is_empty = false;
+    struct stat info;
+
+    HF_TRY(look_empty(arena, dir, at, &is_empty));
     if (is_empty) {
         return hf_success();
     }
-    if (hf_path_exists(hf_path_join(arena, dir, RESTORE_INCOMPLETE))) {
+    if (dir->oid != 0) {
+        return hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
+                            "tablespace %u needs another place (--tablespace OLD=NEW): %s is not "
+                            "empty",
+                            (unsigned)dir->oid, restore_shown(arena, dir->path));
+    }
+    if (fstatat(at, RESTORE_INCOMPLETE, &info, AT_SYMLINK_NOFOLLOW) == 0) {
         return hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
                             "%s holds a restore that was not finished; remove it and restore again",
-                            dir);
+                            dir->path);
     }
     return hf_fail_info(arena, HF_FAILED_PRECONDITION, reason, metadata,
-                        "%s is not empty; choose an empty or a new directory", dir);
-}
-
-static const char *parent_of(struct hf_arena *arena, const char *path)
-{
-    size_t len = hf_str_of(path).len;
-
-    while (len > 1 && path[len - 1] == '/') {
-        len--;
-    }
-    while (len > 1 && path[len - 1] != '/') {
-        len--;
-    }
-    return hf_strndup(arena, path, len);
+                        "%s is not empty; choose an empty or a new directory", dir->path);
 }
 
 static struct hf_status check_space(struct restore *restore, const struct restore_plan *plan)
 {
     struct hf_arena *arena = restore->ctx->arena;
-    const char *parent = parent_of(arena, restore->options->dir);
+    const struct restore_dir *dir = restore_data_dir(restore);
     struct statvfs space;
 
-    if (statvfs(parent, &space) != 0) {
-        return hf_fail_errno(arena, errno, "looking at %s", parent);
+    if (fstatvfs(dir->found.fd, &space) != 0) {
+        return hf_fail_errno(arena, errno, "looking at %s", dir->path);
     }
     uint64_t free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
-    uint64_t needed = plan->point->source_bytes + (plan->end_lsn - plan->point->start_lsn) +
-                      2 * plan->wal.segment_bytes;
+    uint64_t wal_bytes = plan->end_lsn - plan->point->start_lsn + 2 * plan->wal.segment_bytes;
+    uint64_t needed = plan->point->source_bytes + wal_bytes;
 
-    if (free_bytes >= needed) {
+    if (needed >= wal_bytes && free_bytes >= needed) {
         return hf_success();
     }
     const char *const metadata[] = {"needed", hf_printf(arena, "%llu", (unsigned long long)needed),
@@ -118,115 +143,180 @@ static struct hf_status check_space(struct restore *restore, const struct restor
                                     hf_printf(arena, "%llu", (unsigned long long)free_bytes), NULL};
 
     return hf_fail_info(arena, HF_FAILED_PRECONDITION, "NO_SPACE", metadata,
-                        "%s has %s free, the restore needs %s", parent,
+                        "the file system of %s has %s free, the restore needs %s", dir->path,
                         hf_size_text(arena, free_bytes), hf_size_text(arena, needed));
 }
 
-/* Two tablespaces in one directory would write over each other. */
-static bool is_taken(const struct pgf_tablespace *spaces, size_t i)
+/* Directories in each other would write over each other. */
+static struct hf_status check_apart(struct restore *restore, const struct restore_dir *a,
+                                    const struct restore_dir *b)
 {
-    for (size_t k = 0; k < i; k++) {
-        if (hf_text_equal(spaces[k].path, spaces[i].path)) {
-            return true;
-        }
+    struct hf_arena *arena = restore->ctx->arena;
+    bool is_a_in_b = false;
+    bool is_b_in_a = false;
+
+    HF_TRY(hf_place_is_within(arena, &a->found, &b->found, &is_a_in_b));
+    HF_TRY(hf_place_is_within(arena, &b->found, &a->found, &is_b_in_a));
+    if (!is_a_in_b && !is_b_in_a) {
+        return hf_success();
     }
-    return false;
+    return hf_fail(arena, HF_INVALID_ARGUMENT,
+                   "tablespace %u needs a directory of its own: %s and %s lie in each other",
+                   (unsigned)a->oid, restore_shown(arena, a->path), restore_shown(arena, b->path));
 }
 
-static struct hf_status check_spaces(struct restore *restore, const struct pgf_tablespace *spaces,
-                                     size_t len)
+static struct hf_status find(struct restore *restore, struct restore_dir *dir)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (is_taken(spaces, i) || hf_text_equal(spaces[i].path, restore->options->dir)) {
-            return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
-                           "tablespace %u needs a directory of its own, %s is taken",
-                           (unsigned)spaces[i].oid, spaces[i].path);
-        }
-        if (spaces[i].path[0] != '/') {
-            return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
-                           "tablespace location %s must be an absolute path", spaces[i].path);
-        }
-        struct hf_status status = check_empty(restore, spaces[i].path, "TABLESPACE_NOT_MAPPED");
+    struct hf_arena *arena = restore->ctx->arena;
+    struct hf_status status = hf_place_find(arena, dir->path, &dir->found);
 
-        if (status.code == HF_FAILED_PRECONDITION) {
-            return hf_wrap(restore->ctx->arena, status,
-                           "tablespace %u needs another place (--tablespace OLD=NEW)",
-                           (unsigned)spaces[i].oid);
+    if (!hf_is_ok(status) && dir->oid != 0) {
+        return hf_wrap(arena, status, "place of tablespace %u", (unsigned)dir->oid);
+    }
+    HF_TRY(status);
+    return dir->found.rest[0] == '\0' ? check_empty(restore, dir, dir->found.fd) : hf_success();
+}
+
+static struct hf_status check_spaces(struct restore *restore)
+{
+    for (size_t i = 1; i < restore->dirs.len; i++) {
+        HF_TRY(hf_ctx_check(restore->ctx));
+        HF_TRY(find(restore, &restore->dirs.items[i]));
+        for (size_t k = 0; k < i; k++) {
+            HF_TRY(check_apart(restore, &restore->dirs.items[i], &restore->dirs.items[k]));
         }
-        HF_TRY(status);
     }
     return hf_success();
 }
 
-struct hf_status restore_dir_check(struct restore *restore, const struct restore_plan *plan,
-                                   const struct pgf_tablespace *spaces, size_t spaces_len)
+/* As was asked, else as root whoever owns the directory above. */
+static struct hf_status choose_owner(struct restore *restore)
 {
-    struct hf_arena *arena = restore->ctx->arena;
-    const char *dir = restore->options->dir;
-    const char *parent = parent_of(arena, dir);
-    struct stat found;
+    const struct restore_dir *dir = restore_data_dir(restore);
+    bool is_there = dir->found.rest[0] == '\0';
+    struct stat above;
 
-    if (stat(parent, &found) != 0 || !S_ISDIR(found.st_mode)) {
-        return hf_fail(arena, HF_NOT_FOUND, "the parent directory %s does not exist", parent);
-    }
-    HF_TRY(check_not_running(restore, dir));
-    HF_TRY(check_empty(restore, dir, "DIRECTORY_NOT_EMPTY"));
-    HF_TRY(check_spaces(restore, spaces, spaces_len));
+    restore->has_owner = restore->options->has_owner || geteuid() == 0;
+    restore->uid = restore->options->owner_uid;
+    restore->gid = restore->options->owner_gid;
     if (restore->options->has_owner) {
-        restore->uid = restore->options->owner_uid;
-        restore->gid = restore->options->owner_gid;
-        restore->has_owner = true;
-    } else if (geteuid() == 0) {
-        restore->uid = found.st_uid;
-        restore->gid = found.st_gid;
-        restore->has_owner = true;
+        return hf_success();
     }
+    if (fstatat(dir->found.fd, is_there ? ".." : "", &above, is_there ? 0 : AT_EMPTY_PATH) != 0) {
+        return hf_fail_errno(restore->ctx->arena, errno, "looking above %s", dir->path);
+    }
+    restore->uid = restore->has_owner ? above.st_uid : geteuid();
+    restore->gid = restore->has_owner ? above.st_gid : getegid();
+    return hf_success();
+}
+
+struct hf_status restore_dir_check(struct restore *restore, const struct restore_plan *plan)
+{
+    struct restore_dir *dir = &restore->dirs.items[0];
+
+    HF_TRY(hf_place_find(restore->ctx->arena, dir->path, &dir->found));
+    if (strchr(dir->found.rest, '/') != NULL) {
+        return hf_fail(restore->ctx->arena, HF_NOT_FOUND,
+                       "the parent directory of %s does not exist", dir->path);
+    }
+    if (dir->found.rest[0] == '\0') {
+        HF_TRY(check_not_running(restore, dir));
+        HF_TRY(check_empty(restore, dir, dir->found.fd));
+    }
+    HF_TRY(check_spaces(restore));
+    HF_TRY(choose_owner(restore));
     return check_space(restore, plan);
 }
 
-/* --- writing -------------------------------------------------------------------------------- */
+/* --- making --------------------------------------------------------------------------------- */
 
-struct hf_status restore_own(struct restore *restore, struct hf_arena *arena, int fd,
-                             const char *path)
+/* Down the part of the path that is not there. What somebody puts there meanwhile is entered when
+ * it is a directory, and never when it is a link. */
+static struct hf_status make_rest(struct restore *restore, struct restore_dir *dir)
 {
-    if (restore->has_owner && fchown(fd, restore->uid, restore->gid) != 0) {
-        return hf_fail_errno(arena, errno, "giving %s to its owner", path);
+    struct hf_arena *arena = restore->ctx->arena;
+
+    for (const char *at = dir->found.rest; *at != '\0';) {
+        size_t len = strcspn(at, "/");
+        const char *name = hf_strndup(arena, at, len);
+
+        if (dir->fd >= 0) {
+            close(dir->parent);
+            dir->parent = dir->fd;
+            dir->fd = -1;
+        }
+        bool is_ours = mkdirat(dir->parent, name, 0700) == 0;
+
+        if (!is_ours && errno != EEXIST) {
+            return hf_fail_errno(arena, errno, "making %s", dir->path);
+        }
+        dir->fd = openat(dir->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir->fd < 0) {
+            return hf_fail_errno(arena, errno, "opening %s", dir->path);
+        }
+        at += len + (at[len] == '/');
+        if (is_ours && *at != '\0') { /* what lies on the way is the owner's, too */
+            HF_TRY(restore_own(restore, arena, dir->fd, dir->path));
+        }
     }
     return hf_success();
 }
 
-struct hf_status restore_mkdir(struct restore *restore, const char *path, mode_t mode)
+static struct hf_status open_dir(struct restore *restore, struct restore_dir *dir)
 {
-    struct hf_arena *arena = restore->ctx->arena;
-    HF_CLEANUP(hf_close) int fd = -1;
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    bool is_there = dir->found.rest[0] == '\0';
 
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return hf_fail_errno(arena, errno, "making %s", path);
+    dir->parent = openat(dir->found.fd, is_there ? ".." : ".", flags);
+    if (dir->parent >= 0 && is_there) {
+        dir->fd = openat(dir->found.fd, ".", flags);
     }
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        return hf_fail_errno(arena, errno, "opening %s", path);
+    if (dir->parent < 0 || (is_there && dir->fd < 0)) {
+        return hf_fail_errno(restore->ctx->arena, errno, "opening %s", dir->path);
     }
-    if (fchmod(fd, mode) != 0) {
-        return hf_fail_errno(arena, errno, "setting the mode of %s", path);
-    }
-    return restore_own(restore, arena, fd, path);
+    return make_rest(restore, dir);
 }
 
-struct hf_status restore_write(struct restore *restore, const char *name, const void *bytes,
-                               size_t len)
+/* From here on nobody else enters. Who opened it before cannot look names up in it any more. */
+static struct hf_status shut(struct restore *restore, const struct restore_dir *dir)
 {
     struct hf_arena *arena = restore->ctx->arena;
-    const char *path = hf_path_join(arena, restore->options->dir, name);
-    HF_CLEANUP(hf_close)
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat before;
 
-    if (fd < 0) {
-        return hf_fail_errno(arena, errno, "writing %s", path);
+    if (fstat(dir->fd, &before) != 0 || (geteuid() == 0 && fchown(dir->fd, 0, 0) != 0) ||
+        fchmod(dir->fd, 0700) != 0) {
+        return hf_fail_errno(arena, errno, "closing %s to others", dir->path);
     }
-    HF_TRY(hf_write_all(arena, fd, bytes, len, path));
-    HF_TRY(restore_own(restore, arena, fd, path));
-    return hf_fsync(arena, fd, path);
+    struct hf_status status = check_empty(restore, dir, dir->fd);
+
+    if (!hf_is_ok(status)) { /* filled since we looked: left as it was found */
+        (void)!fchown(dir->fd, before.st_uid, before.st_gid);
+        (void)fchmod(dir->fd, before.st_mode & 07777);
+    }
+    return status;
+}
+
+static struct hf_status make_dir(struct restore *restore, struct restore_dir *dir)
+{
+    HF_TRY(open_dir(restore, dir));
+    HF_TRY(shut(restore, dir));
+    restore->has_written = true;
+    return hf_success();
+}
+
+static struct hf_status confine(struct restore *restore)
+{
+    const struct restore_options *options = restore->options;
+    size_t len = restore->dirs.len;
+    struct restore_target_dir *dirs = HF_NEW_N(restore->ctx->arena, struct restore_target_dir, len);
+
+    for (size_t i = 0; i < len; i++) {
+        dirs[i] =
+            (struct restore_target_dir){restore->dirs.items[i].path, restore->dirs.items[i].fd};
+    }
+    return options->confine == NULL
+               ? hf_success()
+               : options->confine(options->confine_arg, restore->ctx, dirs, len);
 }
 
 struct hf_status restore_dir_begin(struct restore *restore)
@@ -236,35 +326,98 @@ struct hf_status restore_dir_begin(struct restore *restore)
         "Do not start a server here; remove the directory and restore again.\n";
 
     struct hf_arena *arena = restore->ctx->arena;
-    const char *dir = restore->options->dir;
+    struct restore_dir *dir = &restore->dirs.items[0];
 
-    restore->has_written = true;
-    HF_TRY(restore_mkdir(restore, dir, 0700));
-    HF_TRY(hf_fsync_dir(arena, parent_of(arena, dir)));
-    HF_TRY(restore_sync_open(restore, dir));
+    HF_TRY(make_dir(restore, dir));
+    HF_TRY(hf_fsync(arena, dir->parent, dir->path));
     /* The mark is on the disk before anything that it speaks of. */
     HF_TRY(restore_write(restore, RESTORE_INCOMPLETE, text, sizeof(text) - 1));
-    return hf_fsync_dir(arena, dir);
+    HF_TRY(hf_fsync(arena, dir->fd, dir->path));
+    for (size_t i = 1; i < restore->dirs.len; i++) {
+        HF_TRY(make_dir(restore, &restore->dirs.items[i]));
+    }
+    return confine(restore);
+}
+
+/* --- finishing ------------------------------------------------------------------------------ */
+
+/* The path is what the person will give to pg_ctl: it must lead to what was written. */
+static struct hf_status check_still_there(struct restore *restore, const struct restore_dir *dir)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    char *now = hf_alloc(arena, PID_MAX_BYTES);
+    struct stat ours;
+    struct stat named;
+
+    if (fstat(dir->fd, &ours) == 0 && stat(dir->path, &named) == 0 && ours.st_dev == named.st_dev &&
+        ours.st_ino == named.st_ino) {
+        return hf_success();
+    }
+    if (readlink(hf_printf(arena, "/proc/self/fd/%d", dir->fd), now, PID_MAX_BYTES - 1) < 0) {
+        now = hf_strdup(arena, "an unknown place");
+    }
+    const char *const metadata[] = {"directory", dir->path, "now", restore_shown(arena, now), NULL};
+
+    return hf_fail_info(arena, HF_FAILED_PRECONDITION, "TARGET_MOVED", metadata,
+                        "%s was moved while it was being restored: what was written is now in %s",
+                        restore_shown(arena, dir->path), restore_shown(arena, now));
+}
+
+static struct hf_status name_control(struct restore *restore)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const char *name = NULL;
+    HF_CLEANUP(hf_close)
+    int fd = hf_beneath_parent(restore_data_dir(restore)->fd, RESTORE_CONTROL_TEMP, &name);
+
+    if (fd < 0 || renameat(fd, name, fd, "pg_control") != 0) {
+        return errno == ENOENT || errno == ENOTDIR
+                   ? hf_fail(arena, HF_DATA_LOSS, "the backup has no global/pg_control")
+                   : restore_fail(arena, errno, "renaming", RESTORE_CONTROL_TEMP);
+    }
+    return restore_fsync_dir(restore, "global");
+}
+
+static struct hf_status open_door(struct restore *restore, const struct restore_dir *dir)
+{
+    return restore_own(restore, restore->ctx->arena, dir->fd, dir->path);
 }
 
 /* pg_control is the last file to get its name: without it no server starts here. */
 struct hf_status restore_dir_end(struct restore *restore)
 {
     struct hf_arena *arena = restore->ctx->arena;
-    const char *dir = restore->options->dir;
-    const char *from = hf_path_join(arena, dir, RESTORE_CONTROL_TEMP);
-    const char *to = hf_path_join(arena, dir, "global/pg_control");
+    const struct restore_dir *dir = restore_data_dir(restore);
 
+    for (size_t i = 1; i < restore->dirs.len; i++) {
+        HF_TRY(open_door(restore, &restore->dirs.items[i]));
+    }
     HF_TRY(restore_sync_all(restore));
-    if (rename(from, to) != 0) {
-        return hf_fail_errno(arena, errno, "renaming %s", from);
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        HF_TRY(check_still_there(restore, &restore->dirs.items[i]));
     }
-    HF_TRY(hf_fsync_dir(arena, hf_path_join(arena, dir, "global")));
-    const char *marker = hf_path_join(arena, dir, RESTORE_INCOMPLETE);
+    HF_TRY(name_control(restore));
+    if (unlinkat(dir->fd, RESTORE_INCOMPLETE, 0) != 0) {
+        return restore_fail(arena, errno, "removing", RESTORE_INCOMPLETE);
+    }
+    HF_TRY(open_door(restore, dir));
+    HF_TRY(hf_fsync(arena, dir->fd, dir->path));
+    return hf_fsync(arena, dir->parent, dir->path);
+}
 
-    if (unlink(marker) != 0) {
-        return hf_fail_errno(arena, errno, "removing %s", marker);
+static void close_one(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
     }
-    HF_TRY(hf_fsync_dir(arena, dir));
-    return hf_fsync_dir(arena, parent_of(arena, dir));
+}
+
+void restore_dir_close(struct restore *restore)
+{
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        close_one(&restore->dirs.items[i].found.fd);
+        close_one(&restore->dirs.items[i].fd);
+        close_one(&restore->dirs.items[i].parent);
+    }
 }

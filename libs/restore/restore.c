@@ -15,71 +15,16 @@ static void tell_phase(const struct restore *restore, const char *phase, uint64_
     }
 }
 
-/* --- tablespaces ---------------------------------------------------------------------------- */
-
-static const char *mapped(const struct restore_options *options, const char *location)
-{
-    for (size_t i = 0; i < options->tablespaces_len; i++) {
-        if (hf_text_equal(options->tablespaces[i].old_location, location)) {
-            return options->tablespaces[i].new_location;
-        }
-    }
-    return location;
-}
-
-static struct hf_status check_mapping(struct restore *restore, const struct pgf_tablespace *spaces,
-                                      size_t len)
-{
-    const struct restore_options *options = restore->options;
-
-    for (size_t i = 0; i < options->tablespaces_len; i++) {
-        bool is_known = false;
-
-        for (size_t k = 0; k < len; k++) {
-            is_known =
-                is_known || hf_text_equal(options->tablespaces[i].old_location, spaces[k].path);
-        }
-        if (!is_known) {
-            return hf_fail(restore->ctx->arena, HF_NOT_FOUND, "the backup has no tablespace in %s",
-                           options->tablespaces[i].old_location);
-        }
-    }
-    return hf_success();
-}
-
-static struct hf_status load_spaces(struct restore *restore, const struct vault_root *root,
-                                    const struct pgf_tablespace **ret_spaces, size_t *ret_len)
-{
-    struct hf_arena *arena = restore->ctx->arena;
-    const char *text = vault_root_fact(root, "tablespace_map");
-    const struct pgf_tablespace *stored = NULL;
-    size_t len = 0;
-
-    HF_TRY(pgf_tablespace_map_parse(arena, hf_str_of(text), &stored, &len));
-    HF_TRY(check_mapping(restore, stored, len));
-    struct pgf_tablespace *spaces = HF_NEW_N(arena, struct pgf_tablespace, len + 1);
-
-    for (size_t i = 0; i < len; i++) {
-        spaces[i] =
-            (struct pgf_tablespace){stored[i].oid, mapped(restore->options, stored[i].path)};
-    }
-    *ret_spaces = spaces;
-    *ret_len = len;
-    return hf_success();
-}
-
 /* --- the story ------------------------------------------------------------------------------ */
 
 static struct hf_status write_all(struct restore *restore, const struct restore_plan *plan,
-                                  const struct vault_root *root,
-                                  const struct pgf_tablespace *spaces, size_t spaces_len,
-                                  struct restore_result *result)
+                                  const struct vault_root *root, struct restore_result *result)
 {
     HF_TRY(restore_dir_begin(restore));
     tell_phase(restore, "placing WAL", plan->end_lsn - plan->point->start_lsn);
     HF_TRY(restore_wal_place(restore, plan, &result->wal_bytes));
     tell_phase(restore, "restoring", plan->point->source_bytes);
-    HF_TRY(restore_data_run(restore, plan, root, spaces, spaces_len, result));
+    HF_TRY(restore_data_run(restore, plan, root, result));
     tell_phase(restore, "syncing", 0);
     return restore_dir_end(restore);
 }
@@ -90,8 +35,6 @@ static struct hf_status run(struct restore *restore, struct restore_result *resu
     const struct restore_options *options = restore->options;
     struct restore_plan plan;
     struct vault_root root;
-    const struct pgf_tablespace *spaces = NULL;
-    size_t spaces_len = 0;
 
     tell_phase(restore, "planning", 0);
     HF_TRY(vault_journal_read(ctx, restore->place.store, restore->place.keyring,
@@ -99,8 +42,8 @@ static struct hf_status run(struct restore *restore, struct restore_result *resu
                               &restore->state));
     HF_TRY(restore_plan_make(restore, &plan));
     HF_TRY(vault_root_open(ctx, &restore->place, plan.point->root, plan.point->root_sha256, &root));
-    HF_TRY(load_spaces(restore, &root, &spaces, &spaces_len));
-    HF_TRY(restore_dir_check(restore, &plan, spaces, spaces_len));
+    HF_TRY(restore_dirs_choose(restore, &root));
+    HF_TRY(restore_dir_check(restore, &plan));
     result->backup_id = plan.point->id;
     result->timeline = plan.history.timeline;
     result->resolved_lsn = plan.end_lsn;
@@ -108,7 +51,9 @@ static struct hf_status run(struct restore *restore, struct restore_result *resu
         plan.seen.is_target_reached ? plan.seen.target_time_us : plan.seen.last_commit_time_us;
     result->proven_time_us = plan.proven_time_us;
     result->server_version = plan.point->server_version;
-    HF_TRY(write_all(restore, &plan, &root, spaces, spaces_len, result));
+    HF_TRY(write_all(restore, &plan, &root, result));
+    result->uid = restore->uid;
+    result->gid = restore->gid;
     result->notes = restore->notes.items;
     result->notes_len = restore->notes.len;
     return hf_success();
@@ -133,7 +78,7 @@ struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,
     }
     struct hf_status status = run(&restore, &result);
 
-    restore_sync_close(&restore);
+    restore_dir_close(&restore);
     if (!hf_is_ok(status) && restore.has_written) {
         return hf_wrap(ctx->arena, status, "%s is incomplete and must be removed", options->dir);
     }

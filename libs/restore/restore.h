@@ -45,8 +45,14 @@ struct restore_target {
 enum restore_action { RESTORE_PROMOTE, RESTORE_PAUSE, RESTORE_SHUTDOWN };
 
 struct restore_tablespace {
-    const char *old_location; /* as in the source */
-    const char *new_location;
+    const char *old_location; /* as in the source, or its oid */
+    const char *new_location; /* absolute */
+};
+
+/* A directory that the restore is about to fill, held open. */
+struct restore_target_dir {
+    const char *path;
+    int fd;
 };
 
 /* Written by the restore, read by any thread. */
@@ -60,11 +66,21 @@ struct restore_progress {
 struct restore_options {
     const char *source_prefix; /* tenants/<realm>/sources/<id> */
     const char *cluster;       /* name, for messages and the written configuration's comments */
-    const char *dir;           /* absolute; made when absent, its parent must exist */
+    const char *dir; /* absolute; made when absent, its parent must exist. Nothing outside of it and
+                        of the tablespaces is written, whatever the vault or a neighbour does */
     struct restore_target target;
     const char *backup_id; /* NULL: chosen by the target */
+    /* Where tablespaces go: as said one by one, else below tablespaces_into, else where they were
+     * recorded, else nowhere: the source does not choose directories of this machine. */
     const struct restore_tablespace *tablespaces;
     size_t tablespaces_len;
+    const char *tablespaces_into; /* absolute, outside of dir; each goes to its oid. NULL: none */
+    bool tablespaces_as_recorded;
+    /* Called once, on the thread of the restore, when the directories are made and nothing is in
+     * them yet: from then on nothing outside of them needs to be written. NULL: nothing. */
+    struct hf_status (*confine)(void *arg, struct hf_ctx *ctx,
+                                const struct restore_target_dir *dirs, size_t len);
+    void *confine_arg;
     enum restore_action action;
     bool has_owner; /* give everything to uid:gid (root only); else as root the owner of the parent
                      */
@@ -86,6 +102,8 @@ struct restore_result {
     uint64_t wal_bytes;
     uint64_t files;
     uint32_t server_version;
+    uid_t uid; /* owner of what was written */
+    gid_t gid;
     const char *const *notes; /* sentences for the person: what was cleared, written, capped */
     size_t notes_len;
 };
@@ -93,13 +111,16 @@ struct restore_result {
 /* Errors (all before the first byte of data is written, but I/O):
  *  NOT_FOUND reason NO_POINT / UNKNOWN_BACKUP
  *  FAILED_PRECONDITION reasons DIRECTORY_NOT_EMPTY, SERVER_RUNNING (postmaster.pid of a live
- *    process), NO_SPACE (needed and free bytes), TABLESPACE_NOT_MAPPED (its location is not empty),
- *    TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
+ *    process), NO_SPACE (needed and free bytes), TABLESPACES_NOT_PLACED (nobody said where; oids,
+ *    locations and bytes), TABLESPACE_NOT_MAPPED (its place is not empty), UNSAFE_PATH (a link on
+ *    the way that another user could turn), TARGET_MOVED (after the last byte: the directory is not
+ *    at its path any more), TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
  *  OUT_OF_RANGE reasons TARGET_BEFORE_BACKUP (names the earliest moment), TARGET_AFTER_WAL (names
  *    the last proven moment), TARGET_NOT_FOUND (xid or name is not in the WAL), WAL_GAP
- *  INVALID_ARGUMENT a name that no restore point can have
+ *  INVALID_ARGUMENT a name that no restore point can have; directories that lie in each other
  *  DATA_LOSS what the vault holds is damaged, naming the object, or the history of a timeline is
- *    missing while its WAL is there
+ *    missing while its WAL is there; a backup that says what no server has: links, names that lead
+ *    out or come twice, more bytes or files than its root counts
  * A failure leaves the directory as it was found when nothing was written, else with
  * holdfast.incomplete. Threads: one restore per call; makes its own workers. */
 struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,

@@ -17,25 +17,6 @@
 
 #define DEPTH_MAX 64
 
-struct hf_status restore_sync_open(struct restore *restore, const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0) {
-        return hf_fail_errno(restore->ctx->arena, errno, "opening %s", path);
-    }
-    *HF_VEC_ADD(restore->ctx->arena, &restore->syncs) = (struct restore_sync){path, fd};
-    return hf_success();
-}
-
-void restore_sync_close(struct restore *restore)
-{
-    for (size_t i = 0; i < restore->syncs.len; i++) {
-        close(restore->syncs.items[i].fd);
-    }
-    restore->syncs.len = 0;
-}
-
 /* "5.8" and later. */
 static bool is_syncfs_honest(void)
 {
@@ -56,54 +37,59 @@ static bool is_syncfs_honest(void)
 /* Directories on the way down; recursion would make the depth an attacker's choice. */
 struct tree {
     struct hf_arena *arena;
+    const char *path; /* of the top, for messages */
     DIR *open[DEPTH_MAX];
-    const char *paths[DEPTH_MAX];
     size_t depth;
 };
 
-static struct hf_status tree_enter(struct tree *tree, const char *path)
+/* Takes fd. */
+static struct hf_status tree_enter(struct tree *tree, int fd)
 {
-    if (tree->depth == DEPTH_MAX) {
-        return hf_fail(tree->arena, HF_OUT_OF_RANGE, "%s lies too deep", path);
-    }
-    DIR *dir = opendir(path);
+    DIR *dir = fd < 0 || tree->depth == DEPTH_MAX ? NULL : fdopendir(fd);
 
     if (dir == NULL) {
-        return hf_fail_errno(tree->arena, errno, "opening %s", path);
+        int error = tree->depth == DEPTH_MAX ? ENAMETOOLONG : errno;
+
+        if (fd >= 0) {
+            close(fd);
+        }
+        return hf_fail_errno(tree->arena, error, "opening what is in %s", tree->path);
     }
-    tree->open[tree->depth] = dir;
-    tree->paths[tree->depth++] = path;
+    tree->open[tree->depth++] = dir;
     return hf_success();
 }
 
 /* All of the innermost directory is synced: so are its names now. */
 static struct hf_status tree_leave(struct tree *tree)
 {
-    closedir(tree->open[--tree->depth]);
-    return hf_fsync_dir(tree->arena, tree->paths[tree->depth]);
+    DIR *dir = tree->open[--tree->depth];
+    struct hf_status status = hf_fsync(tree->arena, dirfd(dir), tree->path);
+
+    closedir(dir);
+    return status;
 }
 
 static struct hf_status tree_entry(struct tree *tree, const char *name)
 {
-    const char *path = hf_path_join(tree->arena, tree->paths[tree->depth - 1], name);
+    int at = dirfd(tree->open[tree->depth - 1]);
     struct stat info;
 
     if (hf_text_equal(name, ".") || hf_text_equal(name, "..")) {
         return hf_success();
     }
-    if (lstat(path, &info) != 0) {
-        return hf_fail_errno(tree->arena, errno, "looking at %s", path);
+    if (fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+        return hf_fail_errno(tree->arena, errno, "looking at %s in %s", name, tree->path);
     }
     if (S_ISDIR(info.st_mode)) {
-        return tree_enter(tree, path);
+        return tree_enter(tree, hf_beneath_open(at, name, O_RDONLY | O_DIRECTORY, 0));
     }
     if (!S_ISREG(info.st_mode)) {
         return hf_success(); /* a link's target is in its directory */
     }
-    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    HF_CLEANUP(hf_close) int fd = hf_beneath_open(at, name, O_RDONLY | O_NONBLOCK, 0);
 
-    return fd < 0 ? hf_fail_errno(tree->arena, errno, "opening %s", path)
-                  : hf_fsync(tree->arena, fd, path);
+    return fd < 0 ? hf_fail_errno(tree->arena, errno, "opening %s in %s", name, tree->path)
+                  : hf_fsync(tree->arena, fd, name);
 }
 
 static struct hf_status tree_walk(struct tree *tree)
@@ -113,17 +99,18 @@ static struct hf_status tree_walk(struct tree *tree)
         const struct dirent *entry = readdir(tree->open[tree->depth - 1]);
 
         if (entry == NULL && errno != 0) {
-            return hf_fail_errno(tree->arena, errno, "reading %s", tree->paths[tree->depth - 1]);
+            return hf_fail_errno(tree->arena, errno, "reading %s", tree->path);
         }
         HF_TRY(entry == NULL ? tree_leave(tree) : tree_entry(tree, entry->d_name));
     }
     return hf_success();
 }
 
-static struct hf_status sync_tree(struct restore *restore, const char *path)
+static struct hf_status sync_tree(struct restore *restore, const struct restore_dir *dir)
 {
-    struct tree tree = {.arena = restore->ctx->arena};
-    struct hf_status status = tree_enter(&tree, path);
+    struct tree tree = {.arena = restore->ctx->arena, .path = dir->path};
+    struct hf_status status =
+        tree_enter(&tree, openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 
     if (hf_is_ok(status)) {
         status = tree_walk(&tree);
@@ -140,14 +127,14 @@ struct hf_status restore_sync_all(struct restore *restore)
 {
     bool is_honest = is_syncfs_honest();
 
-    for (size_t i = 0; i < restore->syncs.len; i++) {
-        const struct restore_sync *sync = &restore->syncs.items[i];
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        const struct restore_dir *dir = &restore->dirs.items[i];
 
-        if (syncfs(sync->fd) != 0) {
-            return hf_fail_errno(restore->ctx->arena, errno, "syncing %s", sync->path);
+        if (syncfs(dir->fd) != 0) {
+            return hf_fail_errno(restore->ctx->arena, errno, "syncing %s", dir->path);
         }
         if (!is_honest) {
-            HF_TRY(sync_tree(restore, sync->path));
+            HF_TRY(sync_tree(restore, dir));
         }
     }
     return hf_success();

@@ -1,7 +1,6 @@
 /* pg_wal: every segment of every leg under its own timeline's name, zero-padded at the end, and all
  * history files. Threads take segments one by one; each has its own reader. */
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -120,17 +119,14 @@ static struct hf_status place_segment(struct hf_ctx *ctx, struct wal_work *work,
     struct pgf_wal_name file =
         pgf_wal_name(work->plan->legs[item->leg].timeline, item->segno, size);
     HF_CLEANUP(hf_arena_free) struct hf_arena *names = hf_arena_new(65536);
-    const char *name = hf_printf(names, "%s/pg_wal/%s", work->restore->options->dir, file.text);
-    HF_CLEANUP(hf_close) int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const char *name = hf_printf(names, "pg_wal/%s", file.text);
+    HF_CLEANUP(hf_close) int fd = -1;
 
-    if (fd < 0) {
-        return hf_fail_errno(ctx->arena, errno, "making %s", name);
-    }
+    HF_TRY(restore_create(work->restore, ctx->arena, name, &fd));
     if (ftruncate(fd, (off_t)size) != 0) {
         return hf_fail_errno(ctx->arena, errno, "sizing %s", name);
     }
     HF_TRY(copy_bytes(ctx, work, path, item, fd, name));
-    HF_TRY(restore_own(work->restore, ctx->arena, fd, name));
     return hf_fsync(ctx->arena, fd, name);
 }
 
@@ -213,13 +209,13 @@ struct hf_status restore_wal_place(struct restore *restore, const struct restore
                                    uint64_t *ret_bytes)
 {
     struct wal_work work = {.restore = restore, .plan = plan};
-    const char *dir = hf_path_join(restore->ctx->arena, restore->options->dir, "pg_wal");
+    const struct restore_dir *dir = restore_data_dir(restore);
+    struct hf_arena *arena = restore->ctx->arena;
 
-    list_items(restore->ctx->arena, plan, &work.items, &work.items_len);
-    HF_TRY(restore_mkdir(restore, dir, 0700));
-    HF_TRY(restore_mkdir(restore, hf_path_join(restore->ctx->arena, dir, "archive_status"), 0700));
+    list_items(arena, plan, &work.items, &work.items_len);
+    HF_TRY(restore_mkdir(restore, arena, dir, "pg_wal/archive_status", 0700));
     HF_TRY(place_segments(restore, &work));
     HF_TRY(place_histories(restore, plan));
     *ret_bytes = atomic_load(&work.bytes);
-    return hf_fsync_dir(restore->ctx->arena, dir);
+    return restore_fsync_dir(restore, "pg_wal");
 }

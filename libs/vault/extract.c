@@ -30,6 +30,7 @@ static struct extract_file *file_add(struct extract *extract, const struct vault
 {
     struct extract_file *file = HF_NEW(extract->arena, struct extract_file);
 
+    file->dir = target->dir;
     file->path = hf_strdup(extract->arena, target->path);
     file->cookie = target->cookie;
     file->size_bytes = attrs->size_bytes;
@@ -102,6 +103,23 @@ static struct hf_status begin_file(struct hf_ctx *ctx, struct extract *extract,
     return now->pages_missing == 0 ? vault_extract_empty(ctx, extract, file) : hf_success();
 }
 
+/* Runs are disjoint and within the size, unless a segment comes a second time. */
+static struct hf_status take_runs(struct hf_ctx *ctx, struct extract *extract,
+                                  struct collecting *now, const struct vault_map_entry *entry)
+{
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < entry->runs_len; i++) {
+        pages += entry->runs[i].count;
+    }
+    if (pages > now->pages_missing) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "the map names pages of %s twice", now->path);
+    }
+    now->pages_missing -= pages;
+    pieces_add(extract, entry);
+    return hf_success();
+}
+
 static struct hf_status take_entry(struct hf_ctx *ctx, struct extract *extract,
                                    struct collecting *now, const struct vault_map_entry *entry)
 {
@@ -117,13 +135,7 @@ static struct hf_status take_entry(struct hf_ctx *ctx, struct extract *extract,
         }
         HF_TRY(begin_file(ctx, extract, now, &entry->attrs));
     }
-    if (now->is_open) {
-        pieces_add(extract, entry);
-        for (size_t i = 0; i < entry->runs_len; i++) {
-            now->pages_missing -= entry->runs[i].count; /* runs are disjoint and within the size */
-        }
-    }
-    return hf_success();
+    return now->is_open ? take_runs(ctx, extract, now, entry) : hf_success();
 }
 
 /* Each call of a sink gets an arena that is emptied now and then: a map may have millions of

@@ -16,7 +16,8 @@ enum vault_extract_action {
 
 struct vault_extract_file {
     enum vault_extract_action action;
-    char *path;   /* where it goes; in ctx->arena of the call, copied */
+    int dir;      /* open directory, the sink's until extraction ends */
+    char *path;   /* where it goes below dir; in ctx->arena of the call, copied */
     void *cookie; /* given back to file_done */
 };
 
@@ -26,10 +27,10 @@ struct vault_extract_sink {
     void *arg;
     /* First pass, feeding thread: a directory, in no particular order (make parents, too). */
     struct hf_status (*dir)(struct hf_ctx *ctx, void *arg, const struct vault_attrs *attrs);
-    /* Second pass, feeding thread: a symlink. */
+    /* Second pass, feeding thread: a symlink. Nothing is made of it unless the sink does. */
     struct hf_status (*symlink)(struct hf_ctx *ctx, void *arg, const struct vault_attrs *attrs);
     /* Second pass, feeding thread: says where a file goes. Its directory exists afterwards.
-     * Files are created with mode 0600; file_done sets the rest. */
+     * Files are created with mode 0600 and never through a link; file_done sets the rest. */
     struct hf_status (*file)(struct hf_ctx *ctx, void *arg, const struct vault_attrs *attrs,
                              struct vault_extract_file *ret_file);
     /* All pages of the file are written. Any thread; NULL when not needed. fd is open for
@@ -53,7 +54,8 @@ struct vault_extract_options {
 };
 
 /* Runs to the end, the first failure, or cancellation of ctx. DATA_LOSS names object and offset,
- * or the path whose pages the map does not cover. Memory: a pack per thread, 24 bytes per run of
+ * or the path whose pages the map does not cover, that is named twice, or that lies in no directory
+ * of the backup. Memory: a pack per thread, 24 bytes per run of
  * a batch of shards, 64 bytes per open file. */
 struct hf_status vault_extract(struct hf_ctx *ctx,
                                const struct vault_extract_options *options) HF_MUST_USE;

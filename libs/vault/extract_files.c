@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/check.h"
 #include "base/fd.h"
 #include "vault/extract_impl.h"
@@ -33,16 +34,36 @@ void vault_extract_fds_done(struct extract *extract)
     hf_lock_done(&extract->fds_lock);
 }
 
+/* What the backup itself says wrongly, told apart from what the machine refuses. */
+static struct hf_status open_failed(struct hf_ctx *ctx, const struct extract_file *file, int error)
+{
+    switch (error) {
+    case EEXIST:
+    case EISDIR:
+        return hf_fail(ctx->arena, HF_DATA_LOSS,
+                       "%s is there already: the backup names it twice, as a file and as a "
+                       "directory, or in two cases of letters",
+                       file->path);
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EXDEV:
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "the backup has no directory for %s", file->path);
+    default:
+        return hf_fail_errno(ctx->arena, error, "opening %s", file->path);
+    }
+}
+
 static struct hf_status file_open(struct hf_ctx *ctx, struct extract_file *file, int *ret_fd)
 {
-    int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW;
+    int flags = O_WRONLY;
 
     if (!file->is_made) {
         flags |= O_CREAT | (file->is_fresh ? O_EXCL : 0);
     }
-    int fd = open(file->path, flags, 0600);
+    int fd = hf_beneath_open(file->dir, file->path, flags, 0600);
     if (fd < 0) {
-        return hf_fail_errno(ctx->arena, errno, "opening %s", file->path);
+        return open_failed(ctx, file, errno);
     }
     if (!file->is_made && ftruncate(fd, (off_t)file->size_bytes) != 0) {
         struct hf_status status =

@@ -13,6 +13,7 @@
 #define FDS_MAX 128u /* more than threads, so that one is always free to be closed */
 
 struct extract_file {
+    int dir; /* the sink's */
     const char *path;
     void *cookie;
     uint64_t size_bytes;

@@ -5,7 +5,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -20,18 +19,17 @@
 #include "cli/offline.h"
 #include "cli/out.h"
 #include "cli/remote.h"
+#include "cli/restore_spaces.h"
 #include "pgformat/wal.h"
 #include "restore/restore.h"
 #include "rpc/message.h"
 
 #define REPORT_US HF_US_PER_S
-#define SPACES_MAX 32
 #define PASSWD_TEXT 16384
 
 struct job {
     struct cli *cli;
     struct restore_options options;
-    struct restore_tablespace spaces[SPACES_MAX];
     struct restore_progress progress;
     struct objstore *store;
     const struct vault_keyring *keyring;
@@ -144,28 +142,6 @@ static struct hf_status take_owner(struct cli *cli, struct restore_options *opti
     return hf_success();
 }
 
-static struct hf_status take_spaces(struct job *job)
-{
-    struct cli *cli = job->cli;
-    const char *text = NULL;
-
-    for (size_t i = 0; (text = cli_option_at(cli, "tablespace", i)) != NULL; i++) {
-        const char *equals = strchr(text, '=');
-
-        if (equals == NULL || equals == text || equals[1] != '/' || text[0] != '/') {
-            return cli_usage(cli, "--tablespace needs two absolute paths: OLD=NEW, not %s", text);
-        }
-        if (i == SPACES_MAX) {
-            return cli_usage(cli, "at most %d tablespaces can be mapped", SPACES_MAX);
-        }
-        job->spaces[i] = (struct restore_tablespace){
-            hf_strndup(cli->ctx.arena, text, (size_t)(equals - text)), equals + 1};
-        job->options.tablespaces_len = i + 1;
-    }
-    job->options.tablespaces = job->spaces;
-    return hf_success();
-}
-
 static struct hf_status take_dir(struct cli *cli, const char **ret_dir)
 {
     const char *to = cli_option(cli, "to");
@@ -210,7 +186,7 @@ static struct hf_status take_options(struct job *job)
     HF_TRY(take_target(cli, &options->target));
     HF_TRY(take_action(cli, &options->action));
     HF_TRY(take_owner(cli, options));
-    HF_TRY(take_spaces(job));
+    HF_TRY(restore_take_spaces(cli, options));
     options->threads = (size_t)threads;
     options->backup_id = backup == NULL ? NULL : out_short(backup);
     options->progress = &job->progress;
@@ -379,25 +355,25 @@ static struct hf_status run(struct job *job)
 
 /* PostgreSQL refuses root: files that belong to root, as those of its parent do, are given away
  * first. A server has its user's own groups, whatever group the parent has. */
-static const char *as_owner(struct hf_arena *arena, const char *dir)
+static const char *as_owner(struct hf_arena *arena, const struct restore_result *result,
+                            const char *dir)
 {
-    struct stat found;
     struct passwd entry;
     struct passwd *user = NULL;
     char *text = hf_alloc(arena, PASSWD_TEXT);
 
-    if (geteuid() != 0 || stat(dir, &found) != 0) {
+    if (geteuid() != 0) {
         return "";
     }
-    if (found.st_uid == 0) {
+    if (result->uid == 0) {
         return hf_printf(arena,
                          "chown -R postgres:postgres %s && setpriv --reuid=postgres "
                          "--regid=postgres --init-groups ",
                          out_word(arena, dir));
     }
-    if (getpwuid_r(found.st_uid, &entry, text, PASSWD_TEXT, &user) != 0 || user == NULL) {
+    if (getpwuid_r(result->uid, &entry, text, PASSWD_TEXT, &user) != 0 || user == NULL) {
         return hf_printf(arena, "setpriv --reuid=%u --regid=%u --clear-groups ",
-                         (unsigned)found.st_uid, (unsigned)found.st_gid);
+                         (unsigned)result->uid, (unsigned)result->gid);
     }
     return hf_printf(arena, "setpriv --reuid=%s --regid=%u --init-groups ", user->pw_name,
                      (unsigned)user->pw_gid);
@@ -412,7 +388,7 @@ static const char *start_command(struct job *job)
     bool is_there = access(debian, X_OK) == 0;
     const char *dir = job->options.dir;
 
-    return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, dir),
+    return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, &job->result, dir),
                      is_there ? debian : "pg_ctl", out_word(arena, dir),
                      is_there ? "" : hf_printf(arena, "  # the pg_ctl of PostgreSQL %u", major));
 }
@@ -420,9 +396,7 @@ static const char *start_command(struct job *job)
 /* The rule that files belong to the owner of the parent gives them to root below root's folders. */
 static void warn_of_root(const struct job *job)
 {
-    struct stat found;
-
-    if (geteuid() == 0 && stat(job->options.dir, &found) == 0 && found.st_uid == 0) {
+    if (geteuid() == 0 && job->result.uid == 0) {
         fprintf(stderr,
                 "note: %s belongs to root like the directory it is in, and PostgreSQL refuses to "
                 "run as root: chown it, or restore with --owner USER\n",
@@ -547,6 +521,8 @@ struct hf_status cmd_restore(struct cli *cli)
 
     job->cli = cli;
     struct hf_status status = hf_status_copy(cli->ctx.arena, carry_out(job));
+
+    restore_hint_spaces(cli, job->options.dir, status);
 
     hf_arena_free(job->ctx.arena); /* of the restoring thread: its last status and the result */
     return status;

@@ -15,7 +15,10 @@ static const struct cli_option restore_options[] = {
     {"exclusive", NULL, "stop just before the target", false},
     {"timeline", "N", "on this timeline (the newest that holds the target)", false},
     {"backup", "BACKUP", "start from this backup", false},
-    {"tablespace", "OLD=NEW", "put a tablespace elsewhere; may be repeated", true},
+    {"tablespace", "OLD=NEW", "put the tablespace of OLD (location or oid) into NEW; repeatable",
+     true},
+    {"tablespaces-into", "DIR", "put each tablespace into DIR/OID", false},
+    {"tablespaces-as-recorded", NULL, "put tablespaces where the backup says they were", false},
     {"owner", "USER", "give the files to USER (root only; else the owner of DIR's parent)", false},
     {"action", "ACTION", "at the target: promote (default), pause or shutdown", false},
     {"threads", "N", "threads (one per core)", false},
@@ -38,7 +41,8 @@ const struct cli_command cli_vault_commands[] = {
      .args_max = 1,
      .summary = "bring a cluster back into a directory, to a chosen moment",
      .details =
-         "Exactly one of --at, --lsn, --xid, --name, --latest, --immediate.\n"
+         "Exactly one of --at, --lsn, --xid, --name, --latest, --immediate. A cluster with\n"
+         "tablespaces needs to be told where they go: the backup alone chooses no directory.\n"
          "This command writes DIR itself; all WAL is put in place, and the pg_ctl that\n"
          "starts it is printed. With --vault, --key-file and --cluster no service is needed.",
      OPTIONS(restore_options),

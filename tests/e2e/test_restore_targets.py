@@ -1,6 +1,7 @@
 """Every recovery target gives exactly the rows of its moment, taken while a load ran."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -165,8 +166,41 @@ def test_restore__puts_tablespaces_where_asked(story, restore):
                        "where spcname = 'far'") == f"{restore.folder}/space"
 
 
-def test_restore__refuses_a_tablespace_whose_place_is_taken(story, house, restore):
+def test_restore__asks_where_tablespaces_go(story, house, restore):
+    """The source does not choose directories of this machine; the command that is told works."""
     said = house.fails(4, "restore", "orders", "--to", f"{restore.folder}/x", "--latest")
+    assert "TABLESPACES_NOT_PLACED" in said
+    assert re.search(rf"\d+ \([\d.]+ [KM]iB in {story.space}\)", said)
+    assert f"--to {restore.folder}/x" in said
+    assert f"--tablespaces-into {restore.folder}/x-tablespaces" in said
+    assert os.listdir(restore.folder) == []
+
+
+def test_restore__puts_tablespaces_into_one_directory(story, restore):
+    into = f"{restore.folder}/spaces"
+    server = restore("orders", "--latest", "--tablespaces-into", into).start_promoted()
+    oid, location = server.psql("select oid || ' ' || pg_tablespace_location(oid) "
+                                "from pg_tablespace where spcname = 'far'").split(" ", 1)
+    assert location == f"{into}/{oid}" and os.listdir(into) == [oid]
+    assert os.readlink(f"{server.data}/pg_tblspc/{oid}") == location
+    assert rows(server) == story.end.rows
+
+
+def test_restore__refuses_tablespaces_inside_the_data_directory(house, restore):
+    for words in (("--tablespaces-into", f"{restore.folder}/x/spaces"),
+                  ("--tablespaces-into", f"{restore.folder}/x")):
+        said = house.fails(2, "restore", "orders", "--to", f"{restore.folder}/x", "--latest",
+                           *words)
+        assert "lie in each other" in said
+    said = house.fails(2, "restore", "orders", "--to", f"{restore.folder}/x", "--latest",
+                       "--tablespaces-into", f"{restore.folder}/s", "--tablespaces-as-recorded")
+    assert "exclude" in said
+    assert os.listdir(restore.folder) == []
+
+
+def test_restore__refuses_a_tablespace_whose_place_is_taken(story, house, restore):
+    said = house.fails(4, "restore", "orders", "--to", f"{restore.folder}/x", "--latest",
+                       "--tablespaces-as-recorded")
     assert "TABLESPACE_NOT_MAPPED" in said and story.space in said
     assert not os.path.exists(f"{restore.folder}/x")
 

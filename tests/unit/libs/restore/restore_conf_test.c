@@ -1,4 +1,5 @@
 /* Configuration of a restored server: what is taken out, what is written, and how it is quoted. */
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "pgformat/conf.h"
@@ -13,13 +14,25 @@ struct scene {
     struct restore restore;
 };
 
+static void scene_done_cleanup(struct scene *s)
+{
+    restore_dir_close(&s->restore);
+}
+
+/* s: zeroed, or made before. */
 static void scene_make(struct scene *s, struct fixture *f)
 {
+    scene_done_cleanup(s);
     *s = (struct scene){.f = f, .dir = hf_printf(f->ctx.arena, "%s/data", f->dir)};
     assert_int_equal(mkdir(s->dir, 0700), 0);
     s->options = (struct restore_options){.dir = s->dir, .cluster = "orders"};
     s->plan = (struct restore_plan){.recovery = RESTORE_LATEST, .history = {.timeline = 3}};
     s->restore = (struct restore){.ctx = &f->ctx, .options = &s->options};
+    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    *HF_VEC_ADD(f->ctx.arena, &s->restore.dirs) =
+        (struct restore_dir){.path = s->dir, .found = {.fd = -1}, .fd = fd, .parent = -1};
 }
 
 static void put(const struct scene *s, const char *name, const char *text)
@@ -70,7 +83,7 @@ static void test_conf__clears_what_belongs_to_the_source(void **state)
                                           "hba_file",
                                           "ident_file",
                                           "external_pid_file"};
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
     HF_CLEANUP(hf_buf_done) struct hf_buf conf = {0};
 
     scene_make(&s, *state);
@@ -92,7 +105,7 @@ static void test_conf__clears_what_belongs_to_the_source(void **state)
 /* PostgreSQL's names have no case: a directory of the source must not slip through. */
 static void test_conf__clears_names_in_any_case(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
 
     scene_make(&s, *state);
     put(&s, "postgresql.conf",
@@ -105,7 +118,7 @@ static void test_conf__clears_names_in_any_case(void **state)
 
 static void test_conf__writes_recovery_to_the_end(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
 
     scene_make(&s, *state);
     put(&s, "postgresql.conf", "");
@@ -135,7 +148,7 @@ static void test_conf__writes_each_target(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < HF_LEN(cases); i++) {
-        struct scene s;
+        HF_CLEANUP(scene_done) struct scene s = {0};
 
         scene_make(&s, f);
         put(&s, "postgresql.conf", "");
@@ -152,7 +165,7 @@ static void test_conf__writes_each_target(void **state)
 /* The end of WAL stands in for a time: it is inclusive whatever was asked. */
 static void test_conf__an_lsn_of_the_plan_is_inclusive(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
 
     scene_make(&s, *state);
     put(&s, "postgresql.conf", "");
@@ -172,7 +185,7 @@ static void test_conf__a_pause_needs_a_hot_standby(void **state)
     struct fixture *f = *state;
 
     for (unsigned i = 0; i < HF_LEN(actions); i++) {
-        struct scene s;
+        HF_CLEANUP(scene_done) struct scene s = {0};
 
         scene_make(&s, f);
         put(&s, "postgresql.conf", "hot_standby = off\n");
@@ -195,7 +208,7 @@ static void test_conf__quotes_hostile_names(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < HF_LEN(names); i++) {
-        struct scene s;
+        HF_CLEANUP(scene_done) struct scene s = {0};
 
         scene_make(&s, f);
         put(&s, "postgresql.conf", "");
@@ -211,7 +224,7 @@ static void test_conf__quotes_hostile_names(void **state)
 /* A target that cannot be written must not become "to the end". */
 static void test_conf__refuses_a_name_with_a_line_break(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
 
     scene_make(&s, *state);
     put(&s, "postgresql.conf", "");
@@ -224,7 +237,7 @@ static void test_conf__refuses_a_name_with_a_line_break(void **state)
 /* Debian keeps the configuration elsewhere: limits of the source come from its control file. */
 static void test_conf__makes_what_is_missing(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
     struct stat mode;
 
     scene_make(&s, *state);
@@ -243,7 +256,7 @@ static void test_conf__makes_what_is_missing(void **state)
 
 static void test_conf__keeps_the_sources_own_hba(void **state)
 {
-    struct scene s;
+    HF_CLEANUP(scene_done) struct scene s = {0};
 
     scene_make(&s, *state);
     put(&s, "postgresql.conf", "");

@@ -137,6 +137,7 @@ static void test_run__maps_a_tablespace(void **state)
     whole_make(&w, f, old);
     assert_int_equal(mkdir(old, 0700), 0);
     put(hf_path_join(f->ctx.arena, old, "of the source"), "x");
+    w.options.tablespaces_as_recorded = true;
     assert_reason(whole_run(&w), HF_FAILED_PRECONDITION, "TABLESPACE_NOT_MAPPED");
     w.options.tablespaces = &mapping;
     w.options.tablespaces_len = 1;

@@ -9,19 +9,27 @@
 #include "tests/unit/libs/vault/source_fixture.h"
 #include "vault/extract.h"
 
+/* Where extraction goes. */
+struct sink_place {
+    const char *dir;
+    int fd; /* of it */
+};
+
 static inline struct hf_status sink_dir(struct hf_ctx *ctx, void *arg,
                                         const struct vault_attrs *attrs)
 {
-    return hf_make_dirs(ctx->arena, hf_path_join(ctx->arena, arg, attrs->path), 0700);
+    const struct sink_place *place = arg;
+
+    return hf_make_dirs(ctx->arena, hf_path_join(ctx->arena, place->dir, attrs->path), 0700);
 }
 
 static inline struct hf_status sink_symlink(struct hf_ctx *ctx, void *arg,
                                             const struct vault_attrs *attrs)
 {
-    const char *path = hf_path_join(ctx->arena, arg, attrs->path);
+    const struct sink_place *place = arg;
 
-    if (symlink(attrs->link, path) != 0) {
-        return hf_fail(ctx->arena, HF_INTERNAL, "symlink %s", path);
+    if (symlinkat(attrs->link, place->fd, attrs->path) != 0) {
+        return hf_fail(ctx->arena, HF_INTERNAL, "symlink %s", attrs->path);
     }
     return hf_success();
 }
@@ -30,19 +38,26 @@ static inline struct hf_status sink_file(struct hf_ctx *ctx, void *arg,
                                          const struct vault_attrs *attrs,
                                          struct vault_extract_file *ret_file)
 {
+    const struct sink_place *place = arg;
+    const char *path = hf_path_join(ctx->arena, place->dir, attrs->path);
+
     ret_file->action = VAULT_EXTRACT_CREATE;
-    ret_file->path = hf_path_join(ctx->arena, arg, attrs->path);
-    return hf_make_dirs(ctx->arena, dirname(hf_strdup(ctx->arena, ret_file->path)), 0700);
+    ret_file->dir = place->fd;
+    ret_file->path = hf_strdup(ctx->arena, attrs->path);
+    return hf_make_dirs(ctx->arena, dirname(hf_strdup(ctx->arena, path)), 0700);
 }
 
 static inline struct hf_status source_extract(struct source *s, const struct vault_root *root,
-                                              char *dir)
+                                              const char *dir)
 {
+    HF_CLEANUP(hf_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct sink_place place = {dir, fd};
     const struct vault_extract_sink sink = {
-        .arg = dir, .dir = sink_dir, .symlink = sink_symlink, .file = sink_file};
+        .arg = &place, .dir = sink_dir, .symlink = sink_symlink, .file = sink_file};
     const struct vault_extract_options options = {
         .place = source_place(s->f), .root = root, .sink = &sink, .threads = 2};
 
+    assert_true(fd >= 0);
     return vault_extract(&s->f->ctx, &options);
 }
 
