@@ -17,6 +17,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define ANSWER_TIMEOUT_MS 60000
 #define PARAMS_MAX 16
+#define GREETING_POLL_MS 10
 
 /* What a server says while it is connected to belongs to no command. */
 static void notice_drop(void *arg, const PGresult *res)
@@ -83,6 +84,31 @@ struct hf_status pgwire_fail_silent(struct hf_ctx *ctx, struct pgwire_conn *conn
     return timed_out(ctx, conn);
 }
 
+/* Let libpq go on, when what it would read may be read. */
+static struct hf_status connect_step(struct hf_ctx *ctx, struct pgwire_conn *conn,
+                                     PostgresPollingStatusType *state)
+{
+    const char *const metadata[] = {"host", conn->peer, NULL};
+
+    switch (*state == PGRES_POLLING_READING ? pgwire_greeting_peek(conn->pg)
+                                            : PGWIRE_GREETING_FINE) {
+    case PGWIRE_GREETING_MORE:
+        return hf_ctx_sleep(ctx, GREETING_POLL_MS);
+    case PGWIRE_GREETING_STRANGE:
+        return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "HOST_UNREACHABLE", metadata,
+                            "%s does not answer as PostgreSQL does", conn->peer);
+    case PGWIRE_GREETING_COSTLY:
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "PASSWORD_COSTLY", metadata,
+                            "%s wants the password hashed more often than any honest server "
+                            "does; set scram_iterations lower and the password again",
+                            conn->peer);
+    case PGWIRE_GREETING_FINE:
+        *state = PQconnectPoll(conn->pg);
+        return hf_success();
+    }
+    return hf_success();
+}
+
 static struct hf_status connect_drive(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                       int64_t until_us)
 {
@@ -102,7 +128,7 @@ static struct hf_status connect_drive(struct hf_ctx *ctx, struct pgwire_conn *co
         HF_TRY(hf_ctx_wait_fd(ctx, PQsocket(conn->pg), events, (int)left_ms, &ready));
         if (ready != 0) {
             pgwire_socket_narrow(PQsocket(conn->pg), true);
-            state = PQconnectPoll(conn->pg);
+            HF_TRY(connect_step(ctx, conn, &state));
         }
         if (pgwire_socket_is_flooded(PQsocket(conn->pg))) {
             return flooded(ctx, conn);

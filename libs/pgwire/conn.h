@@ -31,6 +31,7 @@
  *   WRONG_SERVER_ROLE       FAILED_PRECONDITION no host is the primary that was asked for
  *   PAGE_CHECKSUM_FAILED    DATA_LOSS           the server found damaged pages while reading
  *   ANSWER_TOO_LARGE        RESOURCE_EXHAUSTED  more bytes, rows or notices than an answer may have
+ *   PASSWORD_COSTLY         FAILED_PRECONDITION the server wants the password hashed too often
  *   PROTOCOL_VIOLATION      DATA_LOSS           what comes is not PostgreSQL's protocol
  *   NOT_SUPPORTED           UNIMPLEMENTED       the server does not do that
  *   SERVER_ERROR            INTERNAL            anything else the server says

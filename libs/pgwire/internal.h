@@ -56,6 +56,20 @@ struct pgwire_conn {
     uint64_t stream_switch_lsn;
 };
 
+/* --- greeting.c: what libpq is about to read ------------------------------------------------- */
+
+enum pgwire_greeting {
+    PGWIRE_GREETING_FINE,
+    PGWIRE_GREETING_MORE,    /* wait: libpq must not begin a message that has not come wholly */
+    PGWIRE_GREETING_STRANGE, /* no PostgreSQL speaks so */
+    PGWIRE_GREETING_COSTLY,  /* would hash the password too often */
+};
+
+/* Judge what has come of authentication. Pure. */
+enum pgwire_greeting pgwire_greeting_judge(const uint8_t *bytes, size_t len);
+/* The same for what libpq would read now; FINE while it does not authenticate. */
+enum pgwire_greeting pgwire_greeting_peek(PGconn *pg);
+
 /* --- message.c: bytes and messages ---------------------------------------------------------- */
 
 enum pgwire_take { PGWIRE_TAKE_MORE, PGWIRE_TAKE_ONE, PGWIRE_TAKE_STRANGE, PGWIRE_TAKE_TOO_LARGE };

@@ -183,10 +183,20 @@ class Lane:
         self.fake.disarm()
         self.wait_stream("honest again")
 
+    def cancel_jobs(self):
+        """What an attempt has left would be in the way of the next one."""
+        jobs = self.world.call("JobService/ListJobs", {"parent": "tenants/default",
+                                                       "pageSize": 1000}).reply.jobs
+        for job in jobs:
+            if job.target.startswith(f"{self.cluster}/") and not self.ended(job.name):
+                self.world.call("JobService/CancelJob", {"name": job.name})
+                self.wait(lambda name=job.name: self.ended(name), RECOVER_SECONDS, "cancellation")
+
     def recover(self):
         try:
             self.wait(self.is_served, RECOVER_SECONDS, "the service answers")
             self.wait_stream("after a failure")
+            self.cancel_jobs()
         except Exception:  # pylint: disable=broad-except
             self.tries += 1
             try:

@@ -76,8 +76,11 @@ class Process:
             return False
 
     def find_next(self):
-        pid = self.house.note_processes().get("backup")
-        if pid in (None, self.pid) or not proc.is_alive(pid):
+        said = self.house.run("info", "-o", "json", check=False).stdout
+        running = {item["name"]: item["pid"] for item in json.loads(said or "{}").get(
+            "processes", []) if item["running"]}
+        pid = int(running.get("backup", 0))
+        if pid in (0, self.pid) or not proc.is_alive(pid):
             return False
         self.pid = pid
         return True
