@@ -12,7 +12,9 @@
 static const struct svc_field fields[] = {
     TEXT(listen, "HOLDFAST_BACKUP_LISTEN", "listen", "127.0.0.1:7401", "address of the gRPC API"),
     TEXT(metrics_listen, "HOLDFAST_BACKUP_METRICS_LISTEN", "metrics-listen", NULL,
-         "address of /metrics, /healthz and /readyz; unset: none"),
+         "address of /livez, /readyz and /metrics; unset: none"),
+    TEXT(metrics_token_file, "HOLDFAST_METRICS_TOKEN_FILE", "metrics-token-file", NULL,
+         "file with the token that /metrics wants from peers beyond loopback"),
     TEXT(install_id, "HOLDFAST_INSTALL_ID", "install-id", NULL,
          "UUID of the installation; peers of others are refused"),
     TEXT(tls_ca, "HOLDFAST_TLS_CA", "tls-ca", NULL, "trust bundle, PEM file"),

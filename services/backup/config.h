@@ -9,6 +9,7 @@
 struct backup_config {
     const char *listen;
     const char *metrics_listen;
+    const char *metrics_token_file; /* NULL: /metrics for loopback only */
     const char *install_id;
     const char *tls_ca;
     const char *tls_cert;

@@ -213,7 +213,8 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     HF_TRY(open_vault(ctx, config, app));
     HF_TRY(start_work(ctx, config, app));
     if (!hf_text_empty(config->metrics_listen)) {
-        HF_TRY(telemetry_start(ctx, app, config->metrics_listen, &process->telemetry));
+        HF_TRY(telemetry_start(ctx, app, config->metrics_listen, config->metrics_token_file,
+                               &process->telemetry));
     }
     return start_api(ctx, config, process);
 }

@@ -6,9 +6,14 @@
 #include "backup/source/receivers.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/str.h"
+#include "codec/hash.h"
 #include "obs/http.h"
 #include "obs/metrics.h"
+
+#define TOKEN_MIN_BYTES 16
+#define TOKEN_MAX_BYTES 256
 
 enum { CALLS, CALL_SECONDS, JOBS_NOW, JOBS_DONE, WAL_LAG, WAL_AGE, WAL_STREAMING };
 
@@ -110,9 +115,32 @@ void telemetry_call(struct telemetry *telemetry, const char *method, enum hf_cod
     }
 }
 
-static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetry,
-                                  const char *address)
+/* One line; *ret_token is NULL when there is no file. The arena is the process's: the caller wipes.
+ */
+static struct hf_status load_token(struct hf_ctx *ctx, const char *path, char **ret_token)
 {
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    *ret_token = NULL;
+    if (hf_text_empty(path)) {
+        return hf_success();
+    }
+    hf_buf_init(&text, TOKEN_MAX_BYTES + 1);
+    HF_TRY(hf_read_trusted(ctx->arena, path, HF_TRUST_SECRET, &text));
+    size_t len = strcspn(hf_buf_text(&text), "\r\n");
+    if (len < TOKEN_MIN_BYTES || len > TOKEN_MAX_BYTES) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s: expected one line of %d to %d bytes",
+                       path, TOKEN_MIN_BYTES, TOKEN_MAX_BYTES);
+    }
+    *ret_token = hf_strndup(ctx->arena, hf_buf_text(&text), len);
+    codec_wipe(text.ptr, text.len);
+    return hf_success();
+}
+
+static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetry,
+                                  const char *address, const char *token_file)
+{
+    char *token = NULL;
     const char *colon = strrchr(address, ':');
     uint64_t port = 0;
 
@@ -120,24 +148,30 @@ static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetr
         return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
                        "metrics_listen must have the form 127.0.0.1:7402, not %s", address);
     }
+    HF_TRY(load_token(ctx, token_file, &token));
     const struct obs_http_options options = {
         .address = hf_strndup(ctx->arena, address, (size_t)(colon - address)),
         .port = (int)port,
+        .token = token,
         .obs = telemetry->obs,
     };
+    struct hf_status status = obs_http_start(ctx->arena, &options, &telemetry->http);
 
-    return obs_http_start(ctx->arena, &options, &telemetry->http);
+    if (token != NULL) {
+        codec_wipe(token, strlen(token));
+    }
+    return status;
 }
 
 struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
-                                 struct telemetry **ret_telemetry)
+                                 const char *token_file, struct telemetry **ret_telemetry)
 {
     struct telemetry *telemetry = hf_heap_alloc(sizeof(*telemetry));
 
     telemetry->app = app;
     telemetry->obs = obs_new(table, HF_LEN(table));
     obs_on_scrape(telemetry->obs, scrape, telemetry);
-    struct hf_status status = listen_at(ctx, telemetry, address);
+    struct hf_status status = listen_at(ctx, telemetry, address, token_file);
 
     if (!hf_is_ok(status)) {
         telemetry_free(telemetry);

@@ -1,4 +1,5 @@
-/* Prometheus metrics of the backup service; `curl http://<metrics_listen>/metrics` shows them. */
+/* Prometheus metrics of the backup service; `curl http://<metrics_listen>/metrics` shows them on
+ * the machine, from elsewhere with -H "Authorization: Bearer $(cat keys/metrics.token)". */
 #ifndef HF_BACKUP_TELEMETRY_H
 #define HF_BACKUP_TELEMETRY_H
 
@@ -6,9 +7,10 @@
 
 struct telemetry;
 
-/* address "127.0.0.1:17402"; app is borrowed until free. INVALID_ARGUMENT, ALREADY_EXISTS the port.
- */
+/* address "127.0.0.1:17402"; token_file may be NULL when that is loopback; app is borrowed until
+ * free. INVALID_ARGUMENT, FAILED_PRECONDITION the address or the file; ALREADY_EXISTS the port. */
 struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
+                                 const char *token_file,
                                  struct telemetry **ret_telemetry) HF_MUST_USE;
 void telemetry_free(struct telemetry *telemetry); /* accepts NULL */
 

@@ -2,6 +2,10 @@
 
 import os
 import re
+import urllib.error
+import urllib.request
+
+import yaml
 
 from support import proc
 
@@ -46,3 +50,32 @@ def test_the_service_says_what_confines_it(house):
     with open(house.path("log", "backup.log"), encoding="utf-8") as file:
         line = [text for text in file if '"process.confinement"' in text][-1]
     assert re.search(r'"landlock":[1-9]\d*,"seccomp":1', line), line
+
+
+def ask(address, path, **headers):
+    request = urllib.request.Request(f"http://{address}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_probes_say_yes_or_no_and_metrics_are_for_loopback(house):
+    with open(house.path("backup.yaml"), encoding="utf-8") as file:
+        address = yaml.safe_load(file)["metrics_listen"]
+    assert ask(address, "/livez") == ask(address, "/healthz") == ask(address, "/readyz") == (200, b"ok")
+    code, text = ask(address, "/metrics")
+    assert code == 200 and b"process_start_time_seconds" in text
+    token = house.path("keys", "metrics.token")
+    assert os.stat(token).st_mode & 0o777 == 0o600
+
+
+def test_the_service_refuses_a_configuration_that_others_write(house, tmp_path):
+    copy = tmp_path / "backup.yaml"
+    with open(house.path("backup.yaml"), encoding="utf-8") as file:
+        copy.write_text(file.read(), encoding="utf-8")
+    os.chmod(copy, 0o666)
+    service = os.path.join(os.path.dirname(house.program), "holdfast-backup")
+    done = proc.run([service, "--config", copy], check=False, timeout=60)
+    assert done.returncode == 2 and "may be written by others" in done.stderr, done.stderr

@@ -216,12 +216,25 @@ static struct hf_status check_vault(struct hf_ctx *ctx, const struct place *plac
                         vault);
 }
 
+/* What scrapers from elsewhere bring; not a key: when it is lost a new one is as good. */
+static struct hf_status make_metrics_token(struct hf_ctx *ctx, const char *path)
+{
+    uint8_t bytes[32];
+
+    hf_random(bytes, sizeof(bytes));
+    char *text = hf_printf(ctx->arena, "%s\n", hf_hex(ctx->arena, bytes, sizeof(bytes)));
+
+    explicit_bzero(bytes, sizeof(bytes));
+    return hf_create_file(ctx->arena, path, text, strlen(text), 0600);
+}
+
 static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
 {
     HF_TRY(check_vault_key(ctx, place));
     HF_TRY(make_key(ctx, place, "vault.key", vault_kek_make));
     HF_TRY(make_key(ctx, place, "signing.key", vault_signing_key_make));
     HF_TRY(make_key(ctx, place, "secrets.key", secret_key_create));
+    HF_TRY(make_key(ctx, place, "metrics.token", make_metrics_token));
     return make_escrow(ctx, place);
 }
 
@@ -328,7 +341,8 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
     const char *text = hf_printf(
         arena,
         "# Written by `holdfast up`; holdfast-backup --help explains each key.\n"
-        "listen: \"%s\"\nmetrics_listen: \"%s\"\ninstall_id: \"%s\"\n"
+        "listen: \"%s\"\nmetrics_listen: \"%s\"\nmetrics_token_file: \"%s/metrics.token\"\n"
+        "install_id: \"%s\"\n"
         "tls_ca: \"%s/backup/ca.crt\"\ntls_cert: \"%s/backup/tls.crt\"\n"
         "tls_key: \"%s/backup/tls.key\"\n"
         "database: \"%s\"\ndatabase_dispatch: \"%s\"\ndatabase_migrate: \"%s\"\n"
@@ -336,8 +350,9 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         "vault_key_file: \"%s/vault.key\"\nsigning_key_file: \"%s/signing.key\"\n"
         "escrow_key_file: \"%s/escrow.pub\"\nsecrets_key_file: \"%s/secrets.key\"\n"
         "epoch_file: \"%s/epoch\"\n",
-        place->settings.endpoint, place->settings.metrics, place->settings.install_id, place->pki,
-        place->pki, place->pki, place_conninfo(arena, place, "holdfast_app", "holdfast"),
+        place->settings.endpoint, place->settings.metrics, place->keys, place->settings.install_id,
+        place->pki, place->pki, place->pki,
+        place_conninfo(arena, place, "holdfast_app", "holdfast"),
         place_conninfo(arena, place, "holdfast_dispatch", "holdfast"),
         place_conninfo(arena, place, "holdfast_migrate", "holdfast"), place->redis_socket,
         place->dir, place->dir, place->keys, place->keys, place->keys, place->keys, place->keys);

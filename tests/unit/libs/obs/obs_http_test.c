@@ -1,5 +1,6 @@
 /* The listener over real sockets: answers, refusals, hostile requests, many connections. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "obs/http.h"
 #include "tests/unit/unit.h"
 
@@ -24,11 +26,10 @@ struct fixture {
     struct hf_buf answer;
 };
 
-static bool is_ready(void *arg, const char **ret_why)
+static bool is_ready(void *arg)
 {
     const struct fixture *fixture = arg;
 
-    *ret_why = "no database";
     return fixture->is_ready;
 }
 
@@ -58,15 +59,23 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int dial(const struct fixture *fixture)
+/* From 127.0.0.last. */
+static int dial_from(const struct fixture *fixture, uint8_t last)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    address.sin_addr.s_addr = htonl(0x7f000000U | last);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     address.sin_port = htons((uint16_t)obs_http_port(fixture->http));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
+}
+
+static int dial(const struct fixture *fixture)
+{
+    return dial_from(fixture, 1);
 }
 
 /* Everything until the other side closes; fails after 20 s of silence. */
@@ -132,16 +141,19 @@ static void test_http__sends_a_long_body_whole(void **state)
     assert_true(fixture->answer.len > 150000);
 }
 
-static void test_http__tells_health_and_readiness(void **state)
+static void test_http__probes_say_yes_or_no(void **state)
 {
     struct fixture *fixture = *state;
 
+    assert_non_null(strstr(ask(fixture, REQUEST("GET /livez")), "\r\n\r\nok"));
     assert_code(ask(fixture, REQUEST("GET /healthz")), "200");
-    const char *answer = ask(fixture, REQUEST("GET /readyz"));
+    const char *answer = ask(fixture, REQUEST("GET /readyz?verbose=1"));
     assert_code(answer, "503");
-    assert_non_null(strstr(answer, "\r\n\r\nno database\n"));
+    assert_true(hf_has_suffix(answer, "\r\n\r\nno"));
     fixture->is_ready = true;
-    assert_code(ask(fixture, REQUEST("GET /readyz")), "200");
+    answer = ask(fixture, REQUEST("GET /readyz"));
+    assert_code(answer, "200");
+    assert_true(hf_has_suffix(answer, "\r\n\r\nok"));
 }
 
 static void test_http__head_has_no_body(void **state)
@@ -149,8 +161,17 @@ static void test_http__head_has_no_body(void **state)
     const char *answer = ask(*state, REQUEST("HEAD /healthz"));
 
     assert_code(answer, "200");
-    assert_non_null(strstr(answer, "content-length: 3\r\n"));
+    assert_non_null(strstr(answer, "Content-Length: 2\r\n"));
     assert_true(hf_has_suffix(answer, "\r\n\r\n"));
+}
+
+static void test_http__answers_one_request_of_a_connection(void **state)
+{
+    const char *answer = ask(*state, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+                                     "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+
+    assert_code(answer, "200");
+    assert_null(strstr(answer + 1, "HTTP/1.1"));
 }
 
 static void test_http__refuses_other_paths_and_methods(void **state)
@@ -186,19 +207,91 @@ static void test_http__survives_hostile_requests(void **state)
     assert_code(ask(fixture, REQUEST("GET /healthz")), "200");
 }
 
-static void test_http__drops_silent_clients(void **state)
+/* Each hostile peer says this and then nothing more; a byte every second when it is slow. */
+static const char *const hostile[] = {
+    "",
+    "GET /met",
+    "GET /metrics HTTP/1.1\r\nA: b\r\n",
+    "GET /metrics HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+};
+
+#define HOSTILE 400
+#define SECOND_US INT64_C(1000000)
+
+static void make_metrics_long(struct fixture *fixture)
+{
+    char name[64];
+
+    for (int i = 0; i < 4000; i++) {
+        (void)snprintf(name, sizeof(name), "a-rather-long-name-of-a-series-%d", i);
+        obs_series(fixture->obs, 0, (const char *const[]){name});
+    }
+}
+
+/* How many of the peers are still connected. */
+static size_t count_open(const int *fds, size_t len)
+{
+    size_t open = 0;
+    char bytes[4096];
+
+    for (size_t i = 0; i < len; i++) {
+        ssize_t got = 1;
+        while (got > 0) {
+            got = recv(fds[i], bytes, sizeof(bytes), MSG_DONTWAIT);
+        }
+        open += got < 0 && errno == EAGAIN ? 1 : 0;
+    }
+    return open;
+}
+
+static void test_http__answers_probes_among_hostile_peers(void **state)
 {
     struct fixture *fixture = *state;
-    int silent[40];
+    int fds[HOSTILE];
+    int64_t slowest_us = 0;
 
-    for (size_t i = 0; i < HF_LEN(silent); i++) {
-        silent[i] = dial(fixture);
+    make_metrics_long(fixture);
+    for (size_t i = 0; i < HOSTILE; i++) {
+        const char *text = hostile[i % HF_LEN(hostile)];
+        fds[i] = dial_from(fixture, (uint8_t)(1 + i % 16));
+        (void)send(fds[i], text, strlen(text), MSG_NOSIGNAL);
+        if (i % 20 == 19) {
+            int64_t start_us = hf_mono_us();
+            assert_code(ask(fixture, REQUEST("GET /livez")), "200");
+            int64_t took_us = hf_mono_us() - start_us;
+            slowest_us = took_us > slowest_us ? took_us : slowest_us;
+        }
     }
-    assert_string_equal(read_all(fixture, silent[0]), "");
-    for (size_t i = 1; i < HF_LEN(silent); i++) {
-        close(silent[i]);
+    assert_true(slowest_us < SECOND_US);
+    for (size_t i = 0; i < HOSTILE; i++) {
+        close(fds[i]);
     }
-    assert_code(ask(fixture, REQUEST("GET /healthz")), "200");
+}
+
+static void test_http__cuts_slow_peers(void **state)
+{
+    struct fixture *fixture = *state;
+    int fds[40];
+    int64_t start_us = hf_mono_us();
+
+    make_metrics_long(fixture);
+    for (size_t i = 0; i < HF_LEN(fds); i++) {
+        const char *text = hostile[i % HF_LEN(hostile)];
+        fds[i] = dial(fixture);
+        (void)send(fds[i], text, strlen(text), MSG_NOSIGNAL);
+    }
+    while (hf_mono_us() - start_us < 3 * SECOND_US) {
+        for (size_t i = 0; i < HF_LEN(fds); i++) {
+            (void)send(fds[i], "x", 1, MSG_NOSIGNAL); /* a byte is no reason to wait longer */
+        }
+        (void)poll(NULL, 0, 200);
+    }
+    (void)poll(NULL, 0, 4500);
+    assert_int_equal(count_open(fds, HF_LEN(fds)), 0);
+    for (size_t i = 0; i < HF_LEN(fds); i++) {
+        close(fds[i]);
+    }
 }
 
 static void test_http__start_says_why_it_failed(void **state)
@@ -211,6 +304,10 @@ static void test_http__start_says_why_it_failed(void **state)
     assert_int_equal(obs_http_start(fixture->arena, &options, &second).code, HF_ALREADY_EXISTS);
     options.address = "localhost";
     assert_int_equal(obs_http_start(fixture->arena, &options, &second).code, HF_INVALID_ARGUMENT);
+    options.port = 0;
+    options.address = "0.0.0.0";
+    assert_int_equal(obs_http_start(fixture->arena, &options, &second).code,
+                     HF_FAILED_PRECONDITION);
     assert_null(second);
 }
 
@@ -221,12 +318,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_HTTP(test_http__shows_metrics),
         WITH_HTTP(test_http__sends_a_long_body_whole),
-        WITH_HTTP(test_http__tells_health_and_readiness),
+        WITH_HTTP(test_http__probes_say_yes_or_no),
         WITH_HTTP(test_http__head_has_no_body),
         WITH_HTTP(test_http__refuses_other_paths_and_methods),
         WITH_HTTP(test_http__refuses_upgrades),
         WITH_HTTP(test_http__survives_hostile_requests),
-        WITH_HTTP(test_http__drops_silent_clients),
+        WITH_HTTP(test_http__answers_one_request_of_a_connection),
+        WITH_HTTP(test_http__answers_probes_among_hostile_peers),
+        WITH_HTTP(test_http__cuts_slow_peers),
         WITH_HTTP(test_http__start_says_why_it_failed),
     };
 
