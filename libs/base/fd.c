@@ -113,6 +113,48 @@ struct hf_status hf_read_file(struct hf_arena *arena, const char *path, struct h
     return hf_success();
 }
 
+static struct hf_status judge_trust(struct hf_arena *arena, int fd, const char *path,
+                                    enum hf_trust trust)
+{
+    const mode_t forbidden = trust == HF_TRUST_SECRET ? 077 : 022;
+    struct stat found;
+
+    if (fstat(fd, &found) != 0) {
+        return hf_fail_errno(arena, errno, "looking at %s", path);
+    }
+    if (!S_ISREG(found.st_mode)) {
+        return hf_fail(arena, HF_FAILED_PRECONDITION, "%s is not a regular file", path);
+    }
+    if (found.st_uid != 0 && found.st_uid != geteuid()) {
+        return hf_fail(arena, HF_FAILED_PRECONDITION,
+                       "%s belongs to user %u: expected root or user %u, which reads it", path,
+                       (unsigned)found.st_uid, (unsigned)geteuid());
+    }
+    if ((found.st_mode & forbidden) != 0) {
+        return hf_fail(arena, HF_FAILED_PRECONDITION,
+                       "%s may be %s by others (mode %03o): chmod %s it", path,
+                       trust == HF_TRUST_SECRET ? "read" : "written",
+                       (unsigned)found.st_mode & 0777, trust == HF_TRUST_SECRET ? "600" : "go-w");
+    }
+    return hf_success();
+}
+
+struct hf_status hf_read_trusted(struct hf_arena *arena, const char *path, enum hf_trust trust,
+                                 struct hf_buf *buf)
+{
+    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    size_t got = 1;
+
+    if (fd < 0) {
+        return hf_fail_errno(arena, errno, "opening %s", path);
+    }
+    HF_TRY(judge_trust(arena, fd, path, trust));
+    while (got > 0) {
+        HF_TRY(read_step(arena, fd, path, buf, &got));
+    }
+    return hf_success();
+}
+
 struct hf_status hf_fsync(struct hf_arena *arena, int fd, const char *name)
 {
     while (fsync(fd) != 0) {

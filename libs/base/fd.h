@@ -33,6 +33,13 @@ struct hf_status hf_pread_full(struct hf_arena *arena, int fd, void *ret_bytes, 
 /* Append the whole file to buf (its max is the ceiling). NOT_FOUND when absent. */
 struct hf_status hf_read_file(struct hf_arena *arena, const char *path,
                               struct hf_buf *buf) HF_MUST_USE;
+/* The same of a file that decides what this process does: a regular file of root or of this
+ * process's user that nobody else may write, and for SECRET not read either. What is judged is what
+ * is read; a FIFO in its place makes nobody wait.
+ * Errors   FAILED_PRECONDITION it is not such a file; NOT_FOUND */
+enum hf_trust { HF_TRUST_OURS, HF_TRUST_SECRET };
+struct hf_status hf_read_trusted(struct hf_arena *arena, const char *path, enum hf_trust trust,
+                                 struct hf_buf *buf) HF_MUST_USE;
 /* Temp file in the same directory, fsync, rename, fsync of the directory. */
 struct hf_status hf_replace_file(struct hf_arena *arena, const char *path, const void *bytes,
                                  size_t len, mode_t mode) HF_MUST_USE;

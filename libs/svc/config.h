@@ -81,7 +81,7 @@ struct svc_common {
  *
  * Errors   INVALID_ARGUMENT names the source ("--workers", "HOLDFAST_WORKERS", "file:3"), the
  *          value (never of a field without a flag: it may be secret) and what was expected;
- *          NOT_FOUND, PERMISSION_DENIED the file
+ *          NOT_FOUND, PERMISSION_DENIED the file; FAILED_PRECONDITION others may write it
  */
 struct hf_status svc_config_load(struct hf_arena *arena, const struct svc_program *program,
                                  const struct svc_sources *sources, void *ret_config,

@@ -104,6 +104,55 @@ static void test_pread_pwrite__move_all_bytes(void **state)
     assert_int_equal(hf_write_all(place->arena, -1, "x", 1, path).code, HF_INTERNAL);
 }
 
+static void test_read_trusted__judges_owner_mode_and_kind(void **state)
+{
+    static const struct {
+        mode_t mode;
+        bool is_foreign;
+        enum hf_code ours;
+        enum hf_code secret;
+    } rows[] = {
+        {0600, false, HF_OK, HF_OK},
+        {0400, false, HF_OK, HF_OK},
+        {0644, false, HF_OK, HF_FAILED_PRECONDITION},
+        {0640, false, HF_OK, HF_FAILED_PRECONDITION},
+        {0620, false, HF_FAILED_PRECONDITION, HF_FAILED_PRECONDITION},
+        {0602, false, HF_FAILED_PRECONDITION, HF_FAILED_PRECONDITION},
+        {0600, true, HF_FAILED_PRECONDITION, HF_FAILED_PRECONDITION},
+    };
+    struct place *place = *state;
+    const char *path = hf_path_join(place->arena, place->dir, "f");
+    const char *link = hf_path_join(place->arena, place->dir, "link");
+
+    assert_true(hf_is_ok(hf_create_file(place->arena, path, "x", 1, 0600)));
+    assert_int_equal(symlink(path, link), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+
+        if (rows[i].is_foreign && chown(path, 12345, (gid_t)-1) != 0) {
+            continue; /* only root gives files away */
+        }
+        hf_buf_init(&buf, 64);
+        assert_int_equal(chmod(path, rows[i].mode), 0);
+        assert_int_equal(hf_read_trusted(place->arena, path, HF_TRUST_OURS, &buf).code,
+                         rows[i].ours);
+        assert_int_equal(hf_read_trusted(place->arena, link, HF_TRUST_SECRET, &buf).code,
+                         rows[i].secret);
+    }
+}
+
+static void test_read_trusted__does_not_wait_for_a_fifo(void **state)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+    struct place *place = *state;
+    const char *path = hf_path_join(place->arena, place->dir, "fifo");
+
+    hf_buf_init(&buf, 64);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(hf_read_trusted(place->arena, path, HF_TRUST_OURS, &buf).code,
+                     HF_FAILED_PRECONDITION);
+}
+
 static void test_make_dirs__makes_all_levels_once(void **state)
 {
     struct place *place = *state;
@@ -135,6 +184,8 @@ int main(void)
         WITH_DIR(test_create_file__never_overwrites),
         WITH_DIR(test_read_file__has_a_ceiling_and_names_the_path),
         WITH_DIR(test_pread_pwrite__move_all_bytes),
+        WITH_DIR(test_read_trusted__judges_owner_mode_and_kind),
+        WITH_DIR(test_read_trusted__does_not_wait_for_a_fifo),
         WITH_DIR(test_make_dirs__makes_all_levels_once),
         WITH_DIR(test_path_join__has_one_slash),
     };

@@ -1,6 +1,7 @@
 /* Configuration: which source wins, what is refused and how it is said. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -168,6 +169,25 @@ static void test_config__flag_wins_over_environment_over_file(void **state)
                      HF_NOT_FOUND);
 }
 
+static void test_config__refuses_a_file_that_others_write(void **state)
+{
+    static const char yaml[] = "needed: x\n";
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(16 << 20);
+    char path[] = "/tmp/hf-config-test-XXXXXX";
+    int fd = mkstemp(path);
+    struct svc_common common;
+    struct sample sample;
+    (void)state;
+
+    assert_int_equal(write(fd, yaml, strlen(yaml)), strlen(yaml));
+    assert_int_equal(fchmod(fd, 0666), 0);
+    close(fd);
+    struct hf_status status = load(arena, ARGS("--config", path), NULL, &sample, &common);
+    assert_int_equal(status.code, HF_FAILED_PRECONDITION);
+    assert_non_null(strstr(status.message, "chmod go-w"));
+    assert_int_equal(unlink(path), 0);
+}
+
 static void test_config__refusals_name_source_and_expectation(void **state)
 {
     (void)state;
@@ -293,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config__fallbacks_fill_the_struct),
         cmocka_unit_test(test_config__flag_wins_over_environment_over_file),
+        cmocka_unit_test(test_config__refuses_a_file_that_others_write),
         cmocka_unit_test(test_config__refusals_name_source_and_expectation),
         cmocka_unit_test(test_config__never_shows_a_secret),
         cmocka_unit_test(test_config__file_errors_name_the_line),
