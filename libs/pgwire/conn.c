@@ -97,6 +97,8 @@ static struct hf_status connect_step(struct hf_ctx *ctx, struct pgwire_conn *con
     case PGWIRE_GREETING_STRANGE:
         return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "HOST_UNREACHABLE", metadata,
                             "%s does not answer as PostgreSQL does", conn->peer);
+    case PGWIRE_GREETING_HUGE:
+        return flooded(ctx, conn);
     case PGWIRE_GREETING_COSTLY:
         return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "PASSWORD_COSTLY", metadata,
                             "%s wants the password hashed more often than any honest server "

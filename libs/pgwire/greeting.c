@@ -57,8 +57,11 @@ static enum pgwire_greeting message_judge(const uint8_t *p, size_t left, size_t 
         return PGWIRE_GREETING_MORE;
     }
     length = be32(p + 1);
-    if (length < 4 || length > LENGTH_MAX) {
+    if (length < 4) {
         return PGWIRE_GREETING_STRANGE;
+    }
+    if (length > LENGTH_MAX) {
+        return PGWIRE_GREETING_HUGE;
     }
     if (left <= length) {
         return p[0] == 'R' ? PGWIRE_GREETING_MORE : PGWIRE_GREETING_FINE;

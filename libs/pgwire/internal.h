@@ -62,6 +62,7 @@ enum pgwire_greeting {
     PGWIRE_GREETING_FINE,
     PGWIRE_GREETING_MORE,    /* wait: libpq must not begin a message that has not come wholly */
     PGWIRE_GREETING_STRANGE, /* no PostgreSQL speaks so */
+    PGWIRE_GREETING_HUGE,    /* longer than anything that is said here */
     PGWIRE_GREETING_COSTLY,  /* would hash the password too often */
 };
 

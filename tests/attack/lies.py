@@ -32,11 +32,12 @@ class Lie:
     what: str
     acts: dict
     sees: str
+    only: tuple = ()  # phases in which it counts; () is all that meet its stage
 
     @property
     def phases(self):
         """By its last stage: those before it only lead there."""
-        return PHASES[list(self.acts)[-1]]
+        return self.only or PHASES[list(self.acts)[-1]]
 
     def __hash__(self):
         return hash((self.place, self.what))
@@ -164,7 +165,8 @@ def changing_system():
 
 # Rows that are made for several stages: everything that can be wrong with an answer as such.
 def answer_lies(place, stage):
-    yield place, "no rows", {stage: answers(pg.row_description(["a"]) + pg.complete())}, REFUSED
+    yield place, "no rows", {stage: answers(pg.row_description(["a"]) + pg.complete())}, (
+        EITHER if stage == "slot-make" else REFUSED)
     yield place, "an empty query", {stage: answers(pg.message(b"I"))}, REFUSED
     yield place, "CopyBoth instead of rows", {stage: says_and_waits(pg.copy_begin(b"W"))}, REFUSED
     yield place, "CopyIn instead of rows", {stage: says_and_waits(pg.copy_begin(b"G"))}, REFUSED
@@ -277,7 +279,8 @@ AUTH += [
         ("SCRAM with a signature that is not ours", lambda m: m))
 ]
 PARAMETERS = [
-    ("parameters", what, {"params": act}, sees) for what, act, sees in (
+    ("parameters", what, {"params": act}, sees,
+     ("add",) if what.startswith(("version", "a version")) else ()) for what, act, sees in (
         ("parameters without end", endless(pg.parameter("a", "b" * 60000)), REFUSED),
         ("new names without end", lambda talk, kind, body: talk_names(talk), REFUSED),
         ("a value of 3 MB", adds(lambda talk: pg.parameter("TimeZone", b"z" * 3_000_000)), EITHER),

@@ -33,9 +33,9 @@ static const struct {
      PGWIRE_GREETING_COSTLY},
     {"begun behind SASL", BYTES(SASL "R\0\0\0\x22"), PGWIRE_GREETING_MORE},
     {"the second half of one", BYTES("r=abc,s=QQ==,i=2147483647"), PGWIRE_GREETING_STRANGE},
-    {"a nonce that looks like a type", BYTES("Rabc,s=QQ==,i=2147483647"), PGWIRE_GREETING_STRANGE},
+    {"a nonce that looks like a type", BYTES("Rabc,s=QQ==,i=2147483647"), PGWIRE_GREETING_HUGE},
     {"a length of 3", BYTES("R\0\0\0\x03"), PGWIRE_GREETING_STRANGE},
-    {"a length of -1", BYTES("R\xff\xff\xff\xff"), PGWIRE_GREETING_STRANGE},
+    {"a length of -1", BYTES("R\xff\xff\xff\xff"), PGWIRE_GREETING_HUGE},
     {"HTTP", BYTES("HTTP/1.1 400"), PGWIRE_GREETING_STRANGE},
     {"a long error", BYTES("E\0\x10\0\0SFATAL"), PGWIRE_GREETING_FINE},
 };
