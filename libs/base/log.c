@@ -1,6 +1,6 @@
-/* JSON lines to stderr. A line never exceeds PIPE_BUF, so that one write(2) is whole even when
- * several processes share a pipe: long texts are cut, and a field that does not fit is left out
- * and "truncated" says so. */
+/* JSON lines to stderr, so many of each event. A line never exceeds PIPE_BUF, so that one write(2)
+ * is whole even when several processes share a pipe: long texts are cut, and a field that does not
+ * fit is left out and "truncated" says so. */
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -17,10 +17,22 @@
 #define TAIL_ROOM 32 /* ,"truncated":true}\n */
 #define TEXT_MAX_BYTES 1500
 #define TIME_ARENA_BYTES 256
+#define INTERVAL_US (HF_US_PER_S / 10) /* of an event's lines, in the long run */
+#define BURST_LINES 200
+#define GATES 256 /* events that hash to one gate share it: they are fewer than its lines */
 
 /* Set once at start, read by all threads. */
 static atomic_int lowest_level = HF_LOG_INFO;
 static const char *_Atomic component_name;
+
+/* Of an event: the time at which the burst is used up, and what was not written. */
+struct gate {
+    _Atomic int64_t used_us; /* monotonic */
+    _Atomic int64_t suppressed;
+};
+
+static struct gate gates[GATES];
+static _Atomic int64_t dropped_lines;
 
 struct line {
     size_t len;
@@ -107,16 +119,68 @@ static void put_time(struct line *line)
     hf_arena_free(arena);
 }
 
-static void finish(struct line *line)
+/* What was lost before this line; told once, so it is taken back when the line is lost, too. */
+struct lost {
+    int64_t suppressed;
+    int64_t dropped;
+};
+
+static struct lost put_lost(struct line *line, struct gate *gate)
 {
+    const struct lost lost = {atomic_exchange(&gate->suppressed, 0),
+                              atomic_exchange(&dropped_lines, 0)};
+
+    if (lost.suppressed > 0) {
+        put_int_field(line, "suppressed", lost.suppressed);
+    }
+    if (lost.dropped > 0) {
+        put_int_field(line, "dropped", lost.dropped);
+    }
+    return lost;
+}
+
+static void finish(struct line *line, struct gate *gate)
+{
+    const struct lost lost = put_lost(line, gate);
     const char *tail = line->is_cut ? ",\"truncated\":true}\n" : "}\n";
     size_t len = strlen(tail);
 
     memcpy(line->bytes + line->len, tail, len);
     line->len += len;
-    /* A log that cannot be written has nobody to be told. */
-    ssize_t written = write(STDERR_FILENO, line->bytes, line->len);
-    (void)written;
+    /* A log that cannot be written has nobody to be told but its own next line. */
+    if (write(STDERR_FILENO, line->bytes, line->len) != (ssize_t)line->len) {
+        (void)atomic_fetch_add(&gate->suppressed, lost.suppressed);
+        (void)atomic_fetch_add(&dropped_lines, lost.dropped + 1);
+    }
+}
+
+/* FNV-1a */
+static struct gate *gate_of(const struct hf_field *fields)
+{
+    const char *name = fields->kind == HF_FIELD_EVENT && fields->text != NULL ? fields->text : "";
+    uint32_t hash = 2166136261U;
+
+    for (; *name != '\0'; name++) {
+        hash = (hash ^ (uint8_t)*name) * 16777619U;
+    }
+    return &gates[hash % GATES];
+}
+
+/* May one more pass? Each line uses an interval of time, and a burst of them may be used ahead. */
+static bool pass(struct gate *gate)
+{
+    int64_t now_us = hf_mono_us();
+    int64_t used_us = atomic_load(&gate->used_us);
+    int64_t next_us = 0;
+
+    do {
+        next_us = (used_us > now_us ? used_us : now_us) + INTERVAL_US;
+        if (next_us - now_us > BURST_LINES * INTERVAL_US) {
+            (void)atomic_fetch_add(&gate->suppressed, 1);
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&gate->used_us, &used_us, next_us));
+    return true;
 }
 
 void hf_log_fields(enum hf_log_level level, const struct hf_ctx *ctx, const struct hf_field *fields)
@@ -126,6 +190,10 @@ void hf_log_fields(enum hf_log_level level, const struct hf_ctx *ctx, const stru
     struct line line;
 
     if ((int)level < atomic_load(&lowest_level)) {
+        return;
+    }
+    struct gate *gate = gate_of(fields);
+    if (!pass(gate)) {
         return;
     }
     line.len = 0;
@@ -142,7 +210,7 @@ void hf_log_fields(enum hf_log_level level, const struct hf_ctx *ctx, const stru
             put_text_field(&line, "trace", ctx->trace);
         }
     }
-    finish(&line);
+    finish(&line, gate);
 }
 
 void hf_log_setup(enum hf_log_level level, const char *component)

@@ -3,6 +3,10 @@
  *
  *   hf_warn(ctx, HF_EVENT("backup.retried"), HF_TEXT("backup", id), HF_INT("attempt", n));
  *
+ * A line that others can cause at will must not fill a disk: each event has 10 lines a second and
+ * 200 at once; the next one that is written says in `suppressed` how many were not. `dropped` says
+ * the same of lines that stderr did not take (a full disk, a full pipe).
+ *
  * Threads: any; a line is one write(2). ctx may be NULL.
  */
 #ifndef HF_BASE_LOG_H
