@@ -110,8 +110,10 @@ struct hf_status rpc_attempt_start(struct hf_ctx *ctx, struct rpc_client *client
     ret_attempt->text = grpc_empty_slice();
     HF_TRY(hf_ctx_check(ctx));
     if (client->config.tenant != NULL && !is_header_text(client->config.tenant)) {
+        static const struct hf_error_info info = {.reason = "INVALID_TENANT"};
+
         return (struct hf_status){HF_INVALID_ARGUMENT,
-                                  RPC_TENANT_KEY " must be a name of a-z, 0-9 and -", NULL};
+                                  RPC_TENANT_KEY " must be a name of a-z, 0-9 and -", &info};
     }
     grpc_metadata_array_init(&ret_attempt->headers);
     grpc_metadata_array_init(&ret_attempt->trailers);

@@ -220,12 +220,14 @@ static struct hf_status judge(char *room, enum verdict verdict,
         [NOT_TEXT] = "must be UTF-8 text without NUL",
         [TOO_DEEP] = "is nested too deep",
     };
+    static const struct hf_error_info info = {.reason = "INVALID_MESSAGE"};
+
     if (verdict == NO_MEMORY) {
         return (struct hf_status){HF_RESOURCE_EXHAUSTED, "message needs too much memory", NULL};
     }
     (void)snprintf(room, ERROR_ROOM, verdict == MALFORMED ? "message %s%s: %s" : "%s.%s %s",
                    type->name, field, texts[verdict]);
-    return (struct hf_status){HF_INVALID_ARGUMENT, room, NULL};
+    return (struct hf_status){HF_INVALID_ARGUMENT, room, &info};
 }
 
 struct hf_status rpc_decode(struct hf_arena *arena, const ProtobufCMessageDescriptor *type,

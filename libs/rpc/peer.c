@@ -53,7 +53,7 @@ struct hf_status rpc_identity_parse(struct hf_arena *arena, const char *uri,
             return hf_success();
         }
     }
-    return hf_fail(
-        arena, HF_UNAUTHENTICATED,
+    return hf_fail_info(
+        arena, HF_UNAUTHENTICATED, "INVALID_IDENTITY", NULL,
         "certificate names '%s', expected " SCHEME "<install>/{service,agent,client}/<name>", uri);
 }

@@ -32,11 +32,12 @@ static struct hf_status find_uri(struct rpc_stream *call, const char **ret_uri)
         }
     }
     if (has_nul) { /* a C string would end before what the issuer has signed */
-        return hf_fail(call->home, HF_UNAUTHENTICATED, "the certificate's name holds a NUL");
+        return hf_fail_info(call->home, HF_UNAUTHENTICATED, "INVALID_IDENTITY", NULL,
+                            "the certificate's name holds a NUL");
     }
     if (count != 1) {
-        return hf_fail(call->home, HF_UNAUTHENTICATED,
-                       "the certificate carries %zu URI names, expected one", count);
+        return hf_fail_info(call->home, HF_UNAUTHENTICATED, "INVALID_IDENTITY", NULL,
+                            "the certificate carries %zu URI names, expected one", count);
     }
     *ret_uri = uri;
     return hf_success();
@@ -75,12 +76,12 @@ struct hf_status rpc_call_peer(struct rpc_stream *call)
     HF_TRY(find_uri(call, &uri));
     HF_TRY(rpc_identity_parse(call->home, uri, &call->peer));
     if (install != NULL && !hf_text_equal(install, call->peer.install)) {
-        return hf_fail(call->home, HF_UNAUTHENTICATED, "%s belongs to another installation",
-                       call->peer.identity);
+        return hf_fail_info(call->home, HF_UNAUTHENTICATED, "OTHER_INSTALLATION", NULL,
+                            "%s belongs to another installation", call->peer.identity);
     }
     if (tenant[0] != '\0' && !hf_is_name(tenant)) {
-        return hf_fail(call->home, HF_INVALID_ARGUMENT,
-                       RPC_TENANT_KEY " must be a name of a-z, 0-9 and -");
+        return hf_fail_info(call->home, HF_INVALID_ARGUMENT, "INVALID_TENANT", NULL,
+                            RPC_TENANT_KEY " must be a name of a-z, 0-9 and -");
     }
     return hf_success();
 }

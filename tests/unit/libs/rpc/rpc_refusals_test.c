@@ -244,7 +244,7 @@ static void test_refusals__malformed_request(void **state)
             expect(send(&h->ctx, h->client, &refs[kind], req), HF_INVALID_ARGUMENT,
                    hf_printf(h->arena, "%s.%s must be UTF-8 text without NUL", input->name,
                              input->fields[0].name),
-                   "");
+                   "INVALID_MESSAGE");
         }
     }
 }
@@ -268,7 +268,7 @@ static void test_refusals__no_identity(void **state)
     use_client(h, &files, NULL);
     for (enum kind kind = UNARY; kind < KINDS; kind++) {
         expect(call(h, &h->ctx, kind, "x"), HF_UNAUTHENTICATED,
-               "the certificate carries 0 URI names, expected one", "");
+               "the certificate carries 0 URI names, expected one", "INVALID_IDENTITY");
     }
 }
 
@@ -302,7 +302,7 @@ static void test_refusals__bad_tenant(void **state)
     for (size_t i = 0; i < HF_LEN(tenants); i++) {
         use_client(h, &h->client_files, tenants[i]);
         for (enum kind kind = UNARY; kind < KINDS; kind++) {
-            expect(call(h, &h->ctx, kind, "x"), HF_INVALID_ARGUMENT, TENANT_TEXT, "");
+            expect(call(h, &h->ctx, kind, "x"), HF_INVALID_ARGUMENT, TENANT_TEXT, "INVALID_TENANT");
         }
     }
     assert_int_equal(atomic_load(&h->calls), 0);
