@@ -16,6 +16,27 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 5000
 #define COMMAND_MS 5000
+#define REPLY_MAX_BYTES ((size_t)8 << 20)
+#define REPLY_MAX_ITEMS 65536 /* of one array; the longest we ask for is a page of ids */
+
+/* hiredis asks for the memory of an array on the peer's word: a length alone would be gigabytes. */
+static void *create_array(const redisReadTask *task, int len)
+{
+    const struct queue_wire *wire = task->privdata;
+
+    return len > REPLY_MAX_ITEMS ? NULL : wire->create_array(task, len);
+}
+
+void queue_wire_bound(struct queue_wire *wire)
+{
+    redisReader *reader = wire->redis->reader;
+
+    wire->functions = *reader->fn;
+    wire->create_array = wire->functions.createArray;
+    wire->functions.createArray = create_array;
+    reader->fn = &wire->functions;
+    reader->privdata = wire;
+}
 
 void queue_wire_done(struct queue_wire *wire)
 {
@@ -118,7 +139,8 @@ struct hf_status queue_wire_read(struct hf_ctx *ctx, struct queue_wire *wire, in
         bool is_readable = false;
         bool is_woken = false;
         HF_TRY(wait_either(ctx, wire->redis->fd, wake_fd, (int)left_ms, &is_readable, &is_woken));
-        if (is_readable && redisBufferRead(wire->redis) != REDIS_OK) {
+        if (is_readable && (redisBufferRead(wire->redis) != REDIS_OK ||
+                            wire->redis->reader->len > REPLY_MAX_BYTES)) {
             return lost(ctx, wire);
         }
         if (is_woken && !is_readable) {
@@ -176,6 +198,7 @@ struct hf_status queue_wire_open(struct hf_ctx *ctx, struct queue_wire *wire,
     if (wire->redis == NULL || wire->redis->err != 0) {
         return lost(ctx, wire);
     }
+    queue_wire_bound(wire);
     /* From here on the socket is polled, never blocked on. */
     int flags = fcntl(wire->redis->fd, F_GETFL, 0);
     HF_CHECK(flags >= 0 && fcntl(wire->redis->fd, F_SETFL, flags | O_NONBLOCK) == 0);

@@ -8,10 +8,12 @@
 #include "queue/queue.h"
 
 struct queue_wire {
-    redisContext *redis; /* NULL: not connected */
-    int64_t retry_us;    /* hf_mono_us: not before */
-    int pause_ms;        /* last pause, doubles */
-    bool is_waiting;     /* a blocking pop is on its way */
+    redisContext *redis;                                       /* NULL: not connected */
+    int64_t retry_us;                                          /* hf_mono_us: not before */
+    int pause_ms;                                              /* last pause, doubles */
+    bool is_waiting;                                           /* a blocking pop is on its way */
+    redisReplyObjectFunctions functions;                       /* of the connection's reader */
+    void *(*create_array)(const redisReadTask *task, int len); /* the library's */
 };
 
 static inline void redis_reply_cleanup(redisReply **reply)
@@ -28,6 +30,9 @@ struct hf_status queue_wire_open(struct hf_ctx *ctx, struct queue_wire *wire,
 /* Drop the connection and begin (or lengthen) the pause. */
 void queue_wire_drop(struct queue_wire *wire);
 void queue_wire_done(struct queue_wire *wire);
+
+/* Bound what one reply may take: part of queue_wire_open. The wire then stays where it is. */
+void queue_wire_bound(struct queue_wire *wire);
 
 /* Send without waiting for the answer. */
 struct hf_status queue_wire_send(struct hf_ctx *ctx, struct queue_wire *wire, int argc,
