@@ -203,12 +203,15 @@ static void level_close(struct listing *listing)
 /* The window behind the one that has been walked. */
 static struct hf_status level_go_on(struct listing *listing, struct level *level)
 {
-    HF_CLEANUP(hf_arena_free) struct hf_arena *before = level->arena;
+    struct hf_arena *before = level->arena;
     const char *floor = level->names[level->len - 1];
 
     level->arena = hf_arena_new(LEVEL_MAX);
     level->dir = hf_strdup(level->arena, level->dir);
-    return level_fill(listing, level, floor);
+    struct hf_status status = level_fill(listing, level, floor);
+
+    hf_arena_free(before);
+    return status;
 }
 
 static struct hf_status listing_add(struct listing *listing, const char *name)
@@ -231,23 +234,26 @@ static struct hf_status listing_add(struct listing *listing, const char *name)
     return hf_success();
 }
 
+static struct hf_status listing_step(struct listing *listing, struct level *level)
+{
+    if (level->next == level->len && level->is_cut) {
+        return level_go_on(listing, level);
+    }
+    if (level->next == level->len) {
+        level_close(listing);
+        return hf_success();
+    }
+    const char *name = level->names[level->next++];
+
+    return name[strlen(name) - 1] == '/' ? level_open(listing, name) : listing_add(listing, name);
+}
+
 static struct hf_status listing_run(struct listing *listing)
 {
     HF_TRY(level_open(listing, ""));
     while (listing->depth > 0 && !listing->is_cut) {
-        struct level *level = &listing->levels[listing->depth - 1];
-        const char *name;
-
         HF_TRY(hf_ctx_check(listing->ctx));
-        if (level->next == level->len && !level->is_cut) {
-            level_close(listing);
-        } else if (level->next == level->len) {
-            HF_TRY(level_go_on(listing, level));
-        } else if (name = level->names[level->next++], name[strlen(name) - 1] == '/') {
-            HF_TRY(level_open(listing, name));
-        } else {
-            HF_TRY(listing_add(listing, name));
-        }
+        HF_TRY(listing_step(listing, &listing->levels[listing->depth - 1]));
     }
     return hf_success();
 }
