@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import urllib.error
 import urllib.request
 
@@ -79,3 +80,15 @@ def test_the_service_refuses_a_configuration_that_others_write(house, tmp_path):
     service = os.path.join(os.path.dirname(house.program), "holdfast-backup")
     done = proc.run([service, "--config", copy], check=False, timeout=60)
     assert done.returncode == 2 and "may be written by others" in done.stderr, done.stderr
+
+
+def test_failed_handshakes_fill_no_log(house):
+    """What a stranger can cause without a certificate, thousands of times."""
+    host, port = house.endpoint().rsplit(":", 1)
+    log = house.path("log", "backup.log")
+    before = os.path.getsize(log)
+    for number in range(3000):
+        with socket.create_connection((host, int(port)), timeout=30) as peer:
+            peer.sendall(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03" if number % 2 else b"GET / HTTP/1.1\r\n\r\n")
+    assert house.hf("cluster", "list") is not None, "a client with a certificate is served"
+    assert os.path.getsize(log) - before < 300_000

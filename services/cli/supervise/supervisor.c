@@ -15,6 +15,7 @@
 #include "cli/interrupt.h"
 #include "cli/supervise/children.h"
 #include "cli/supervise/lock.h"
+#include "cli/supervise/logs.h"
 
 #define TEND_MS 200
 #define SAVE_US HF_US_PER_S
@@ -61,6 +62,7 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
     if (due->must_save && hf_mono_us() >= due->save_us) {
         save(ctx, children, due);
     }
+    logs_tend(ctx, place->log, &(struct logs_limits){LOGS_FILE_BYTES, LOGS_FILES});
     if (hf_mono_us() >= due->renew_us) {
         struct hf_status renewed = setup_renew(ctx, place);
 

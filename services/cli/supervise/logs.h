@@ -1,0 +1,28 @@
+/* The files below log/ stay within a bound.
+ *
+ * Each server writes to its own file, opened for appending, so that it neither waits for anybody
+ * nor loses its log with the supervisor. The supervisor looks at the files' sizes; one that is too
+ * long is copied to NAME.1 and emptied. What a server writes between the copy and the emptying is
+ * lost: this happens only to a file that just grew by LOGS_FILE_BYTES.
+ */
+#ifndef HF_CLI_SUPERVISE_LOGS_H
+#define HF_CLI_SUPERVISE_LOGS_H
+
+#include <stdint.h>
+
+#include "base/ctx.h"
+
+#define LOGS_FILE_BYTES (INT64_C(16) << 20)
+#define LOGS_FILES 4 /* of one server: the one that is written and three older ones */
+
+struct logs_limits {
+    int64_t file_bytes;
+    int files;
+};
+
+/* Look once at all NAME.log in dir. Failures are logged: a log never stops the servers. On a full
+ * disk the older text is given up, because the room is what is missing.
+ * Repeat  every 200 ms: a file has at most file_bytes and what comes in that time. */
+void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *limits);
+
+#endif
