@@ -2,6 +2,7 @@
 #ifndef TESTS_VAULT_FIXTURE_H
 #define TESTS_VAULT_FIXTURE_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,13 +59,14 @@ static inline struct vault_realm_options fixture_realm(const struct fixture *f)
         .realm = "acme", .kek = f->kek, .signing_key_path = f->signing_path, .create = true};
 }
 
-static inline int fixture_setup(void **state)
+/* base: an existing directory. */
+static inline int fixture_setup_in(void **state, const char *base)
 {
     struct fixture *f = hf_heap_alloc(sizeof(*f));
     struct vault_realm_options realm;
 
     f->ctx.arena = hf_arena_new((size_t)1 << 30);
-    memcpy(f->dir, "/tmp/hf-vault-XXXXXX", sizeof("/tmp/hf-vault-XXXXXX"));
+    (void)snprintf(f->dir, sizeof(f->dir), "%s/hf-vault-XXXXXX", base);
     assert_non_null(mkdtemp(f->dir));
     memset(f->kek, 7, sizeof(f->kek));
     f->signing_path = hf_printf(f->ctx.arena, "%s/signing.pem", f->dir);
@@ -75,6 +77,11 @@ static inline int fixture_setup(void **state)
     assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &f->keyring));
     *state = f;
     return 0;
+}
+
+static inline int fixture_setup(void **state)
+{
+    return fixture_setup_in(state, "/tmp");
 }
 
 static inline int fixture_teardown(void **state)
