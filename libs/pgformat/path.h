@@ -9,6 +9,7 @@
 #define PGF_PATH_MAX 1024 /* bytes; a tar member has at most 256, below pg_tblspc/OID */
 #define PGF_PATH_PART_MAX 255
 #define PGF_PATH_DEPTH_MAX 64
+#define PGF_DIRS_MAX (1u << 20) /* of one cluster: a database has one in each tablespace */
 
 /* Relative; no empty, "." or ".." part; no control character; within the bounds above. */
 bool pgf_path_is_sane(const char *path);

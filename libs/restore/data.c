@@ -75,12 +75,12 @@ static struct hf_status check_counts(struct hf_arena *arena, const struct restor
     const struct vault_point_info *info = &data->root->info;
 
     if (data->files > info->files || data->bytes > info->source_bytes ||
-        data->dirs > DIRS_MIN + info->files) {
+        data->dirs > PGF_DIRS_MAX) {
         return hf_fail(arena, HF_DATA_LOSS,
                        "the map of backup %s lists more than the %llu files and %llu bytes that "
-                       "its root counts",
+                       "its root counts, or than %u directories",
                        info->id, (unsigned long long)info->files,
-                       (unsigned long long)info->source_bytes);
+                       (unsigned long long)info->source_bytes, PGF_DIRS_MAX);
     }
     return hf_success();
 }

@@ -21,7 +21,8 @@ static inline void canary_print(struct hf_arena *arena, const char *path, const 
     for (int i = 0; i < count; i++) {
         const char *entry = hf_path_join(arena, path, names[i]->d_name);
         struct stat info;
-        bool is_dots = hf_text_equal(names[i]->d_name, ".") || hf_text_equal(names[i]->d_name, "..");
+        bool is_dots =
+            hf_text_equal(names[i]->d_name, ".") || hf_text_equal(names[i]->d_name, "..");
 
         free(names[i]);
         if (is_dots || hf_text_equal(entry, spared) || lstat(entry, &info) != 0) {

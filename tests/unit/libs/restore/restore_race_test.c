@@ -1,6 +1,6 @@
-/* A neighbour who owns the directories above the target, and the user that the files will belong to:
- * he swaps directories for links in a loop while root restores. Whatever he wins, nothing outside of
- * his own directories changes. */
+/* A neighbour who owns the directories above the target, and the user that the files will belong
+ * to: he swaps directories for links in a loop while root restores. Whatever he wins, nothing
+ * outside of his own directories changes. */
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
