@@ -82,8 +82,7 @@ static struct hf_status prepare(struct hf_ctx *ctx, struct db_conn *conn,
 }
 
 struct hf_status db_conn_run(struct hf_ctx *ctx, struct db_conn *conn, const char *sql,
-                             const struct db_param *params, size_t params_len,
-                             PGresult **ret_result)
+                             const struct db_param *params, size_t params_len, struct db_rows *rows)
 {
     struct db_wire wire;
     const struct db_statement statement = {sql, hash_of(sql)};
@@ -101,11 +100,11 @@ struct hf_status db_conn_run(struct hf_ctx *ctx, struct db_conn *conn, const cha
         is_sent = PQsendQueryParams(conn->pg, sql, wire.len, wire.types, wire.values, wire.lengths,
                                     wire.formats, 0);
     }
-    if (is_sent == 0) {
+    if (is_sent == 0 || PQsetSingleRowMode(conn->pg) == 0) {
         conn->is_broken = true;
         return db_error_lost(ctx->arena, conn->pg);
     }
-    return db_wait_result(ctx, conn, ret_result);
+    return db_wait_rows(ctx, conn, rows);
 }
 
 static bool is_true(const PGresult *result, int column)

@@ -40,9 +40,9 @@ HF_DEFINE_CLEANUP(struct db_conn *, db_conn_close)
 /* Simple protocol, several statements allowed; the last result. */
 struct hf_status db_conn_simple(struct hf_ctx *ctx, struct db_conn *conn, const char *sql,
                                 PGresult **ret_result) HF_MUST_USE;
-/* Prepare when new, then run with bound parameters. */
+/* Prepare when new, then run with bound parameters; rows: what it returns is added. */
 struct hf_status db_conn_run(struct hf_ctx *ctx, struct db_conn *conn, const char *sql,
                              const struct db_param *params, size_t params_len,
-                             PGresult **ret_result) HF_MUST_USE;
+                             struct db_rows *rows) HF_MUST_USE;
 
 #endif

@@ -220,10 +220,13 @@ struct hf_status db_query(struct hf_ctx *ctx, struct db_tx *tx, const char *sql,
                           const struct db_param *params, size_t params_len,
                           const struct db_rows **ret_rows)
 {
-    HF_CLEANUP(PQclear) PGresult *result = NULL;
+    struct db_rows *rows = db_rows_new(ctx->arena);
 
-    HF_TRY(db_conn_run(ctx, tx->conn, sql, params, params_len, &result));
-    return ret_rows == NULL ? hf_success() : db_rows_of(ctx->arena, result, ret_rows);
+    HF_TRY(db_conn_run(ctx, tx->conn, sql, params, params_len, rows));
+    if (ret_rows != NULL) {
+        *ret_rows = rows;
+    }
+    return hf_success();
 }
 
 struct hf_status db_exec(struct hf_ctx *ctx, struct db_tx *tx, const char *sql,

@@ -106,7 +106,7 @@ const char *db_tx_tenant(const struct db_tx *tx);
  * sql  a constant with static lifetime: it is prepared once per connection and found by its
  *      address (at most 400 different ones per connection; more run unprepared)
  * ret_rows  may be NULL
- * Errors   see top; RESOURCE_EXHAUSTED also when the rows exceed the arena
+ * Errors   see top; RESOURCE_EXHAUSTED reason RESULT_TOO_LARGE when the rows exceed the arena
  */
 struct hf_status db_query(struct hf_ctx *ctx, struct db_tx *tx, const char *sql,
                           const struct db_param *params, size_t params_len,

@@ -28,11 +28,16 @@ static void set_binary(struct db_wire *wire, int i, unsigned type, const void *b
     wire->formats[i] = 1;
 }
 
-static void set_time(struct hf_arena *arena, struct db_wire *wire, int i, int64_t time_us)
+static struct hf_status set_time(struct hf_arena *arena, struct db_wire *wire, int i,
+                                 int64_t time_us)
 {
     if (time_us == 0) {
         set_binary(wire, i, TIMESTAMPTZ_OID, NULL, 0);
-        return;
+        return hf_success();
+    }
+    if (time_us != INT64_MAX && !hf_time_in_range(time_us)) {
+        return hf_fail_info(arena, HF_INVALID_ARGUMENT, "TIME_RANGE", NULL,
+                            "a time lies outside the years 1 to 9999");
     }
     uint64_t value = (uint64_t)(time_us == INT64_MAX ? time_us : time_us - HF_PG_EPOCH_US);
     uint8_t *bytes = hf_alloc(arena, 8);
@@ -40,6 +45,7 @@ static void set_time(struct hf_arena *arena, struct db_wire *wire, int i, int64_
         bytes[k] = (uint8_t)(value >> (56 - 8 * k));
     }
     set_binary(wire, i, TIMESTAMPTZ_OID, bytes, 8);
+    return hf_success();
 }
 
 static void append_item(struct hf_buf *buf, const char *item)
@@ -93,8 +99,7 @@ static struct hf_status encode_one(struct hf_arena *arena, struct db_wire *wire,
         set_text(wire, i, param->number != 0 ? "t" : "f");
         return hf_success();
     case DB_KIND_TIME:
-        set_time(arena, wire, i, param->number);
-        return hf_success();
+        return set_time(arena, wire, i, param->number);
     case DB_KIND_BYTES:
         if (param->len > INT_MAX / 2) {
             return hf_fail(arena, HF_INVALID_ARGUMENT, "a value of %zu bytes is too large",

@@ -20,6 +20,8 @@ struct db_rows {
     size_t columns;
     int64_t affected;
     struct cell *cells; /* row-major */
+    size_t cap;         /* cells */
+    size_t base;        /* len before the result that is being added */
 };
 
 static int hex_digit(char c)
@@ -50,48 +52,87 @@ static bool decode_bytea(char *text, size_t *len)
     return true;
 }
 
-static bool copy_cell(struct hf_arena *arena, const PGresult *result, int row, int column,
-                      struct cell *ret_cell)
+static struct hf_status too_large(struct hf_arena *arena, const struct db_rows *rows)
 {
+    return hf_fail_info(arena, HF_RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", NULL,
+                        "a result of the state database has more than %zu rows that fit the memory "
+                        "of a call",
+                        rows->len);
+}
+
+static struct hf_status copy_cell(struct hf_arena *arena, const struct db_rows *rows,
+                                  const PGresult *result, int column, struct cell *ret_cell)
+{
+    int row = (int)(rows->len - rows->base);
+
     if (PQgetisnull(result, row, column)) {
         *ret_cell = (struct cell){NULL, 0};
-        return true;
+        return hf_success();
     }
     size_t len = (size_t)PQgetlength(result, row, column);
     char *copy = hf_try_alloc(arena, len + 1);
     if (copy == NULL) {
-        return false;
+        return too_large(arena, rows);
     }
     memcpy(copy, PQgetvalue(result, row, column), len);
     copy[len] = '\0';
-    if (PQftype(result, column) == BYTEA_OID) {
-        HF_CHECK(decode_bytea(copy, &len));
+    if (PQftype(result, column) == BYTEA_OID && !decode_bytea(copy, &len)) {
+        return hf_fail(arena, HF_DATA_LOSS, "the state database sent bytes in another form");
     }
     *ret_cell = (struct cell){copy, len};
+    return hf_success();
+}
+
+/* Cells for one more row; the old ones stay in the arena. */
+static bool make_room(struct hf_arena *arena, struct db_rows *rows)
+{
+    size_t used = rows->len * rows->columns;
+
+    if (used + rows->columns <= rows->cap) {
+        return true;
+    }
+    size_t cap = 2 * rows->cap > used + rows->columns ? 2 * rows->cap : used + rows->columns;
+    struct cell *cells = hf_try_alloc(arena, cap * sizeof(struct cell));
+    if (cells == NULL) {
+        return false;
+    }
+    if (used > 0) {
+        memcpy(cells, rows->cells, used * sizeof(struct cell));
+    }
+    rows->cells = cells;
+    rows->cap = cap;
     return true;
 }
 
-struct hf_status db_rows_of(struct hf_arena *arena, PGresult *result,
-                            const struct db_rows **ret_rows)
+static struct hf_status add_row(struct hf_arena *arena, struct db_rows *rows,
+                                const PGresult *result)
 {
-    struct db_rows *rows = HF_NEW(arena, struct db_rows);
-    size_t cells = (size_t)PQntuples(result) * (size_t)PQnfields(result);
-    bool is_whole = true;
+    if (!make_room(arena, rows)) {
+        return too_large(arena, rows);
+    }
+    struct cell *cells = rows->cells + rows->len * rows->columns;
+    for (size_t i = 0; i < rows->columns; i++) {
+        HF_TRY(copy_cell(arena, rows, result, (int)i, &cells[i]));
+    }
+    rows->len++;
+    return hf_success();
+}
 
-    rows->len = (size_t)PQntuples(result);
+struct db_rows *db_rows_new(struct hf_arena *arena)
+{
+    return HF_NEW(arena, struct db_rows);
+}
+
+struct hf_status db_rows_add(struct hf_arena *arena, struct db_rows *rows, PGresult *result)
+{
+    int len = PQntuples(result);
+
     rows->columns = (size_t)PQnfields(result);
     rows->affected = strtoll(PQcmdTuples(result), NULL, 10);
-    rows->cells = cells == 0 ? NULL : hf_try_alloc(arena, cells * sizeof(struct cell));
-    is_whole = cells == 0 || rows->cells != NULL;
-    for (size_t i = 0; is_whole && i < cells; i++) {
-        is_whole = copy_cell(arena, result, (int)(i / rows->columns), (int)(i % rows->columns),
-                             &rows->cells[i]);
+    rows->base = rows->len;
+    for (int i = 0; i < len; i++) {
+        HF_TRY(add_row(arena, rows, result));
     }
-    if (!is_whole) {
-        return hf_fail(arena, HF_RESOURCE_EXHAUSTED, "the result of %zu rows is too large",
-                       rows->len);
-    }
-    *ret_rows = rows;
     return hf_success();
 }
 
@@ -121,13 +162,28 @@ const char *db_text(const struct db_rows *rows, size_t row, size_t column)
     return cell_at(rows, row, column)->ptr;
 }
 
+/* A sum of the server may be larger than any int64_t, or a fraction. */
+static int64_t nearest_int(const char *text)
+{
+    int64_t value = 0;
+    size_t whole = strcspn(text, ".");
+    char digits[32] = "";
+
+    if (whole < sizeof(digits)) {
+        memcpy(digits, text, whole);
+    }
+    if (hf_parse_i64(digits, &value)) {
+        return value;
+    }
+    return text[0] == '-' ? INT64_MIN : INT64_MAX;
+}
+
 int64_t db_int(const struct db_rows *rows, size_t row, size_t column)
 {
     const char *text = db_text(rows, row, column);
     int64_t value = 0;
 
-    HF_CHECK(text == NULL || hf_parse_i64(text, &value));
-    return value;
+    return text == NULL || hf_parse_i64(text, &value) ? value : nearest_int(text);
 }
 
 bool db_bool(const struct db_rows *rows, size_t row, size_t column)
@@ -150,7 +206,10 @@ int64_t db_time(const struct db_rows *rows, size_t row, size_t column)
         return INT64_MAX;
     }
     arena = hf_arena_new(4096);
-    HF_CHECK(hf_is_ok(hf_time_parse(arena, text, &time_us)));
+    if (!hf_is_ok(hf_time_parse(arena, text, &time_us))) {
+        /* Older than year 1 ("-infinity", "… BC") or younger than 9999. */
+        time_us = text[0] == '-' || hf_has_suffix(text, " BC") ? HF_TIME_MIN_US : HF_TIME_MAX_US;
+    }
     return time_us;
 }
 

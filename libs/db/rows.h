@@ -6,9 +6,12 @@
 
 #include "db/db.h"
 
-/* Copy a result of text format; bytea columns are decoded.
- * Errors   RESOURCE_EXHAUSTED when the arena is full. */
-struct hf_status db_rows_of(struct hf_arena *arena, PGresult *result,
-                            const struct db_rows **ret_rows) HF_MUST_USE;
+/* No rows yet. */
+struct db_rows *db_rows_new(struct hf_arena *arena);
+/* Append what one result of text format holds; bytea columns are decoded. Results of a statement
+ * come row by row, so that a huge one never stands in libpq's memory as a whole.
+ * Errors   RESOURCE_EXHAUSTED reason RESULT_TOO_LARGE when the arena is full; DATA_LOSS. */
+struct hf_status db_rows_add(struct hf_arena *arena, struct db_rows *rows,
+                             PGresult *result) HF_MUST_USE;
 
 #endif

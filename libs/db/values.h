@@ -25,7 +25,8 @@ struct db_param {
 #define DB_JSON(text) DB_TEXT(text)
 #define DB_INT(value) ((struct db_param){DB_KIND_INT, NULL, 0, (int64_t)(value)})
 #define DB_BOOL(value) ((struct db_param){DB_KIND_BOOL, NULL, 0, (value) ? 1 : 0})
-/* timestamptz from µs since 1970; 0 is SQL null, INT64_MAX is infinity. */
+/* timestamptz from µs since 1970; 0 is SQL null, INT64_MAX is infinity. Outside the years 1..9999
+ * the statement is INVALID_ARGUMENT. */
 #define DB_TIME(time_us) ((struct db_param){DB_KIND_TIME, NULL, 0, (time_us)})
 /* bytea; ptr NULL is SQL null. */
 #define DB_BYTES(ptr, len) ((struct db_param){DB_KIND_BYTES, (ptr), (len), 0})
@@ -44,9 +45,11 @@ size_t db_len(const struct db_rows *rows);
 int64_t db_affected(const struct db_rows *rows);
 bool db_is_null(const struct db_rows *rows, size_t row, size_t column);
 const char *db_text(const struct db_rows *rows, size_t row, size_t column); /* NULL: null */
-int64_t db_int(const struct db_rows *rows, size_t row, size_t column);      /* 0: null */
-bool db_bool(const struct db_rows *rows, size_t row, size_t column);        /* false: null */
-/* timestamptz as µs since 1970; 0: null; INT64_MAX: infinity. */
+/* 0: null. What no int64_t can hold is the nearer end. */
+int64_t db_int(const struct db_rows *rows, size_t row, size_t column);
+bool db_bool(const struct db_rows *rows, size_t row, size_t column); /* false: null */
+/* timestamptz as µs since 1970; 0: null; INT64_MAX: infinity; outside the years 1..9999 the nearer
+ * end. */
 int64_t db_time(const struct db_rows *rows, size_t row, size_t column);
 /* bytea; ptr NULL: null. In the arena of the query. */
 struct hf_bytes db_bytes(const struct db_rows *rows, size_t row, size_t column);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "db/error.h"
+#include "db/rows.h"
 
 #define SLICE_MS 1000
 #define GIVE_UP_US (2 * HF_US_PER_S)
@@ -70,7 +71,8 @@ static struct hf_status wait_ready(struct hf_ctx *ctx, PGconn *pg)
 static bool is_error(const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
+    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK &&
+           status != PGRES_SINGLE_TUPLE && status != PGRES_EMPTY_QUERY;
 }
 
 /* Keep the first error, else the newest result. */
@@ -84,7 +86,9 @@ static void keep(PGresult *result, PGresult **kept)
     *kept = result;
 }
 
-static struct hf_status collect(struct hf_ctx *ctx, PGconn *pg, PGresult **kept)
+/* rows may be NULL: results are kept, not copied. */
+static struct hf_status collect(struct hf_ctx *ctx, PGconn *pg, struct db_rows *rows,
+                                PGresult **kept)
 {
     for (;;) {
         HF_TRY(wait_ready(ctx, pg));
@@ -93,6 +97,9 @@ static struct hf_status collect(struct hf_ctx *ctx, PGconn *pg, PGresult **kept)
             return hf_success();
         }
         keep(result, kept);
+        if (rows != NULL && !is_error(*kept)) {
+            HF_TRY(db_rows_add(ctx->arena, rows, *kept));
+        }
         if (PQstatus(pg) == CONNECTION_BAD) {
             return db_error_lost(ctx->arena, pg);
         }
@@ -127,7 +134,7 @@ static struct hf_status cancel_by(struct hf_ctx *ctx, PGconn *canceller, int pid
     if (PQsetnonblocking(canceller, 1) != 0 || PQsendQuery(canceller, sql) == 0) {
         return db_error_lost(ctx->arena, canceller);
     }
-    return collect(ctx, canceller, &ignored);
+    return collect(ctx, canceller, NULL, &ignored);
 }
 
 /* PQcancel would wait for ever on a server that accepts and then says nothing. */
@@ -154,23 +161,23 @@ static void give_up(struct db_conn *conn)
     struct hf_status status = cancel_statement(&ctx, conn->pg);
 
     if (hf_is_ok(status)) {
-        status = collect(&ctx, conn->pg, &ignored);
+        status = collect(&ctx, conn->pg, NULL, &ignored);
     }
     (void)status; /* else the server sees within 2 s that its client is gone */
     conn->is_broken = true;
 }
 
-struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn, PGresult **ret_result)
+static struct hf_status wait_all(struct hf_ctx *ctx, struct db_conn *conn, struct db_rows *rows,
+                                 PGresult **ret_result)
 {
     HF_CLEANUP(PQclear) PGresult *result = NULL;
-    struct hf_status status = collect(ctx, conn->pg, &result);
+    struct hf_status status = collect(ctx, conn->pg, rows, &result);
 
-    if (status.code == HF_CANCELLED || status.code == HF_DEADLINE_EXCEEDED) {
-        give_up(conn);
-        return status;
-    }
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
         conn->is_broken = true;
+    } else if (!hf_is_ok(status)) { /* the ctx has ended, or the result is too large */
+        give_up(conn);
+        return status;
     }
     if (result != NULL && is_error(result)) {
         return db_error_of(ctx->arena, result);
@@ -182,4 +189,16 @@ struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn, PGresu
     }
     *ret_result = HF_TAKE(result);
     return hf_success();
+}
+
+struct hf_status db_wait_result(struct hf_ctx *ctx, struct db_conn *conn, PGresult **ret_result)
+{
+    return wait_all(ctx, conn, NULL, ret_result);
+}
+
+struct hf_status db_wait_rows(struct hf_ctx *ctx, struct db_conn *conn, struct db_rows *rows)
+{
+    HF_CLEANUP(PQclear) PGresult *ignored = NULL;
+
+    return wait_all(ctx, conn, rows, &ignored);
 }

@@ -228,6 +228,109 @@ static void test_db__too_many_rows_for_the_arena(void **unused)
     assert_int_equal(status.code, HF_RESOURCE_EXHAUSTED);
 }
 
+/* One poisoned value or a million rows: the statement fails, the others go on, and no copy of the
+ * whole stands in memory. */
+static void test_db__an_enormous_result_ends_its_statement_only(void **unused)
+{
+    static const char *const sql[] = {
+        "SELECT repeat('x', 100000000)",
+        "SELECT repeat('x', 100000) FROM generate_series(1, 1000000)",
+        "SELECT i FROM generate_series(1, 10000000) i",
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_LEN(sql); i++) {
+        HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+        const struct db_rows *rows = NULL;
+        hf_arena_reset(fix.arena);
+        begin(&tx);
+        struct hf_status status = db_query(&fix.ctx, tx, sql[i], DB_NO_ARGS, &rows);
+        assert_int_equal(status.code, HF_RESOURCE_EXHAUSTED);
+        assert_string_equal(status.info->reason, "RESULT_TOO_LARGE");
+        db_tx_abort(HF_TAKE(tx));
+        hf_arena_reset(fix.arena);
+        begin(&tx);
+        must(db_query(&fix.ctx, tx, "SELECT 1", DB_NO_ARGS, &rows));
+        must(db_tx_commit(&fix.ctx, &tx));
+    }
+}
+
+/* A call that is over its memory gives its connection back unused, not with half an answer in it.
+ */
+static void test_db__an_arena_that_is_over_ends_the_statement(void **unused)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *small = hf_arena_new(64 * 1024);
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct hf_ctx ctx = {.arena = small, .deadline_us = in_ms(20000)};
+    const struct db_rows *rows = NULL;
+
+    (void)unused;
+    begin(&tx);
+    (void)hf_alloc(small, 100000);
+    struct hf_status status = db_query(&ctx, tx, "SELECT pg_sleep(5)", DB_NO_ARGS, &rows);
+    assert_string_equal(status.info->reason, "MEMORY_LIMIT");
+    assert_string_equal(db_tx_commit(&ctx, &tx).info->reason, "MEMORY_LIMIT");
+    begin(&tx);
+    must(db_query(&fix.ctx, tx, "SELECT 7", DB_NO_ARGS, &rows));
+    assert_int_equal(db_int(rows, 0, 0), 7);
+}
+
+/* Whatever stands in a row can be read. */
+static void test_db__extreme_values_are_read(void **unused)
+{
+    static const struct {
+        const char *sql;
+        int64_t time_us;
+    } times[] = {
+        {"SELECT timestamptz '-infinity'", HF_TIME_MIN_US},
+        {"SELECT timestamptz '4713-01-01 00:00:00+00 BC'", HF_TIME_MIN_US},
+        {"SELECT timestamptz '11476-01-01 00:00:00+00'", HF_TIME_MAX_US},
+        {"SELECT timestamptz '294276-12-31 23:59:59+00'", HF_TIME_MAX_US},
+        {"SELECT timestamptz '9999-12-31 23:59:59.999999+00'", HF_TIME_MAX_US},
+        {"SELECT timestamptz '0001-01-01 00:00:00+00'", HF_TIME_MIN_US},
+    };
+    static const struct {
+        const char *sql;
+        int64_t value;
+    } ints[] = {
+        {"SELECT 9223372036854775807::numeric + 1", INT64_MAX},
+        {"SELECT -9223372036854775808::numeric - 1", INT64_MIN},
+        {"SELECT 10::numeric ^ 100", INT64_MAX},
+        {"SELECT 12.75", 12},
+        {"SELECT -0.5", 0},
+    };
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const struct db_rows *rows = NULL;
+
+    (void)unused;
+    begin(&tx);
+    for (size_t i = 0; i < HF_LEN(times); i++) {
+        must(db_query(&fix.ctx, tx, times[i].sql, DB_NO_ARGS, &rows));
+        assert_int_equal(db_time(rows, 0, 0), times[i].time_us);
+    }
+    for (size_t i = 0; i < HF_LEN(ints); i++) {
+        must(db_query(&fix.ctx, tx, ints[i].sql, DB_NO_ARGS, &rows));
+        assert_int_equal(db_int(rows, 0, 0), ints[i].value);
+    }
+}
+
+static void test_db__times_out_of_range_are_not_written(void **unused)
+{
+    static const int64_t times[] = {INT64_MIN, INT64_MIN + 1, HF_TIME_MIN_US - 1,
+                                    HF_TIME_MAX_US + 1, INT64_MAX - 1};
+
+    (void)unused;
+    for (size_t i = 0; i < HF_LEN(times); i++) {
+        HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+        const struct db_rows *rows = NULL;
+        begin(&tx);
+        struct hf_status status =
+            db_query(&fix.ctx, tx, "SELECT $1::timestamptz", DB_ARGS(DB_TIME(times[i])), &rows);
+        assert_int_equal(status.code, HF_INVALID_ARGUMENT);
+        assert_string_equal(status.info->reason, "TIME_RANGE");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +348,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_db__abort_undoes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_db__serialization_failure_is_aborted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_db__too_many_rows_for_the_arena, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_db__an_enormous_result_ends_its_statement_only, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_db__an_arena_that_is_over_ends_the_statement, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_db__extreme_values_are_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_db__times_out_of_range_are_not_written, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
