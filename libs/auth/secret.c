@@ -147,3 +147,27 @@ struct hf_status secret_open(struct hf_ctx *ctx, const struct secret_key *key, c
     *ret_plain = (struct hf_bytes){plain, len};
     return hf_success();
 }
+
+/* Each part goes in behind its length. */
+void secret_mac(const struct secret_key *key, const char *place, const struct hf_bytes *parts,
+                size_t parts_len, uint8_t ret_mac[SECRET_MAC_LEN])
+{
+    static const uint8_t salt[SALT_LEN] = "holdfast mac v1";
+    uint8_t derived[CODEC_KEY_LEN];
+    struct codec_hmac hmac;
+
+    derive(key, salt, place, derived);
+    codec_hmac_key(&hmac, derived, sizeof(derived));
+    memset(ret_mac, 0, SECRET_MAC_LEN);
+    for (size_t i = 0; i < parts_len; i++) {
+        uint64_t len = parts[i].len;
+        const struct hf_bytes all[3] = {{ret_mac, SECRET_MAC_LEN},
+                                        {(const uint8_t *)&len, sizeof(len)},
+                                        {parts[i].len == 0 ? salt : parts[i].ptr, parts[i].len}};
+        uint8_t next[SECRET_MAC_LEN];
+        codec_hmac(&hmac, all, 3, next);
+        memcpy(ret_mac, next, sizeof(next));
+    }
+    codec_wipe(derived, sizeof(derived));
+    codec_wipe(&hmac, sizeof(hmac));
+}

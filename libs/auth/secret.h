@@ -31,4 +31,10 @@ struct hf_status secret_seal(struct hf_ctx *ctx, const struct secret_key *key, c
 struct hf_status secret_open(struct hf_ctx *ctx, const struct secret_key *key, const char *place,
                              struct hf_bytes sealed, struct hf_bytes *ret_plain) HF_MUST_USE;
 
+/* A keyed digest of text that may hold secrets, for comparing it later without keeping it. parts
+ * are told apart (their lengths count); place as above. Pure but for the key. */
+#define SECRET_MAC_LEN 32
+void secret_mac(const struct secret_key *key, const char *place, const struct hf_bytes *parts,
+                size_t parts_len, uint8_t ret_mac[SECRET_MAC_LEN]);
+
 #endif

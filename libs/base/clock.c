@@ -80,10 +80,38 @@ bool hf_time_in_range(int64_t time_us)
     return time_us >= HF_TIME_MIN_US && time_us <= HF_TIME_MAX_US;
 }
 
+int64_t hf_time_clamp(int64_t time_us)
+{
+    if (time_us < HF_TIME_MIN_US) {
+        return HF_TIME_MIN_US;
+    }
+    return time_us > HF_TIME_MAX_US ? HF_TIME_MAX_US : time_us;
+}
+
+int64_t hf_time_of_parts(int64_t seconds, int32_t nanos)
+{
+    int64_t time_us = 0;
+
+    if (__builtin_mul_overflow(seconds, HF_US_PER_S, &time_us) ||
+        __builtin_add_overflow(time_us, nanos / 1000, &time_us)) {
+        return seconds < 0 ? HF_TIME_MIN_US : HF_TIME_MAX_US;
+    }
+    return hf_time_clamp(time_us);
+}
+
+int64_t hf_us_of_seconds(double seconds)
+{
+    double us = seconds * (double)HF_US_PER_S;
+
+    if (!(us > (double)HF_TIME_MIN_US)) { /* also what is no number */
+        return us <= (double)HF_TIME_MIN_US ? HF_TIME_MIN_US : 0;
+    }
+    return us >= (double)HF_TIME_MAX_US ? HF_TIME_MAX_US : (int64_t)us;
+}
+
 char *hf_time_text(struct hf_arena *arena, int64_t time_us)
 {
-    time_us = time_us < HF_TIME_MIN_US ? HF_TIME_MIN_US : time_us;
-    time_us = time_us > HF_TIME_MAX_US ? HF_TIME_MAX_US : time_us;
+    time_us = hf_time_clamp(time_us);
     int64_t days = time_us / US_PER_DAY;
     int64_t rest = time_us % US_PER_DAY;
 

@@ -21,6 +21,12 @@ int64_t hf_boot_us(void); /* CLOCK_BOOTTIME: goes on during suspend; for leases 
 #define HF_TIME_MIN_US (INT64_C(-62135596800) * HF_US_PER_S)
 #define HF_TIME_MAX_US (INT64_C(253402300800) * HF_US_PER_S - 1)
 bool hf_time_in_range(int64_t time_us);
+/* The nearest time in that range. Pure. */
+int64_t hf_time_clamp(int64_t time_us);
+/* Numbers of strangers as µs, the nearest in range: a google.protobuf.Timestamp's parts, and
+ * seconds as a fraction (no number at all: 0). Pure. */
+int64_t hf_time_of_parts(int64_t seconds, int32_t nanos);
+int64_t hf_us_of_seconds(double seconds);
 
 /* "2026-11-24T03:48:00.123456Z" (RFC 3339, UTC). Any time: outside the range the nearer end. */
 char *hf_time_text(struct hf_arena *arena, int64_t time_us);

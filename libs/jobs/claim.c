@@ -8,7 +8,8 @@
 #include "queue/queue.h"
 
 #define STEP_MS 10000
-#define FRUITLESS_MAX 100 /* answers of Redis in a row of which nothing could be claimed */
+#define FRUITLESS_MAX 100 /* rounds in a row that began no run and did not wait either */
+#define QUICK_US 20000
 
 struct claimer {
     struct jobs *jobs;
@@ -239,15 +240,16 @@ static size_t run_rows(struct jobs *jobs, const struct db_rows *rows)
     return batch.len;
 }
 
-static struct hf_status step_sweep(struct hf_ctx *ctx, struct jobs *jobs, const struct wants *wants,
-                                   size_t *ret_claimed)
+static struct hf_status step_sweep(struct hf_ctx *ctx, struct claimer *claimer,
+                                   const struct wants *wants, size_t *ret_claimed)
 {
     *ret_claimed = 0;
     for (size_t i = 0; i < wants->len; i++) {
         const struct db_rows *rows = NULL;
-        HF_TRY(claim_by_sweep(ctx, jobs, wants, i, &rows));
-        *ret_claimed += run_rows(jobs, rows);
+        HF_TRY(claim_by_sweep(ctx, claimer->jobs, wants, i, &rows));
+        *ret_claimed += run_rows(claimer->jobs, rows);
     }
+    claimer->fruitless = *ret_claimed > 0 ? 0 : claimer->fruitless;
     return hf_success();
 }
 
@@ -266,7 +268,7 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
     atomic_store(&jobs->is_redis_up, hf_is_ok(status));
     if (!hf_is_ok(status)) {
         atomic_store(&jobs->is_incomplete, true);
-        return step_sweep(ctx, jobs, wants, ret_claimed);
+        return step_sweep(ctx, claimer, wants, ret_claimed);
     }
     if (found.is_incomplete) {
         atomic_store(&jobs->is_incomplete, true);
@@ -274,7 +276,6 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
     }
     *ret_claimed = found.len; /* try again at once even when none of them could be claimed */
     if (found.len == 0) {
-        claimer->fruitless = 0;
         return hf_success();
     }
     status = claim_ids(ctx, jobs, wants, &found, &rows);
@@ -282,7 +283,7 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
         atomic_store(&jobs->is_incomplete, true);
         return status;
     }
-    claimer->fruitless = run_rows(jobs, rows) > 0 ? 0 : claimer->fruitless + 1;
+    claimer->fruitless = run_rows(jobs, rows) > 0 ? 0 : claimer->fruitless;
     return hf_success();
 }
 
@@ -300,6 +301,15 @@ static void wait_for_work(struct claimer *claimer, bool has_free_slots)
     jobs_wait_ring(&jobs->drain, jobs->claim_fd, JOBS_SWEEP_MS);
 }
 
+/* The whole time, whoever rings. */
+static void wait_a_sweep(struct jobs *jobs)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4096);
+    struct hf_ctx ctx = jobs_step_ctx(arena, &jobs->drain, STEP_MS);
+    struct hf_status ignored = hf_ctx_sleep(&ctx, JOBS_SWEEP_MS);
+    (void)ignored;
+}
+
 void jobs_claim_main(void *arg)
 {
     struct claimer claimer = {.jobs = arg};
@@ -310,6 +320,7 @@ void jobs_claim_main(void *arg)
 
     claimer.queue = options.address == NULL ? NULL : queue_new(&options);
     while (!atomic_load(&jobs->drain.is_set)) {
+        int64_t began_us = hf_mono_us();
         HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JOBS_STEP_ARENA);
         struct hf_ctx ctx = jobs_step_ctx(arena, &jobs->drain, STEP_MS);
         struct hf_status status = hf_success();
@@ -318,14 +329,17 @@ void jobs_claim_main(void *arg)
 
         find_wants(&ctx, jobs, &wants);
         if (wants.len > 0) {
-            status = claimer.queue == NULL ? step_sweep(&ctx, jobs, &wants, &claimed)
+            status = claimer.queue == NULL ? step_sweep(&ctx, &claimer, &wants, &claimed)
                                            : step_queue(&ctx, &claimer, &wants, &claimed);
         }
         jobs_trouble_note(&ctx, &claimer.trouble, "jobs.claim_failed", status);
         if (!hf_is_ok(status) || claimed == 0) {
             wait_for_work(&claimer, wants.len > 0 && hf_is_ok(status));
-        } else if (claimer.fruitless > FRUITLESS_MAX) { /* a Redis that invents ids without end */
-            jobs_wait_ring(&jobs->drain, jobs->claim_fd, JOBS_SWEEP_MS);
+        }
+        /* A Redis that invents ids, or rings, without end. */
+        claimer.fruitless = hf_mono_us() - began_us < QUICK_US ? claimer.fruitless + 1 : 0;
+        if (claimer.fruitless > FRUITLESS_MAX) {
+            wait_a_sweep(jobs);
         }
     }
     queue_free(claimer.queue);

@@ -87,7 +87,7 @@ struct hf_status jobs_external_beat(struct hf_ctx *ctx, struct db_tx *tx, const 
         ctx, tx, sql_jobs_external_beat,
         DB_ARGS(DB_UUID(id), DB_INT(report->fence.epoch), DB_INT(report->fence.n),
                 DB_TEXT(report->phase == NULL ? NULL : jobs_clean(ctx->arena, report->phase, 200)),
-                DB_INT(report->done_bytes), DB_INT(report->total_bytes)),
+                DB_INT(jobs_bytes(report->done_bytes)), DB_INT(jobs_bytes(report->total_bytes))),
         &affected));
     if (affected == 0) {
         return jobs_fenced(ctx->arena, id);

@@ -8,6 +8,7 @@
 #define GROUP_MS 5
 #define WRITE_MS 10000
 #define WRITE_PAUSE_MS 500
+#define SINGLE_REFUSALS_MAX 2
 
 struct group {
     struct jobs_run_state *runs[GROUP_MAX];
@@ -55,11 +56,13 @@ static struct hf_status write_once(struct hf_ctx *ctx, struct jobs *jobs, const 
     return db_tx_commit(ctx, &tx);
 }
 
-/* A doubtful commit is repeated: what took effect is not matched again. */
-static void write_group(struct jobs *jobs, const struct group *group)
+/* A doubtful commit is repeated: what took effect is not matched again. False when the database
+ * refuses it. */
+static bool write_together(struct jobs *jobs, const struct group *group, int refusals_max)
 {
     struct jobs_trouble trouble = {false};
     size_t finished = 0;
+    int refused = 0;
 
     for (;;) {
         HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JOBS_STEP_ARENA);
@@ -69,12 +72,30 @@ static void write_group(struct jobs *jobs, const struct group *group)
             break;
         }
         jobs_trouble_note(&ctx, &trouble, "jobs.outcome_not_written", status);
+        refused += jobs_is_refusal(status) ? 1 : 0;
+        if (refused >= refusals_max) {
+            return false;
+        }
         if (!hf_is_ok(hf_ctx_sleep(&ctx, WRITE_PAUSE_MS))) {
-            return;
+            return true;
         }
     }
     atomic_fetch_add(&jobs->finished, (int64_t)finished);
     atomic_fetch_add(&jobs->fenced, (int64_t)(group->len - finished));
+    return true;
+}
+
+/* One row that is refused keeps neither its group nor what comes after it: then each is written for
+ * itself, and what is refused again is left to the reaper. */
+static void write_group(struct jobs *jobs, const struct group *group)
+{
+    if (write_together(jobs, group, 1)) {
+        return;
+    }
+    for (size_t i = 0; i < group->len; i++) {
+        const struct group one = {.runs = {group->runs[i]}, .len = 1};
+        (void)write_together(jobs, &one, SINGLE_REFUSALS_MAX);
+    }
 }
 
 /* Take the runs of one tenant out of all. */

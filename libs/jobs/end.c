@@ -34,7 +34,7 @@ static struct hf_status end_row(struct hf_ctx *ctx, struct db_tx *tx, const stru
                            DB_TEXT(jobs_state_text(verdict->state)), DB_INT(verdict->error.code),
                            DB_TEXT(jobs_clean(ctx->arena, verdict->error.reason, 100)),
                            DB_TEXT(jobs_clean(ctx->arena, verdict->error.message, 4000)),
-                           DB_TEXT(verdict->result)),
+                           DB_TEXT(jobs_result_text(ctx->arena, verdict->result))),
                    &affected));
     return affected == 1 ? hf_success() : jobs_fenced(ctx->arena, job->id);
 }

@@ -48,7 +48,8 @@ struct hf_status jobs_finish_commit(struct hf_ctx *ctx, struct db_tx **tx, struc
     const char *id = run->state->id;
 
     if (result != NULL) {
-        HF_TRY(db_exec(ctx, *tx, sql_jobs_result, DB_ARGS(DB_UUID(id), DB_TEXT(result)), NULL));
+        HF_TRY(db_exec(ctx, *tx, sql_jobs_result,
+                       DB_ARGS(DB_UUID(id), DB_TEXT(jobs_result_text(ctx->arena, result))), NULL));
     }
     HF_TRY(jobs_release_children(ctx, *tx, &id, 1));
     struct hf_status status = db_tx_commit(ctx, tx);
@@ -85,7 +86,7 @@ static struct hf_status tell(struct hf_ctx *ctx, const struct jobs_run *run, con
         ctx, tx, sql_jobs_progress,
         DB_ARGS(DB_UUID(state->id), DB_INT(state->fence.epoch), DB_INT(state->fence.n),
                 DB_TEXT(phase == NULL ? NULL : jobs_clean(ctx->arena, phase, JOBS_PHASE_MAX)),
-                DB_INT(done_bytes), DB_INT(total_bytes)),
+                DB_INT(jobs_bytes(done_bytes)), DB_INT(jobs_bytes(total_bytes))),
         &affected));
     HF_TRY(db_tx_commit(ctx, &tx));
     return is_affected(affected, run) ? hf_success() : jobs_fenced(ctx->arena, state->id);

@@ -31,6 +31,18 @@ struct hf_status jobs_release_children(struct hf_ctx *ctx, struct db_tx *tx, con
                                        size_t len) HF_MUST_USE;
 const struct jobs_kind *jobs_kind_of(const struct jobs *jobs, const char *kind);
 
+/* A number of bytes that somebody reports, as a row takes it. */
+static inline int64_t jobs_bytes(int64_t bytes)
+{
+    return bytes < 0 ? 0 : bytes;
+}
+/* A result as a row takes it; NULL stays NULL. */
+#define JOBS_RESULT_MAX 1024
+static inline const char *jobs_result_text(struct hf_arena *arena, const char *result)
+{
+    return result == NULL ? NULL : jobs_clean(arena, result, JOBS_RESULT_MAX);
+}
+
 /* ---- the hub ---- */
 
 struct jobs_run_state {
@@ -123,6 +135,17 @@ static inline bool jobs_is_common(struct hf_status status)
     return status.code == HF_UNAVAILABLE || status.code == HF_CANCELLED ||
            status.code == HF_DEADLINE_EXCEEDED;
 }
+/* The database is there and does not take it: an end hook that fails, a row that breaks a CHECK, a
+ * result that is too large. Repeating it helps only so often. */
+static inline bool jobs_is_refusal(struct hf_status status)
+{
+    bool is_server = status.code == HF_RESOURCE_EXHAUSTED && status.info != NULL &&
+                     hf_text_equal(status.info->reason, "SERVER_RESOURCES");
+
+    return !jobs_is_common(status) && status.code != HF_UNKNOWN && status.code != HF_ABORTED &&
+           !is_server;
+}
+#define JOBS_REFUSALS_MAX 10
 /* Keep the first failure of several steps that must all be tried. */
 static inline void jobs_keep_first(struct hf_status *first, struct hf_status status)
 {

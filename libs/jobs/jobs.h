@@ -86,11 +86,12 @@ struct hf_status jobs_discard(struct hf_ctx *ctx, struct db_tx *tx, const char *
  * waits for the first to commit.
  *
  * request_id  ≤ 128 bytes; NULL or "" does nothing (*ret_response NULL)
- * request     the request's bytes (deterministic encoding); compared by SHA-256
- * Errors   INVALID_ARGUMENT reason REQUEST_ID_REUSED: same id, other request
+ * digest      of the request, keyed (secret_mac), ≥ 16 bytes: the request may hold a password,
+ * which could be guessed from a bare hash Errors   INVALID_ARGUMENT reason REQUEST_ID_REUSED: same
+ * id, other request
  */
 struct hf_status jobs_request_begin(struct hf_ctx *ctx, struct db_tx *tx, const char *method,
-                                    const char *request_id, struct hf_bytes request,
+                                    const char *request_id, struct hf_bytes digest,
                                     const struct hf_bytes **ret_response) HF_MUST_USE;
 struct hf_status jobs_request_save(struct hf_ctx *ctx, struct db_tx *tx, const char *method,
                                    const char *request_id, struct hf_bytes response) HF_MUST_USE;

@@ -1,9 +1,16 @@
--- Columns of a job in the order of jobs_decode.
--- define: head id, tenant_id, kind, target,
--- define: tail principal, result, phase, done_bytes, total_bytes, error_code, error_reason,
--- more: error_message, state, replay, priority, attempt, max_attempts, is_cancel_requested,
--- more: is_observe, external_ttl_s, epoch, fence, revision, create_time, start_time, end_time,
--- more: CASE WHEN state = 'pending' AND is_delayed THEN run_at END, deadline, dependency
+-- Columns of a job in the order of jobs_decode. Texts are cut here: a row that is larger than any
+-- CHECK allows must not keep the page it stands on from being read.
+-- define: head id, tenant_id, left(kind, 64), left(target, 1024),
+-- define: args left(args, 65536),
+-- define: tail left(principal, 256), left(result, 1024), left(phase, 256), done_bytes, total_bytes,
+-- more: error_code, left(error_reason, 128), left(error_message, 4000), left(state, 32),
+-- more: left(replay, 32), priority, attempt, max_attempts, is_cancel_requested, is_observe,
+-- more: external_ttl_s, epoch, fence, revision, create_time, start_time, end_time,
+-- more: CASE WHEN state = 'pending' AND is_delayed THEN run_at END, deadline, left(dependency, 128)
+
+-- A claim raises these counters; a row where they cannot rise is left lying, not the whole claim.
+-- define: can_rise j.attempt < 1000000 AND j.fence < 4000000000000000000
+-- more: AND j.revision < 4000000000000000000
 
 -- Is this the database whose fences the epoch covers? A promoted or restored one is on another
 -- timeline; nothing is claimed there before the epoch has risen.
@@ -39,10 +46,10 @@ INSERT INTO job_deps (tenant_id, parent_id, child_id)
 SELECT $1::uuid, parent, $2::uuid FROM unnest($3::uuid[]) parent;
 
 -- name: jobs_get
-SELECT {head} args, {tail} FROM all_jobs WHERE id = $1::uuid;
+SELECT {head} {args} {tail} FROM all_jobs WHERE id = $1::uuid;
 
 -- name: jobs_lock
-SELECT {head} args, {tail} FROM jobs WHERE id = $1::uuid FOR UPDATE;
+SELECT {head} {args} {tail} FROM jobs WHERE id = $1::uuid FOR UPDATE;
 
 -- name: jobs_list
 SELECT {head} '', {tail} FROM all_jobs
@@ -65,10 +72,10 @@ SELECT (SELECT count(*) FROM live) + (SELECT count(*) FROM old);
 
 -- name: jobs_request_insert
 INSERT INTO requests (tenant_id, method, request_id, request_hash)
-VALUES ($1, $2, $3, sha256($4::bytea)) ON CONFLICT DO NOTHING;
+VALUES ($1, $2, $3, $4::bytea) ON CONFLICT DO NOTHING;
 
 -- name: jobs_request_get
-SELECT request_hash = sha256($3::bytea), response FROM requests
+SELECT request_hash IN ($3::bytea, ''::bytea), response FROM requests
  WHERE method = $1 AND request_id = $2;
 
 -- name: jobs_request_save
@@ -167,7 +174,7 @@ UPDATE jobs SET beat = beat + 1, phase = coalesce($4, phase), done_bytes = $5, t
    AND ($3::bigint = 0 OR (epoch = $2::bigint AND fence = $3::bigint));
 
 -- name: jobs_load
-SELECT {head} args, {tail} FROM jobs
+SELECT {head} {args} {tail} FROM jobs
  WHERE id = ANY ($1::uuid[]) AND worker = $2::uuid AND state = 'running';
 
 -- name: jobs_changed
@@ -180,10 +187,10 @@ SELECT {head} '', {tail} FROM all_jobs
 DELETE FROM outbox
  WHERE ctid = ANY (ARRAY(SELECT ctid FROM outbox WHERE due_at <= now()
                           ORDER BY due_at LIMIT 500 FOR UPDATE SKIP LOCKED))
-RETURNING tenant_id, job_id, kind, priority, due_at;
+RETURNING tenant_id, job_id, left(kind, 64), priority, due_at;
 
 -- name: jobs_pending_page
-SELECT tenant_id, id, kind, priority, run_at FROM jobs
+SELECT tenant_id, id, left(kind, 64), priority, run_at FROM jobs
  WHERE state = 'pending' AND run_at <= clock_timestamp() AND external_ttl_s = 0
    AND NOT is_cancel_requested AND (tenant_id, id) > ($1::uuid, $2::uuid)
  ORDER BY tenant_id, id LIMIT 500;
@@ -195,15 +202,15 @@ UPDATE jobs j SET state = 'running', attempt = j.attempt + 1, fence = j.fence + 
   FROM unnest($1::uuid[], $2::uuid[], $4::text[]) u (tenant_id, id, kind)
  WHERE j.tenant_id = u.tenant_id AND j.id = u.id AND j.kind = u.kind AND j.state = 'pending'
    AND NOT j.is_cancel_requested AND j.run_at <= clock_timestamp() AND j.external_ttl_s = 0
-   AND {is_known}
+   AND {can_rise} AND {is_known}
 RETURNING j.tenant_id, j.id, j.kind, j.epoch, j.fence;
 
 -- name: jobs_claim_sweep
 WITH picked AS (
-    SELECT tenant_id, id FROM jobs
+    SELECT tenant_id, id FROM jobs j
      WHERE state = 'pending' AND run_at <= clock_timestamp() AND kind = $1
        AND NOT is_cancel_requested AND external_ttl_s = 0
-       AND tenant_id <> ALL ($4::uuid[]) AND {is_known}
+       AND tenant_id <> ALL ($4::uuid[]) AND {can_rise} AND {is_known}
      ORDER BY priority, run_at LIMIT $2::int FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs j SET state = 'running', attempt = j.attempt + 1, fence = j.fence + 1,
@@ -235,12 +242,13 @@ UPDATE workers SET is_dead = true
 SELECT id, host, name, boot_id, pid_namespace, pid, start_ticks, beat FROM workers
  WHERE NOT is_dead;
 
+-- In random order, here and below: rows that cannot be moved must not hide those behind them.
 -- name: jobs_orphans
 SELECT tenant_id, id, epoch, fence FROM jobs j
  WHERE state = 'running' AND external_ttl_s = 0
    AND (epoch <> (SELECT s.epoch FROM state_epoch s)
         OR NOT EXISTS (SELECT FROM workers w WHERE w.id = j.worker AND NOT w.is_dead))
- LIMIT 200;
+ ORDER BY random() LIMIT 200;
 
 -- name: jobs_mine
 SELECT tenant_id, id, epoch, fence FROM jobs
@@ -248,7 +256,8 @@ SELECT tenant_id, id, epoch, fence FROM jobs
 
 -- name: jobs_overdue
 SELECT tenant_id, id, epoch, fence FROM jobs
- WHERE state IN ('waiting', 'pending') AND deadline < clock_timestamp() LIMIT 200;
+ WHERE state IN ('waiting', 'pending') AND deadline < clock_timestamp()
+ ORDER BY random() LIMIT 200;
 
 -- name: jobs_externals
 SELECT tenant_id, id, epoch, fence, beat, external_ttl_s FROM jobs

@@ -10,6 +10,7 @@
 
 #define STEP_MS 20000
 #define SWEEP_US (30 * HF_US_PER_S)
+#define SWEEP_SPACING_US HF_US_PER_S /* however often Redis says that it has forgotten */
 #define CHORES_US (60 * HF_US_PER_S)
 #define EPOCH_US (10 * HF_US_PER_S)
 #define NO_ID "00000000-0000-0000-0000-000000000000"
@@ -22,6 +23,7 @@ struct relay {
     struct queue *queue; /* NULL: none configured */
     struct jobs_reaper *reaper;
     int64_t next_sweep_us;
+    int64_t no_sweep_until_us;
     bool is_sweeping;
     char swept_tenant[JOBS_UUID_SIZE]; /* where the sweep is */
     char swept_id[JOBS_UUID_SIZE];
@@ -91,6 +93,7 @@ static struct hf_status relay_some(struct hf_ctx *ctx, struct relay *relay)
     return hf_success();
 }
 
+/* Both are UUIDs of rows. */
 static void move_sweep(struct relay *relay, const char *tenant, const char *id)
 {
     HF_CHECK(strlen(tenant) < JOBS_UUID_SIZE && strlen(id) < JOBS_UUID_SIZE);
@@ -142,10 +145,12 @@ static struct hf_status sweep(struct hf_ctx *ctx, struct relay *relay)
         return hf_success();
     }
     if (!relay->is_sweeping) {
-        if (!atomic_exchange(&jobs->is_incomplete, false) && !is_due) {
+        bool is_too_soon = hf_mono_us() < relay->no_sweep_until_us;
+        if (is_too_soon || (!atomic_exchange(&jobs->is_incomplete, false) && !is_due)) {
             return hf_success();
         }
         relay->next_sweep_us = hf_mono_us() + SWEEP_US;
+        relay->no_sweep_until_us = hf_mono_us() + SWEEP_SPACING_US;
         relay->is_sweeping = true;
         move_sweep(relay, NO_ID, NO_ID);
     }

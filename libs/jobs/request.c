@@ -2,6 +2,7 @@
  * transaction has ended, and then reads its response. */
 #include <string.h>
 
+#include "base/check.h"
 #include "jobs/internal.h"
 
 static struct hf_status check_id(struct hf_ctx *ctx, const char *request_id)
@@ -35,18 +36,18 @@ static struct hf_status known(struct hf_ctx *ctx, const struct db_rows *rows,
 }
 
 struct hf_status jobs_request_begin(struct hf_ctx *ctx, struct db_tx *tx, const char *method,
-                                    const char *request_id, struct hf_bytes request,
+                                    const char *request_id, struct hf_bytes digest,
                                     const struct hf_bytes **ret_response)
 {
     const struct db_rows *rows = NULL;
     int64_t affected = 0;
-    const struct db_param body =
-        request.ptr == NULL ? DB_BYTES("", 0) : DB_BYTES(request.ptr, request.len);
+    const struct db_param body = DB_BYTES(digest.ptr, digest.len);
 
     *ret_response = NULL;
     if (hf_text_empty(request_id)) {
         return hf_success();
     }
+    HF_CHECK(digest.ptr != NULL && digest.len >= 16);
     HF_TRY(check_id(ctx, request_id));
     HF_TRY(db_exec(ctx, tx, sql_jobs_request_insert,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(method), DB_TEXT(request_id), body),

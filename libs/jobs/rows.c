@@ -1,4 +1,5 @@
 /* Jobs as rows: decoding, copies, and the two refusals that all files share. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -92,51 +93,97 @@ enum column {
     C_DEPENDENCY
 };
 
+/* What a CHECK forbids can stand in a row all the same (it was written before there was one, or
+ * somebody dropped it): then the job shows as damaged, ended with an outcome that nobody knows. */
+static void mark_damaged(struct jobs_job *job)
+{
+    job->is_damaged = true;
+    job->state = JOBS_OUTCOME_UNKNOWN;
+    job->replay = JOBS_NEVER;
+    job->error = (struct jobs_error){HF_DATA_LOSS, "DAMAGED_ROW",
+                                     "the row of this job is damaged: it holds a value that no "
+                                     "release writes"};
+}
+
+static const char *text_of(const struct db_rows *rows, size_t row, size_t column)
+{
+    const char *text = db_text(rows, row, column);
+    return text == NULL ? "" : text;
+}
+
+static int64_t size_of(const struct db_rows *rows, size_t row, size_t column)
+{
+    int64_t bytes = db_int(rows, row, column);
+    return bytes < 0 ? 0 : bytes;
+}
+
+static int small_of(const struct db_rows *rows, size_t row, size_t column)
+{
+    int64_t value = db_int(rows, row, column);
+    return value < 0 ? 0 : value > INT_MAX ? INT_MAX : (int)value;
+}
+
+/* infinity is no time that could be told. */
+static int64_t time_of(const struct db_rows *rows, size_t row, size_t column)
+{
+    int64_t time_us = db_time(rows, row, column);
+    return time_us > HF_TIME_MAX_US ? HF_TIME_MAX_US : time_us;
+}
+
 static void decode_facts(const struct db_rows *rows, size_t row, struct jobs_job *job)
 {
-    int state = jobs_state_parse(db_text(rows, row, C_STATE));
-    int replay = index_of(replay_texts, HF_LEN(replay_texts), db_text(rows, row, C_REPLAY));
-
-    HF_CHECK(state >= 0 && replay >= 0);
-    job->state = (enum jobs_state)state;
-    job->replay = (enum jobs_replay)replay;
-    job->priority = (int)db_int(rows, row, C_PRIORITY);
-    job->attempt = (int)db_int(rows, row, C_ATTEMPT);
-    job->max_attempts = (int)db_int(rows, row, C_MAX_ATTEMPTS);
+    job->priority = small_of(rows, row, C_PRIORITY);
+    job->attempt = small_of(rows, row, C_ATTEMPT);
+    job->max_attempts = small_of(rows, row, C_MAX_ATTEMPTS);
     job->is_cancel_requested = db_bool(rows, row, C_CANCEL);
     job->is_observe = db_bool(rows, row, C_OBSERVE);
     job->is_external = db_int(rows, row, C_EXTERNAL) > 0;
     job->fence = (struct jobs_fence){db_int(rows, row, C_EPOCH), db_int(rows, row, C_FENCE)};
     job->revision = db_int(rows, row, C_REVISION);
-    job->create_us = db_time(rows, row, C_CREATE);
-    job->start_us = db_time(rows, row, C_START);
-    job->end_us = db_time(rows, row, C_END);
-    job->run_at_us = db_time(rows, row, C_RUN_AT);
-    job->deadline_us = db_time(rows, row, C_DEADLINE);
+    job->create_us = time_of(rows, row, C_CREATE);
+    job->start_us = time_of(rows, row, C_START);
+    job->end_us = time_of(rows, row, C_END);
+    job->run_at_us = time_of(rows, row, C_RUN_AT);
+    job->deadline_us = time_of(rows, row, C_DEADLINE);
+}
+
+static void decode_enums(const struct db_rows *rows, size_t row, struct jobs_job *job)
+{
+    int state = jobs_state_parse(db_text(rows, row, C_STATE));
+    int replay = index_of(replay_texts, HF_LEN(replay_texts), db_text(rows, row, C_REPLAY));
+    int64_t code = db_int(rows, row, C_ERROR_CODE);
+
+    if (state < 0 || replay < 0 || code < HF_OK || code > HF_UNAUTHENTICATED) {
+        mark_damaged(job);
+        return;
+    }
+    job->state = (enum jobs_state)state;
+    job->replay = (enum jobs_replay)replay;
+    job->error = (struct jobs_error){(enum hf_code)code, text_of(rows, row, C_ERROR_REASON),
+                                     text_of(rows, row, C_ERROR_MESSAGE)};
 }
 
 void jobs_decode(const struct db_rows *rows, size_t row, struct jobs_job *ret_job)
 {
     *ret_job = (struct jobs_job){
-        .id = db_text(rows, row, C_ID),
-        .tenant_id = db_text(rows, row, C_TENANT),
-        .kind = db_text(rows, row, C_KIND),
-        .target = db_text(rows, row, C_TARGET),
-        .args = db_text(rows, row, C_ARGS),
-        .principal = db_text(rows, row, C_PRINCIPAL),
-        .result = db_text(rows, row, C_RESULT),
-        .phase = db_text(rows, row, C_PHASE),
-        .done_bytes = db_int(rows, row, C_DONE),
-        .total_bytes = db_int(rows, row, C_TOTAL),
-        .error = {(enum hf_code)db_int(rows, row, C_ERROR_CODE), db_text(rows, row, C_ERROR_REASON),
-                  db_text(rows, row, C_ERROR_MESSAGE)},
+        .id = text_of(rows, row, C_ID),
+        .tenant_id = text_of(rows, row, C_TENANT),
+        .kind = text_of(rows, row, C_KIND),
+        .target = text_of(rows, row, C_TARGET),
+        .args = text_of(rows, row, C_ARGS),
+        .principal = text_of(rows, row, C_PRINCIPAL),
+        .result = text_of(rows, row, C_RESULT),
+        .phase = text_of(rows, row, C_PHASE),
+        .done_bytes = size_of(rows, row, C_DONE),
+        .total_bytes = size_of(rows, row, C_TOTAL),
     };
     decode_facts(rows, row, ret_job);
+    decode_enums(rows, row, ret_job);
 }
 
 const char *jobs_dependency(const struct db_rows *rows, size_t row)
 {
-    return db_text(rows, row, C_DEPENDENCY);
+    return text_of(rows, row, C_DEPENDENCY);
 }
 
 void jobs_copy(struct hf_arena *arena, const struct jobs_job *job, struct jobs_job *ret_job)

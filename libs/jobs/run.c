@@ -7,7 +7,7 @@
 
 #define WRITE_MS 10000
 #define WRITE_PAUSE_MS 500
-#define WRITES_REFUSED_MAX 10
+#define FAR_US (INT64_C(100) * 366 * 86400 * HF_US_PER_S)
 
 static struct jobs_signs signs_of(const struct jobs_run_state *state)
 {
@@ -44,13 +44,6 @@ static struct hf_status write_once(struct hf_ctx *ctx, struct jobs_run_state *st
     return db_tx_commit(ctx, &tx);
 }
 
-/* The database is there and does not take it: an end hook that fails, say. */
-static bool is_refusal(struct hf_status status)
-{
-    return !jobs_is_common(status) && status.code != HF_UNKNOWN && status.code != HF_ABORTED &&
-           status.code != HF_RESOURCE_EXHAUSTED;
-}
-
 /* Every transition raises the fence, so a repeated write after a doubtful commit finds itself
  * fenced: the first one took effect. What is refused again and again is left to the reaper, so that
  * it does not keep the slot. */
@@ -59,7 +52,7 @@ static void write_outcome(struct jobs_run_state *state, const struct jobs_verdic
     struct jobs_trouble trouble = {false};
     int refused = 0;
 
-    while (refused < WRITES_REFUSED_MAX) {
+    while (refused < JOBS_REFUSALS_MAX) {
         HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JOBS_STEP_ARENA);
         struct hf_ctx ctx = jobs_step_ctx(arena, &state->jobs->stop, WRITE_MS);
         ctx.trace = state->id;
@@ -69,7 +62,7 @@ static void write_outcome(struct jobs_run_state *state, const struct jobs_verdic
             return;
         }
         jobs_trouble_note(&ctx, &trouble, "jobs.outcome_not_written", status);
-        refused += is_refusal(status) ? 1 : 0;
+        refused += jobs_is_refusal(status) ? 1 : 0;
         if (atomic_load(&state->is_lost) || !hf_is_ok(hf_ctx_sleep(&ctx, WRITE_PAUSE_MS))) {
             return;
         }
@@ -113,9 +106,16 @@ static struct hf_status admit(struct jobs_run_state *state)
     return hf_success();
 }
 
+/* On the monotonic clock; one that lies further than 100 years away is none. */
 static int64_t mono_deadline(int64_t deadline_us)
 {
-    return deadline_us == 0 ? 0 : hf_mono_us() + (deadline_us - hf_now_us());
+    int64_t left_us = 0;
+
+    if (deadline_us == 0 || __builtin_sub_overflow(deadline_us, hf_now_us(), &left_us) ||
+        left_us > FAR_US) {
+        return 0;
+    }
+    return left_us <= 0 ? 1 : hf_mono_us() + left_us;
 }
 
 static void leave_gates(struct jobs_run_state *state, const char *entered)
@@ -145,7 +145,7 @@ static struct hf_status call(struct jobs_run_state *state)
     HF_TRY(admit(state));
     struct hf_status status = state->kind->fn(&ctx, state->run);
     leave_gates(state, entered);
-    return status;
+    return hf_is_ok(status) && !state->is_finished ? hf_arena_check(state->arena) : status;
 }
 
 /* Success without effects and without a hook can be written in groups. */

@@ -64,6 +64,7 @@ struct jobs_job {
     bool is_cancel_requested;
     bool is_observe; /* an earlier run may have taken effect: look first */
     bool is_external;
+    bool is_damaged; /* its row holds what no release writes; OUTCOME_UNKNOWN, DAMAGED_ROW */
     struct jobs_fence fence;
     int64_t revision; /* grows with every change */
     int64_t create_us;

@@ -89,6 +89,7 @@ static struct hf_status exchange(struct hf_ctx *ctx, struct queue *queue, const 
     HF_TRY(send_args(ctx, &queue->command, args));
     struct hf_status status = queue_wire_read(ctx, &queue->command, -1, COMMAND_MS, &reply);
     if (hf_is_ok(status) && reply != NULL) {
+        queue->command.pause_ms = 0; /* only now: one that closes after each greeting is slowed */
         *ret_reply = reply;
         return hf_success();
     }
@@ -255,6 +256,7 @@ struct hf_status queue_wait(struct hf_ctx *ctx, struct queue *queue, int wake_fd
     HF_TRY(queue_wire_read(ctx, &queue->wait, wake_fd, wait_ms, &reply));
     if (reply != NULL) {
         queue->wait.is_waiting = false;
+        queue->wait.pause_ms = 0;
         return reply_status(ctx, reply);
     }
     return hf_success();

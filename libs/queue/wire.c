@@ -203,7 +203,5 @@ struct hf_status queue_wire_open(struct hf_ctx *ctx, struct queue_wire *wire,
     int flags = fcntl(wire->redis->fd, F_GETFL, 0);
     HF_CHECK(flags >= 0 && fcntl(wire->redis->fd, F_SETFL, flags | O_NONBLOCK) == 0);
     wire->redis->flags &= ~REDIS_BLOCK;
-    HF_TRY(authenticate(ctx, wire, options));
-    wire->pause_ms = 0;
-    return hf_success();
+    return authenticate(ctx, wire, options);
 }

@@ -70,6 +70,15 @@ struct hf_status svc_page_open(struct hf_ctx *ctx, const struct secret_key *key,
     return hf_success();
 }
 
+bool svc_page_take(struct svc_page *page, size_t item_bytes)
+{
+    if (page->bytes > 0 && item_bytes > SVC_PAGE_BYTES - page->bytes) {
+        return false;
+    }
+    page->bytes += item_bytes < SVC_PAGE_BYTES ? item_bytes : SVC_PAGE_BYTES;
+    return true;
+}
+
 struct hf_status svc_page_next(struct hf_ctx *ctx, const struct secret_key *key,
                                const struct svc_page_request *want, const char *last,
                                char **ret_token)

@@ -5,6 +5,7 @@
 #ifndef HF_SVC_PAGE_H
 #define HF_SVC_PAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,13 @@ struct svc_page_request {
 struct svc_page {
     size_t limit;      /* 1 … SVC_PAGE_MAX: a larger page_size is coerced */
     const char *after; /* what svc_page_next was given, in ctx->arena; "" for the first page */
+    size_t bytes;      /* taken so far */
 };
+
+/* May a message of that many packed bytes stand on the page as well? A page ends where its reply
+ * would come near the 4 MiB that clients take; the first item is always taken. */
+#define SVC_PAGE_BYTES ((size_t)3 << 20)
+bool svc_page_take(struct svc_page *page, size_t item_bytes);
 
 /* Errors   INVALID_ARGUMENT: reason INVALID_PAGE_SIZE (negative), INVALID_PAGE_TOKEN (not from an
  *          earlier reply to the same method with the same parent and filter) */

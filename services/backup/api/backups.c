@@ -101,7 +101,8 @@ API_UNARY(api_create_backup)
     const PbBackup__CreateBackupRequest *want = req;
     struct api_thread *thread = app;
     struct resource_name name;
-    const struct replay replay = {"CreateBackup", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "CreateBackup", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -172,13 +173,16 @@ API_UNARY(api_list_backups)
     }
     HF_TRY(backups_list(ctx, tx, &query, &rows, &len));
     list->backups = HF_NEW_N(ctx->arena, PbBackup__Backup *, len + 1);
-    list->n_backups = len;
     for (size_t i = 0; i < len; i++) {
         list->backups[i] = rpc_message_new(ctx->arena, &pb_backup__backup__descriptor);
         convert_backup(ctx->arena, thread->grant.tenant_name, &rows[i], list->backups[i]);
+        if (!svc_page_take(&page, protobuf_c_message_get_packed_size(&list->backups[i]->base))) {
+            break;
+        }
+        list->n_backups++;
     }
-    if (len == query.limit) {
-        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].id,
+    if (list->n_backups < len || len == query.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[list->n_backups - 1].id,
                              &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
@@ -251,7 +255,8 @@ API_UNARY(api_delete_backup)
     struct api_thread *thread = app;
     struct resource_name name;
     struct backup_row row;
-    const struct replay replay = {"DeleteBackup", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "DeleteBackup", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
 
     (void)peer;
@@ -284,7 +289,8 @@ API_UNARY(api_verify_backup)
     struct api_thread *thread = app;
     struct resource_name name;
     struct backup_row row;
-    const struct replay replay = {"VerifyBackup", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "VerifyBackup", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -327,7 +333,8 @@ API_UNARY(api_rebuild_catalog)
     const PbBackup__RebuildCatalogRequest *want = req;
     struct api_thread *thread = app;
     struct resource_name name;
-    const struct replay replay = {"RebuildCatalog", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "RebuildCatalog", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 

@@ -171,10 +171,13 @@ API_UNARY(api_list_clusters)
         HF_TRY(look(ctx, tx, &seen));
         list->clusters[i] = rpc_message_new(ctx->arena, &pb_backup__cluster__descriptor);
         fill_cluster(ctx, thread, &seen, list->clusters[i]);
+        if (!svc_page_take(&page, protobuf_c_message_get_packed_size(&list->clusters[i]->base))) {
+            break;
+        }
+        list->n_clusters++;
     }
-    list->n_clusters = len;
-    if (len == page.limit) {
-        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].name,
+    if (list->n_clusters < len || len == page.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[list->n_clusters - 1].name,
                              &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
@@ -312,7 +315,8 @@ API_UNARY(api_create_cluster)
     struct resource_name name;
     struct cluster_seen seen = {0};
     struct cluster_row known = {0};
-    const struct replay replay = {"CreateCluster", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "CreateCluster", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
 
     (void)peer;
@@ -474,7 +478,8 @@ API_UNARY(api_delete_cluster)
     struct resource_name name;
     struct source source;
     struct slots slots;
-    const struct replay replay = {"DeleteCluster", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "DeleteCluster", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
 
     (void)peer;

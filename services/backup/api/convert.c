@@ -69,6 +69,7 @@ Google__Protobuf__Timestamp *convert_time(struct hf_arena *arena, int64_t time_u
     }
     Google__Protobuf__Timestamp *time =
         rpc_message_new(arena, &google__protobuf__timestamp__descriptor);
+    time_us = hf_time_clamp(time_us); /* what a message can say */
     int64_t micros = time_us % HF_US_PER_S;
 
     time->seconds = time_us / HF_US_PER_S - (micros < 0 ? 1 : 0);

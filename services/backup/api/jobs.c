@@ -97,13 +97,16 @@ API_UNARY(api_list_jobs)
     HF_TRY(begin(ctx, thread, &tx));
     HF_TRY(jobs_list(ctx, tx, &query, &jobs, &len));
     list->jobs = HF_NEW_N(ctx->arena, PbJobs__Job *, len + 1);
-    list->n_jobs = len;
     for (size_t i = 0; i < len; i++) {
         list->jobs[i] = rpc_message_new(ctx->arena, &pb_jobs__job__descriptor);
         convert_job(ctx->arena, thread->grant.tenant_name, &jobs[i], list->jobs[i]);
+        if (!svc_page_take(&page, protobuf_c_message_get_packed_size(&list->jobs[i]->base))) {
+            break;
+        }
+        list->n_jobs++;
     }
-    if (len == query.limit) {
-        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, jobs[len - 1].id,
+    if (list->n_jobs < len || len == query.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, jobs[list->n_jobs - 1].id,
                              &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
@@ -133,7 +136,8 @@ API_UNARY(api_retry_job)
     struct api_thread *thread = app;
     struct resource_name name;
     struct jobs_job job;
-    const struct replay replay = {"RetryJob", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "RetryJob", want->request_id, &want->base,
+                                  resp};
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 

@@ -6,10 +6,12 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 
+#include "auth/secret.h"
 #include "base/ctx.h"
 #include "db/db.h"
 
 struct replay {
+    const struct secret_key *key;
     const char *method;
     const char *request_id; /* "" does nothing */
     const ProtobufCMessage *req;

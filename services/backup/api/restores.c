@@ -69,7 +69,8 @@ API_UNARY(api_create_restore)
     const PbBackup__CreateRestoreRequest *want = req;
     struct api_thread *thread = app;
     struct resource_name name;
-    const struct replay replay = {"CreateRestore", want->request_id, &want->base, resp};
+    const struct replay replay = {thread->app->secrets, "CreateRestore", want->request_id,
+                                  &want->base, resp};
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -138,13 +139,16 @@ API_UNARY(api_list_restores)
     }
     HF_TRY(restores_list(ctx, tx, &query, &rows, &len));
     list->restores = HF_NEW_N(ctx->arena, PbBackup__Restore *, len + 1);
-    list->n_restores = len;
     for (size_t i = 0; i < len; i++) {
         list->restores[i] = rpc_message_new(ctx->arena, &pb_backup__restore__descriptor);
         convert_restore(ctx->arena, thread->grant.tenant_name, &rows[i], list->restores[i]);
+        if (!svc_page_take(&page, protobuf_c_message_get_packed_size(&list->restores[i]->base))) {
+            break;
+        }
+        list->n_restores++;
     }
-    if (len == page.limit) {
-        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[len - 1].id,
+    if (list->n_restores < len || len == page.limit) {
+        HF_TRY(svc_page_next(ctx, thread->app->secrets, &pages, rows[list->n_restores - 1].id,
                              &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
@@ -230,8 +234,8 @@ static void take_report(const PbBackup__Restore *restore, const char *state,
     row->resolved_time_us =
         restore->resolved_time == NULL
             ? 0
-            : restore->resolved_time->seconds * HF_US_PER_S + restore->resolved_time->nanos / 1000;
-    row->restored_bytes = (uint64_t)restore->restored_bytes;
+            : hf_time_of_parts(restore->resolved_time->seconds, restore->resolved_time->nanos);
+    row->restored_bytes = restore->restored_bytes < 0 ? 0 : (uint64_t)restore->restored_bytes;
     row->error_code = restore->error == NULL ? "" : restore->error->code;
     row->error_message = restore->error == NULL ? "" : restore->error->message;
     row->error_reason = restore->error == NULL ? "" : restore->error->reason;

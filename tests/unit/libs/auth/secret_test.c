@@ -124,6 +124,43 @@ static void test_secret_key__file_is_private_and_whole(void **state)
     assert_int_equal(secret_key_load(&fix->ctx, bad, &key).code, HF_INVALID_ARGUMENT);
 }
 
+static void mac_of(const struct secret_key *key, const char *place, const char *a, const char *b,
+                   uint8_t ret_mac[SECRET_MAC_LEN])
+{
+    const struct hf_bytes parts[] = {{(const uint8_t *)a, strlen(a)},
+                                     {(const uint8_t *)b, strlen(b)}};
+
+    secret_mac(key, place, parts, 2, ret_mac);
+}
+
+/* Equal for equal parts alone: not for another key, place, or cut between the parts. */
+static void test_secret__mac_depends_on_all(void **state)
+{
+    static const struct {
+        const char *place, *a, *b;
+    } rows[] = {{"p", "ab", "c"}, {"p", "a", "bc"}, {"p", "abc", ""},
+                {"p", "", "abc"}, {"q", "ab", "c"}, {"p", "", ""}};
+    struct fixture *fix = *state;
+    HF_CLEANUP(secret_key_free) struct secret_key *other = NULL;
+    const char *path = hf_path_join(fix->arena, fix->dir, "other.key");
+    uint8_t macs[7][SECRET_MAC_LEN];
+    uint8_t again[SECRET_MAC_LEN];
+
+    assert_true(hf_is_ok(secret_key_create(&fix->ctx, path)));
+    assert_true(hf_is_ok(secret_key_load(&fix->ctx, path, &other)));
+    for (size_t i = 0; i < 6; i++) {
+        mac_of(fix->key, rows[i].place, rows[i].a, rows[i].b, macs[i]);
+        mac_of(fix->key, rows[i].place, rows[i].a, rows[i].b, again);
+        assert_memory_equal(macs[i], again, SECRET_MAC_LEN);
+    }
+    mac_of(other, "p", "ab", "c", macs[6]);
+    for (size_t i = 0; i < 7; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_memory_not_equal(macs[i], macs[k], SECRET_MAC_LEN);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +172,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_secret_key__file_is_private_and_whole, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_secret__mac_depends_on_all, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

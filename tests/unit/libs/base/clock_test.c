@@ -1,4 +1,5 @@
 /* Time as text, both ways; what is refused says why. */
+#include <math.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -169,6 +170,36 @@ static void test_time_parse__refuses_what_an_offset_moves_out_of_range(void **st
     assert_int_equal(hf_time_parse(arena, "9999-12-31T23:59:60Z", &us).code, HF_INVALID_ARGUMENT);
 }
 
+static void test_time__numbers_of_strangers_do_not_overflow(void **state)
+{
+    static const struct {
+        int64_t seconds;
+        int32_t nanos;
+        int64_t us;
+    } parts[] = {
+        {0, 0, 0},
+        {1, 999999999, S + 999999},
+        {-1, 500000000, -S + 500000},
+        {0, -1000, -1},
+        {INT64_MAX, INT32_MAX, HF_TIME_MAX_US},
+        {INT64_MIN, INT32_MIN, HF_TIME_MIN_US},
+        {INT64_C(300000000000), 0, HF_TIME_MAX_US},
+        {253402300799, 999999999, HF_TIME_MAX_US},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(parts); i++) {
+        assert_int_equal(hf_time_of_parts(parts[i].seconds, parts[i].nanos), parts[i].us);
+    }
+    assert_int_equal(hf_us_of_seconds(1.5), S + S / 2);
+    assert_int_equal(hf_us_of_seconds(-0.25), -S / 4);
+    assert_int_equal(hf_us_of_seconds(1e300), HF_TIME_MAX_US);
+    assert_int_equal(hf_us_of_seconds(-1e300), HF_TIME_MIN_US);
+    assert_int_equal(hf_us_of_seconds((double)INFINITY), HF_TIME_MAX_US);
+    assert_int_equal(hf_us_of_seconds((double)-INFINITY), HF_TIME_MIN_US);
+    assert_int_equal(hf_us_of_seconds((double)NAN), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_clocks__move_forward),
         cmocka_unit_test(test_time_text__takes_every_number),
         cmocka_unit_test(test_time_parse__refuses_what_an_offset_moves_out_of_range),
+        cmocka_unit_test(test_time__numbers_of_strangers_do_not_overflow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,15 +115,15 @@ static void test_clean__gives_whole_utf8(void **unused)
 {
     static const struct text_case cases[] = {
         {"plain", 100, "plain"},
-        {"plain", 3, "pla"},
+        {"plain", 3, "\xe2\x80\xa6"},
+        {"plain", 4, "p\xe2\x80\xa6"},
         {"a\xc3\xa4z", 100, "a\xc3\xa4z"},
-        {"a\xc3\xa4z", 2, "a"},
-        {"\xff\xfe", 10, "??"},
-        {"\xc0\x80", 10, "??"},
-        {"\xed\xa0\x80", 10, "???"},
+        {"a\xc3\xa4zz", 4, "a\xe2\x80\xa6"},
+        {"\xff\xfe", 10, "\xef\xbf\xbd\xef\xbf\xbd"},
         {"\xf0\x9f\x90\x99", 10, "\xf0\x9f\x90\x99"},
-        {"\xf0\x9f\x90\x99", 3, ""},
-        {"\xe2\x82", 10, "??"},
+        {"\xf0\x9f\x90\x99", 3, "\xe2\x80\xa6"},
+        {"\xe2\x82", 10, "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\x1b[2J", 10, "\\x1b[2J"},
         {"", 10, ""},
     };
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(64 * 1024);

@@ -267,6 +267,12 @@ static struct hf_bytes bytes_of(const char *text)
     return (struct hf_bytes){(const uint8_t *)text, strlen(text)};
 }
 
+/* libs/jobs compares digests and makes none. */
+static struct hf_bytes digest_of(const char *text)
+{
+    return bytes_of(hf_printf(arena, "%-32s", text));
+}
+
 /* One mutation under a request id; the response it gave. */
 static struct hf_status mutate(struct hf_ctx *call, const char *request_id, const char *request,
                                const char *fresh, const char **ret_response)
@@ -275,7 +281,7 @@ static struct hf_status mutate(struct hf_ctx *call, const char *request_id, cons
     const struct hf_bytes *known = NULL;
 
     HF_TRY(db_tx_begin(call, state->app, state->tenant, DB_READ_COMMITTED, &tx));
-    HF_TRY(jobs_request_begin(call, tx, "CreateThing", request_id, bytes_of(request), &known));
+    HF_TRY(jobs_request_begin(call, tx, "CreateThing", request_id, digest_of(request), &known));
     if (known != NULL) {
         *ret_response = hf_strndup(call->arena, (const char *)known->ptr, known->len);
         return hf_success();

@@ -174,6 +174,24 @@ static void test_page__endless_token_is_refused(void **state)
     assert_refused(fix, fix->key, want, "INVALID_PAGE_TOKEN");
 }
 
+/* Items of any size: a page holds at least one, and never more than a client takes. */
+static void test_page__ends_before_its_reply_is_too_large(void **state)
+{
+    struct svc_page page = {.limit = 1000};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_true(svc_page_take(&page, (size_t)1 << 20));
+    }
+    assert_false(svc_page_take(&page, 1));
+    page = (struct svc_page){.limit = 1000};
+    assert_true(svc_page_take(&page, (size_t)5 << 20));
+    assert_false(svc_page_take(&page, 1));
+    page = (struct svc_page){.limit = 1000};
+    assert_true(svc_page_take(&page, 10));
+    assert_false(svc_page_take(&page, SIZE_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +203,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_page__token_is_not_readable_and_not_made_up, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_page__endless_token_is_refused, set_up, tear_down),
+        cmocka_unit_test(test_page__ends_before_its_reply_is_too_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
