@@ -182,7 +182,9 @@ static struct hf_status load_roots(struct hf_ctx *ctx, const char *ca_path, X509
         if (root == NULL) {
             break;
         }
-        HF_CHECK(X509_STORE_add_cert(store, root) == 1);
+        if (X509_STORE_add_cert(store, root) != 1) {
+            return x509_fail(ctx->arena, ca_path);
+        }
         count++;
     }
     ERR_clear_error();

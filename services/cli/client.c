@@ -318,7 +318,7 @@ const char *client_time(struct cli *cli, const Google__Protobuf__Timestamp *time
     if (time == NULL) {
         return "";
     }
-    char *text = hf_time_text(cli->ctx.arena, time->seconds * HF_US_PER_S + time->nanos / 1000);
+    char *text = hf_time_text(cli->ctx.arena, hf_time_of_parts(time->seconds, time->nanos));
 
     return hf_printf(cli->ctx.arena, "%.19sZ", text);
 }

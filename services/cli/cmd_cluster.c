@@ -83,7 +83,7 @@ static const char *lag_text(struct cli *cli, const PbBackup__WalStatus *wal)
     if (wal == NULL || wal->durable_time == NULL) {
         return "unknown";
     }
-    return hf_duration_text(cli->ctx.arena, (int64_t)(wal->lag_seconds * (double)HF_US_PER_S));
+    return hf_duration_text(cli->ctx.arena, hf_us_of_seconds(wal->lag_seconds));
 }
 
 static const char *window_text(struct cli *cli, const PbBackup__WalStatus *wal)

@@ -85,11 +85,11 @@ static struct hf_status print_json(struct cli *cli, const struct info *info)
 /* What would be lost now. Without a stream it grows whatever was measured last. */
 static const char *rpo_text(struct cli *cli, const PbBackup__WalStatus *wal)
 {
-    int64_t lag_us = (int64_t)(wal->lag_seconds * (double)HF_US_PER_S);
+    int64_t lag_us = hf_us_of_seconds(wal->lag_seconds);
 
     if (wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING &&
         wal->window_end != NULL) {
-        int64_t since_us = hf_now_us() - wal->window_end->seconds * HF_US_PER_S;
+        int64_t since_us = hf_now_us() - hf_time_of_parts(wal->window_end->seconds, 0);
 
         lag_us = since_us > lag_us ? since_us : lag_us;
     }

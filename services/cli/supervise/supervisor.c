@@ -89,8 +89,8 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place)
     step.arena = arena;
     children_adopt(ctx, place, &children);
     while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS))) {
-        hf_arena_reset(arena);
         tend_once(&step, place, &children, &due);
+        hf_arena_reset(arena); /* before the sleep: a round over its memory is no reason to stop */
     }
     step.cancel = NULL; /* stopping is work that still has to be done */
     HF_TRY(children_stop(&step, &children));
