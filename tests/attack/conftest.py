@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 
 import pytest
 
@@ -37,6 +38,29 @@ def house(programs):
     finally:
         holdfast.down()
         proc.remove_folder(home)
+
+
+@pytest.fixture(scope="session")
+def attacked(programs, postgres_templates):
+    """One installation with a cluster `orders` and a backup of it, for files that leave it whole:
+    attacked.house and attacked.source (.backup, .segment: names)."""
+    home = proc.new_folder("hf-up-")
+    source = Postgres(proc.new_folder("hf-pg-"))
+    holdfast = Holdfast(os.path.join(home, "dir"))
+    try:
+        holdfast.up()
+        source.create(postgres_templates(15)).start().add_roles()
+        source.pgbench("-i", "-q", "-s", "1")
+        holdfast.add_cluster("orders", source)
+        source.backup = holdfast.backup("orders")["name"]
+        source.psql("select pg_switch_wal()")
+        source.segment = source.psql("select pg_walfile_name(pg_current_wal_lsn())")
+        yield types.SimpleNamespace(house=holdfast, source=source)
+    finally:
+        holdfast.down()
+        source.kill()
+        proc.remove_folder(home)
+        proc.remove_folder(source.folder)
 
 
 @pytest.fixture(scope="session")
