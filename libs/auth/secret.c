@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/secret.h"
 #include "codec/hash.h"
 #include "codec/seal.h"
 
@@ -61,7 +62,7 @@ struct hf_status secret_key_load(struct hf_ctx *ctx, const char *path, struct se
         return hf_fail(ctx->arena, HF_PERMISSION_DENIED,
                        "key file %s may be read by others: chmod 600 %s", path, path);
     }
-    key = hf_heap_alloc(sizeof(*key));
+    key = hf_secret_alloc(sizeof(*key));
     struct hf_status status = read_key(ctx, path, &buf, key);
     if (buf.ptr != NULL) {
         codec_wipe(buf.ptr, buf.len);
@@ -73,11 +74,7 @@ struct hf_status secret_key_load(struct hf_ctx *ctx, const char *path, struct se
 
 void secret_key_free(struct secret_key *key)
 {
-    if (key == NULL) {
-        return;
-    }
-    codec_wipe(key, sizeof(*key));
-    hf_heap_free(key);
+    hf_secret_free(key);
 }
 
 static void derive(const struct secret_key *key, const uint8_t *salt, const char *place,

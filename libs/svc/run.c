@@ -23,26 +23,49 @@
 #include "base/pool.h"
 
 #define MAX_DESCRIPTORS 65536
+#define LOCKED_BYTES ((rlim_t)64 << 20)
+#define LOCKED_LEAST_BYTES ((rlim_t)1 << 20) /* the keys of a few tenants */
 #define PROCESS_ARENA_BYTES ((size_t)64 << 20)
 #define STOP_ARENA_BYTES ((size_t)16 << 20)
 #define HELP_MAX_BYTES ((size_t)1 << 20)
 #define TICK_MS 200
 #define STOP_GRACE_MS 10000
 
+/* To the hard limit, at most wanted; never lower. */
+static void raise_limit(__rlimit_resource_t resource, rlim_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(resource, &limit) == 0) {
+        wanted = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        limit.rlim_cur = limit.rlim_cur > wanted ? limit.rlim_cur : wanted;
+        (void)setrlimit(resource, &limit);
+    }
+}
+
+/* Keys are used whether they can be locked or not; said once, here. */
+static void warn_of_little_locked_memory(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < LOCKED_LEAST_BYTES &&
+        geteuid() != 0) {
+        hf_warn(NULL, HF_EVENT("process.keys_may_be_swapped"),
+                HF_INT("memlock_bytes", limit.rlim_cur),
+                HF_INT("wanted_bytes", LOCKED_LEAST_BYTES));
+    }
+}
+
 void svc_process_prepare(void)
 {
     const struct rlimit no_core = {0, 0};
-    struct rlimit files;
 
     /* Keys are in memory: no core files, no ptrace by other processes of the same user. The leak
      * checker of a sanitizer build is such a process. */
     HF_CHECK(setrlimit(RLIMIT_CORE, &no_core) == 0);
     HF_CHECK(prctl(PR_SET_DUMPABLE, HF_HAS_ASAN, 0, 0, 0) == 0);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        rlim_t wanted = files.rlim_max < MAX_DESCRIPTORS ? files.rlim_max : MAX_DESCRIPTORS;
-        files.rlim_cur = files.rlim_cur > wanted ? files.rlim_cur : wanted;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    raise_limit(RLIMIT_NOFILE, MAX_DESCRIPTORS);
+    raise_limit(RLIMIT_MEMLOCK, LOCKED_BYTES);
     /* Each malloc arena keeps its own free pages; big buffers go back to the system when freed.
      * NOLINTBEGIN(concurrency-mt-unsafe): no other thread exists yet. */
     (void)mallopt(M_ARENA_MAX, 2);
@@ -222,5 +245,6 @@ int svc_main(const struct svc_service *service, int argc, char *argv[])
         return show(arena, service->program, common.wish);
     }
     hf_log_setup(level_of(common.log_level), service->program->name);
+    warn_of_little_locked_memory();
     return run_service(service, arena, config);
 }

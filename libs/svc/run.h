@@ -13,10 +13,11 @@
  *   }
  *
  * What it does before any thread exists: blocks all signals (SIGPIPE is never delivered; SIGTERM
- * and SIGINT are taken by sigtimedwait in main), raises RLIMIT_NOFILE to its hard limit (at most
- * 65536), forbids core files and ptrace by strangers (keys are in memory), keeps the allocator to
- * two arenas (a service has tens of threads, each would keep its own pages), and confines the
- * process; a line `process.confinement` says what the kernel had for it.
+ * and SIGINT are taken by sigtimedwait in main), raises RLIMIT_NOFILE (at most 65536) and
+ * RLIMIT_MEMLOCK (64 MiB, for keys) to their hard limits, forbids core files and ptrace by
+ * strangers (keys are in memory), keeps the allocator to two arenas (a service has tens of threads,
+ * each would keep its own pages), and confines the process; a line `process.confinement` says what
+ * the kernel had for it.
  */
 #ifndef HF_SVC_RUN_H
 #define HF_SVC_RUN_H

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/id.h"
+#include "base/secret.h"
 #include "codec/seal.h"
 #include "vault/keyfile.h"
 #include "vault/keyring_internal.h"
@@ -104,7 +105,7 @@ static struct hf_status slot_read(struct hf_ctx *ctx, struct objstore *store,
 static struct vault_keyring *keyring_of(const struct vault_slot_place *place,
                                         const struct vault_secrets *secrets)
 {
-    struct vault_keyring *keyring = hf_heap_alloc(sizeof(*keyring));
+    struct vault_keyring *keyring = hf_secret_alloc(sizeof(*keyring));
 
     keyring->is_full = true;
     keyring->realm = hf_heap_strdup(place->realm);
@@ -290,7 +291,7 @@ struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store
 struct vault_keyring *vault_keyring_borrowed(struct vault_secret_source source,
                                              const uint8_t *verifying_keys, size_t count)
 {
-    struct vault_keyring *keyring = hf_heap_alloc(sizeof(*keyring));
+    struct vault_keyring *keyring = hf_secret_alloc(sizeof(*keyring));
 
     HF_CHECK(count <= VAULT_SLOT_VERIFYING_MAX);
     keyring->source = source;
@@ -305,8 +306,7 @@ void vault_keyring_free(struct vault_keyring *keyring)
 {
     if (keyring != NULL) {
         hf_heap_free(keyring->realm);
-        codec_wipe(keyring, sizeof(*keyring));
-        hf_heap_free(keyring);
+        hf_secret_free(keyring);
     }
 }
 

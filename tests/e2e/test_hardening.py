@@ -92,3 +92,7 @@ def test_failed_handshakes_fill_no_log(house):
             peer.sendall(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03" if number % 2 else b"GET / HTTP/1.1\r\n\r\n")
     assert house.hf("cluster", "list") is not None, "a client with a certificate is served"
     assert os.path.getsize(log) - before < 300_000
+
+
+def test_keys_of_the_service_are_locked_in_memory(house):
+    assert int(status_of(house.pids["backup"])["VmLck"].split()[0]) >= 8, "two keys, a page each"

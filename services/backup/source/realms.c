@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pool.h"
+#include "base/secret.h"
 #include "base/str.h"
 
 struct realms {
@@ -19,7 +20,7 @@ struct realms {
     char *signing_key_path;
     bool has_escrow;
     uint8_t escrow[VAULT_KEY_LEN];
-    uint8_t kek[VAULT_KEY_LEN];
+    uint8_t *kek; /* VAULT_KEY_LEN, locked */
 };
 
 static struct hf_status load_escrow(struct hf_ctx *ctx, struct realms *realms, const char *path)
@@ -42,6 +43,8 @@ struct hf_status realms_new(struct hf_ctx *ctx, const struct realms_options *opt
                             struct realms **ret_realms)
 {
     struct realms *realms = hf_heap_alloc(sizeof(*realms));
+
+    realms->kek = hf_secret_alloc(VAULT_KEY_LEN);
     struct hf_status status = vault_kek_load(ctx, options->kek_path, realms->kek);
 
     hf_lock_init(&realms->keyrings_lock);
@@ -75,7 +78,7 @@ void realms_free(struct realms *realms)
     hf_map_each(realms->keyrings, free_keyring, NULL);
     hf_map_free(realms->keyrings);
     hf_lock_done(&realms->keyrings_lock);
-    explicit_bzero(realms->kek, sizeof(realms->kek));
+    hf_secret_free(realms->kek);
     hf_heap_free(realms->signing_key_path);
     hf_heap_free(realms);
 }
