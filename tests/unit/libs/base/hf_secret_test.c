@@ -46,7 +46,9 @@ static void test_secret__is_locked_and_in_no_core(void **state)
     memset(secret, 0xaa, 5000);
     flags_of(secret, flags, sizeof(flags));
     assert_non_null(strstr(flags, " dd"));
-    assert_int_equal(strstr(flags, " lo") != NULL, hf_secret_is_locked(secret));
+    if (!HF_HAS_ASAN) { /* whose mlock does nothing and says that it did */
+        assert_int_equal(strstr(flags, " lo") != NULL, hf_secret_is_locked(secret));
+    }
     hf_secret_free(secret);
     hf_secret_free(NULL);
 }
@@ -63,7 +65,7 @@ static void test_secret__goes_on_beyond_the_limit(void **state)
         HF_CHECK(geteuid() != 0 || setuid(65534) == 0); /* root may lock without limit */
         uint8_t *secret = hf_secret_alloc(32);
         secret[31] = 1;
-        _exit(hf_secret_is_locked(secret) ? 1 : 0);
+        _exit(hf_secret_is_locked(secret) && !HF_HAS_ASAN ? 1 : 0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
@@ -79,12 +81,13 @@ static void test_secret__has_guards(void **state)
         int status = 0;
         pid_t pid = fork();
         if (pid == 0) {
-            (void)sigaction(SIGSEGV, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
             const volatile uint8_t *secret = hf_secret_alloc(32);
-            _exit(secret[offsets[i]]);
+            (void)sigaction(SIGSEGV, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+            (void)secret[offsets[i]];
+            _exit(0);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+        assert_int_not_equal(status, 0); /* a signal, or a sanitizer's report of it */
     }
 }
 
