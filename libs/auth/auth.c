@@ -113,6 +113,7 @@ struct hf_status auth_authorize(struct hf_ctx *ctx, struct db *db, const struct 
         .tenant_name = hf_strdup(ctx->arena, tenant_name),
         .principal = principal,
         .role = db_text(rows, 0, 1),
+        .is_operator = db_bool(rows, 0, 4),
     };
     HF_TRY(check_permission(ctx, &grant, permission));
     *ret_grant = grant;

@@ -33,6 +33,7 @@ struct auth_grant {
     const char *tenant_name; /* "default" */
     const char *principal;   /* "client/alice", for jobs and audit */
     const char *role;
+    bool is_operator; /* an admin of the installation: ask auth_may_touch (operator.h) */
 };
 
 /* May peer do permission in the tenant called tenant_name?

@@ -1,5 +1,6 @@
 -- name: auth_authorize
-SELECT tenant_id, role, is_denied, is_known FROM platform.authorize_caller($1, $2, $3);
+SELECT tenant_id, role, is_denied, is_known, is_operator
+FROM platform.authorize_peer($1, $2, $3);
 
 -- name: auth_tenants
 SELECT id, name FROM platform.all_tenants();
@@ -14,3 +15,11 @@ UPDATE platform.identities SET is_denied = true WHERE kind = $1 AND name = $2;
 
 -- name: auth_tenant_create
 INSERT INTO platform.tenants (id, name) VALUES ($1::uuid, $2);
+
+-- name: auth_operator_put
+-- As the owner.
+INSERT INTO platform.operators (kind, name) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: auth_operator_remove
+-- As the owner.
+DELETE FROM platform.operators WHERE kind = $1 AND name = $2;

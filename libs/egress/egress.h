@@ -6,7 +6,7 @@
  * Reasons of refusal (PERMISSION_DENIED; metadata host, address, port, setting): ADDRESS_* LOCAL_*
  * SOCKET_* of the table in judge.c. Others:
  *   HOST_INVALID        INVALID_ARGUMENT  no host name, no address
- *   HOST_NOT_FOUND      UNAVAILABLE       the resolver knows no address (now)
+ *   HOST_UNREACHABLE    UNAVAILABLE       the resolver knows no address, no socket is there (now)
  *   RESOLVER_BUSY       UNAVAILABLE       all threads that resolve are waiting for answers
  *   TOO_MANY_ADDRESSES  PERMISSION_DENIED more than EGRESS_ADDRESSES_MAX
  *

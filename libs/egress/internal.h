@@ -24,7 +24,7 @@ struct hf_status egress_refuse(struct hf_ctx *ctx, const struct egress *egress,
 /* resolver.c: names on a few threads of its own. */
 struct resolver *resolver_new(egress_lookup_fn lookup, void *arg);
 void resolver_free(struct resolver *resolver);
-/* Unjudged. Errors HOST_INVALID, HOST_NOT_FOUND, RESOLVER_BUSY, TOO_MANY_ADDRESSES. */
+/* Unjudged. Errors HOST_INVALID, HOST_UNREACHABLE, RESOLVER_BUSY, TOO_MANY_ADDRESSES. */
 struct hf_status resolver_ask(struct hf_ctx *ctx, struct resolver *resolver, const char *host,
                               uint16_t port, struct egress_addresses *ret_addresses) HF_MUST_USE;
 

@@ -139,7 +139,7 @@ static struct hf_status not_found(struct hf_ctx *ctx, const char *host)
 {
     const char *const metadata[] = {"host", host, NULL};
 
-    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "HOST_NOT_FOUND", metadata,
+    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "HOST_UNREACHABLE", metadata,
                         "the resolver knows no address of %s", host);
 }
 

@@ -1,9 +1,12 @@
 /* A connection to a source PostgreSQL, never blocking past ctx: connecting, queries
  * and waiting see deadline and cancellation within 200 ms.
  *
- * Passwords travel beside the DSN and appear in no message. ~/.pgpass is not read. libpq's own
- * environment defaults (PGHOST, PGSSLMODE …) apply as in any libpq program: a service that does not
- * want them clears its environment.
+ * Passwords travel beside the DSN and appear in no message. Nothing of the home directory counts
+ * (~/.pgpass, ~/.postgresql, ~/.pg_service.conf). libpq's environment defaults (PGSSLMODE …) would:
+ * a service clears its environment (svc/environment.h).
+ *
+ * Each host is resolved and judged by the gate (libs/egress) before anything is connected to, and
+ * libpq is given one judged address at a time; its reasons of refusal are reasons here, too.
  *
  * libpq connects, authenticates and owns TLS; every byte after that is taken by this folder,
  * because libpq keeps whatever a server sends. A connection holds at most one message (2 MiB) and
@@ -14,6 +17,7 @@
  *
  * Reasons of failure (hf_error_info.reason):
  *   HOST_UNREACHABLE        UNAVAILABLE         no host answers, or the connection broke
+ *   CA_MISSING              INVALID_ARGUMENT    sslmode verifies, and no authority was uploaded
  *   SERVER_STARTING         UNAVAILABLE         it answers, but starts up or shuts down
  *   AUTHENTICATION_FAILED   PERMISSION_DENIED   wrong or missing password, no line in pg_hba.conf
  *   ROLE_LACKS_REPLICATION  PERMISSION_DENIED   with the ALTER ROLE that mends it
@@ -53,9 +57,22 @@ enum pgwire_mode {
     PGWIRE_REPLICATION, /* a physical walsender: IDENTIFY_SYSTEM, SHOW, BASE_BACKUP … */
 };
 
+struct egress;
+
+/* By which way, and with which certificates, sources are reached. */
+struct pgwire_access {
+    struct egress *egress; /* mandatory */
+    bool is_operator;      /* who registered the source: the gate asks */
+    const char *run_dir;   /* where a private directory for certificates may be made; NULL: none */
+    const char *ca_pem;    /* PEM texts; NULL or "": none. A CA makes verify-full the default */
+    const char *cert_pem;
+    const char *key_pem;
+};
+
 struct pgwire_options {
     const char *dsn;      /* conninfo or URI without password, several hosts allowed */
     const char *password; /* NULL: none */
+    const struct pgwire_access *access;
     enum pgwire_mode mode;
     const char *application_name; /* NULL: "holdfast" */
     const char *dbname;     /* SQL mode: instead of the DSN's; NULL: the DSN's, else postgres */
@@ -65,8 +82,9 @@ struct pgwire_options {
                                a base backup have limits of their own */
 };
 
-/* Errors   INVALID_ARGUMENT (dsn.h), reasons above, CANCELLED, DEADLINE_EXCEEDED of ctx. Running
- * into connect_timeout_ms is HOST_UNREACHABLE. */
+/* A host that the gate refuses refuses the DSN, before anything is connected to.
+ * Errors   INVALID_ARGUMENT (dsn.h), reasons above, those of egress.h, CANCELLED, DEADLINE_EXCEEDED
+ * of ctx. Running into connect_timeout_ms is HOST_UNREACHABLE. */
 struct hf_status pgwire_open(struct hf_ctx *ctx, const struct pgwire_options *options,
                              struct pgwire_conn **ret_conn) HF_MUST_USE;
 void pgwire_close(struct pgwire_conn *conn); /* accepts NULL */

@@ -1,5 +1,9 @@
 /* Connection strings. Surprise: one DSN is split into single hosts here instead of leaving the list
- * to libpq, because libpq's non-blocking connect waits for ever on a host that swallows packets. */
+ * to libpq, because libpq's non-blocking connect waits for ever on a host that swallows packets,
+ * and because a name is resolved and judged before libpq sees any address.
+ *
+ * A connection string is hostile input: keywords that make libpq open files, load code or act with
+ * what belongs to this process are not taken. The two tables below are all there is to know. */
 #include "pgwire/dsn.h"
 
 #include <libpq-fe.h>
@@ -10,12 +14,94 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-#define DSN_MAX 16384
+#define DSN_MAX 4096
+#define STORED_MAX 16384 /* four bytes a character of the column */
+#define VALUE_MAX 255
 #define HOSTS_MAX 32
+#define NUMBER_MAX 86400
+#define CHOICES_MAX 8
 
 HF_DEFINE_CLEANUP(PQconninfoOption *, PQconninfoFree)
 
-static const char *const forbidden[] = {"password", "passfile", "service", "sslpassword"};
+enum value_kind { VALUE_LIST, VALUE_TEXT, VALUE_NUMBER, VALUE_CHOICE };
+
+/* What may be said. */
+static const struct keyword {
+    const char *name;
+    enum value_kind kind;
+    const char *choices[CHOICES_MAX];
+} allowed[] = {
+    {"host", VALUE_LIST, {0}},
+    {"hostaddr", VALUE_LIST, {0}},
+    {"port", VALUE_LIST, {0}},
+    {"user", VALUE_TEXT, {0}},
+    {"dbname", VALUE_TEXT, {0}},
+    {"sslmode",
+     VALUE_CHOICE,
+     {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}},
+    {"connect_timeout", VALUE_NUMBER, {0}},
+    {"target_session_attrs",
+     VALUE_CHOICE,
+     {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}},
+    {"channel_binding", VALUE_CHOICE, {"disable", "prefer", "require"}},
+    {"keepalives", VALUE_NUMBER, {0}},
+    {"keepalives_idle", VALUE_NUMBER, {0}},
+    {"keepalives_interval", VALUE_NUMBER, {0}},
+    {"keepalives_count", VALUE_NUMBER, {0}},
+};
+
+#define UPLOAD                                                                                     \
+    "names a file of the service's machine: upload the certificates with --ca-file, --cert-file "  \
+    "and --key-file"
+
+/* What may not, and why. Rows that were registered before the list existed keep what is harmless;
+ * what is_never says makes libpq load code or read secrets of this machine. The last row stands for
+ * all others. */
+static const struct refusal {
+    const char *name; /* NULL: any */
+    const char *reason;
+    const char *why;
+    bool is_never;
+} refused[] = {
+    {"password", "PASSWORD_IN_DSN",
+     "must not stand in a connection string: give it with --password-stdin or --password-file",
+     true},
+    {"sslpassword", "PASSWORD_IN_DSN",
+     "must not stand in a connection string (nor --password-stdin, --password-file): upload a key "
+     "without passphrase with --key-file",
+     true},
+    {"passfile", "DSN_PASSFILE",
+     "names a file of the service's machine: give the password with --password-stdin or "
+     "--password-file",
+     true},
+    {"service", "DSN_SERVICE",
+     "names an entry of a file of the service's machine: write host, port, user and dbname", true},
+    {"options", "DSN_OPTIONS",
+     "sets parameters of the server's session: set them with ALTER ROLE on the source", false},
+    {"sslkey", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"sslcert", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"sslrootcert", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"sslcrl", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"sslcrldir", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"krbsrvname", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
+    {"gsslib", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
+    {"gssencmode", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
+    {"application_name", "DSN_OURS", "is chosen by Holdfast: leave it out", false},
+    {"fallback_application_name", "DSN_OURS", "is chosen by Holdfast: leave it out", false},
+    {"client_encoding", "DSN_OURS", "is chosen by Holdfast: leave it out", false},
+    {"replication", "DSN_OURS", "is chosen by Holdfast: leave it out", false},
+    {"requirepeer", "DSN_REQUIREPEER",
+     "is not taken: sockets are judged by the directories that the operator lists", false},
+    {NULL, "DSN_KEYWORD",
+     "is not taken: host, hostaddr, port, user, dbname, sslmode, connect_timeout, "
+     "target_session_attrs, channel_binding and keepalives* are",
+     false},
+};
+
+static bool is_set(const PQconninfoOption *option)
+{
+    return option->val != NULL && option->val[0] != '\0';
+}
 
 static const char *option_get(const PQconninfoOption *options, const char *keyword)
 {
@@ -28,16 +114,58 @@ static const char *option_get(const PQconninfoOption *options, const char *keywo
     return "";
 }
 
+static const struct keyword *allowed_find(const char *name)
+{
+    for (size_t i = 0; i < HF_LEN(allowed); i++) {
+        if (strcmp(allowed[i].name, name) == 0) {
+            return &allowed[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct refusal *refusal_find(const char *name)
+{
+    size_t i = 0;
+
+    while (refused[i].name != NULL && strcmp(refused[i].name, name) != 0) {
+        i++;
+    }
+    return &refused[i];
+}
+
+/* "engine:key" makes libpq load a library; no file that anybody has is called so. */
+static bool is_engine(const PQconninfoOption *option)
+{
+    return strcmp(option->keyword, "sslkey") == 0 && strchr(option->val, ':') != NULL;
+}
+
+static struct hf_status refuse(struct hf_arena *arena, const char *keyword, const char *reason,
+                               const char *why)
+{
+    const char *const metadata[] = {"keyword", keyword, NULL};
+
+    return hf_fail_info(arena, HF_INVALID_ARGUMENT, reason, metadata,
+                        "\"%s\" of the connection string %s", keyword, why);
+}
+
+static struct hf_status refuse_engine(struct hf_arena *arena)
+{
+    return refuse(arena, "sslkey", "DSN_ENGINE",
+                  "names an engine, which would be loaded into the service: upload the key with "
+                  "--key-file");
+}
+
 /* libpq's own message is not passed on: it may repeat parts of the string, thus a password. */
 static struct hf_status options_parse(struct hf_arena *arena, const char *dsn,
                                       PQconninfoOption **ret_options)
 {
-    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = NULL;
     char *message = NULL;
+    PQconninfoOption *options = NULL;
 
-    if (dsn == NULL || strlen(dsn) > DSN_MAX) {
+    if (dsn == NULL || strlen(dsn) > STORED_MAX) {
         return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
-                            "the connection string is missing or longer than %d bytes", DSN_MAX);
+                            "the connection string is missing or too long");
     }
     options = PQconninfoParse(dsn, &message);
     if (message != NULL) {
@@ -48,23 +176,86 @@ static struct hf_status options_parse(struct hf_arena *arena, const char *dsn,
                             "not a connection string: expected \"host=… user=… dbname=…\" or "
                             "postgresql://user@host/dbname");
     }
-    for (size_t i = 0; i < HF_LEN(forbidden); i++) {
-        if (option_get(options, forbidden[i])[0] != '\0') {
-            return hf_fail_info(arena, HF_INVALID_ARGUMENT, "PASSWORD_IN_DSN", NULL,
-                                "the connection string must not hold \"%s\": give the password "
-                                "with --password-stdin or --password-file",
-                                forbidden[i]);
-        }
-    }
-    *ret_options = HF_TAKE(options);
+    *ret_options = options;
     return hf_success();
 }
 
-struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn)
+/* What no row may make us do, however old it is. */
+static struct hf_status check_never(struct hf_arena *arena, const PQconninfoOption *options)
 {
-    struct pgwire_dsn parsed;
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++) {
+        const struct refusal *refusal = refusal_find(option->keyword);
 
-    return pgwire_dsn_parse(arena, dsn, &parsed);
+        if (is_set(option) && is_engine(option)) {
+            return refuse_engine(arena);
+        }
+        if (is_set(option) && refusal->is_never) {
+            return refuse(arena, option->keyword, refusal->reason, refusal->why);
+        }
+    }
+    return hf_success();
+}
+
+static bool is_choice(const struct keyword *keyword, const char *value)
+{
+    for (size_t i = 0; i < CHOICES_MAX && keyword->choices[i] != NULL; i++) {
+        if (strcmp(keyword->choices[i], value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_control(const char *value)
+{
+    for (const char *p = value; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 127) {
+            return true;
+        }
+    }
+    return !hf_is_utf8(value, strlen(value));
+}
+
+static bool is_fit(const struct keyword *keyword, const char *value)
+{
+    uint64_t number = 0;
+
+    switch (keyword->kind) {
+    case VALUE_LIST:
+        return !has_control(value);
+    case VALUE_TEXT:
+        return strlen(value) <= VALUE_MAX && !has_control(value);
+    case VALUE_NUMBER:
+        return hf_parse_u64(value, &number) && number <= NUMBER_MAX;
+    case VALUE_CHOICE:
+        return is_choice(keyword, value);
+    }
+    return false;
+}
+
+static struct hf_status check_allowed(struct hf_arena *arena, const PQconninfoOption *options)
+{
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++) {
+        const struct keyword *keyword = allowed_find(option->keyword);
+        const struct refusal *refusal = refusal_find(option->keyword);
+        const char *const metadata[] = {"keyword", option->keyword, NULL};
+
+        if (!is_set(option)) {
+            continue;
+        }
+        if (keyword == NULL) {
+            return refuse(arena, option->keyword, refusal->reason, refusal->why);
+        }
+        if (!is_fit(keyword, option->val)) {
+            return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", metadata,
+                                "the value of \"%s\" in the connection string is not one that "
+                                "fits",
+                                option->keyword);
+        }
+    }
+    return hf_success();
 }
 
 static size_t list_len(const char *list)
@@ -101,34 +292,127 @@ static size_t hosts_count(const PQconninfoOption *options)
     return hosts > addresses ? hosts : addresses;
 }
 
-struct hf_status pgwire_dsn_parse(struct hf_arena *arena, const char *dsn,
-                                  struct pgwire_dsn *ret_dsn)
+/* Lists of one length each, or one for all; ports are numbers. */
+static struct hf_status check_hosts(struct hf_arena *arena, const PQconninfoOption *options)
 {
-    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = NULL;
-    struct pgwire_host *hosts;
-    size_t count, ports;
+    const char *hosts = option_get(options, "host");
+    const char *addresses = option_get(options, "hostaddr");
+    size_t count = hosts_count(options);
+    size_t ports = list_len(option_get(options, "port"));
 
-    HF_TRY(options_parse(arena, dsn, &options));
-    count = hosts_count(options);
-    ports = list_len(option_get(options, "port"));
-    if (count > HOSTS_MAX || (ports != 1 && ports != count)) {
+    if (count > HOSTS_MAX || (ports != 1 && ports != count) ||
+        (*hosts != '\0' && *addresses != '\0' && list_len(hosts) != list_len(addresses))) {
         return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
                             "the connection string names %zu hosts and %zu ports (at most %d)",
                             count, ports, HOSTS_MAX);
     }
-    hosts = HF_NEW_N(arena, struct pgwire_host, count);
+    for (size_t i = 0; i < ports; i++) {
+        const char *port = list_item(arena, option_get(options, "port"), i);
+        uint64_t number = 0;
+
+        if (*port != '\0' && (!hf_parse_u64(port, &number) || number == 0 || number > UINT16_MAX)) {
+            return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
+                                "a port of the connection string is no number from 1 to 65535");
+        }
+    }
+    return hf_success();
+}
+
+static void hosts_load(struct hf_arena *arena, const PQconninfoOption *options,
+                       struct pgwire_dsn *dsn)
+{
+    size_t count = hosts_count(options);
+    struct pgwire_host *hosts = HF_NEW_N(arena, struct pgwire_host, count);
+
     for (size_t i = 0; i < count; i++) {
         hosts[i].host = list_item(arena, option_get(options, "host"), i);
-        if (hosts[i].host[0] == '\0') {
-            hosts[i].host = list_item(arena, option_get(options, "hostaddr"), i);
-        }
+        hosts[i].address = list_item(arena, option_get(options, "hostaddr"), i);
         hosts[i].port = list_item(arena, option_get(options, "port"), i);
+        if (hosts[i].host[0] == '\0') {
+            hosts[i].host = hosts[i].address;
+        }
         if (hosts[i].port[0] == '\0') {
             hosts[i].port = "5432";
         }
     }
-    *ret_dsn = (struct pgwire_dsn){hosts, count, hf_strdup(arena, option_get(options, "user")),
-                                   hf_strdup(arena, option_get(options, "dbname"))};
+    dsn->hosts = hosts;
+    dsn->hosts_len = count;
+}
+
+/* All else that the string says, for libpq. */
+static void settings_load(struct hf_arena *arena, const PQconninfoOption *options,
+                          struct pgwire_dsn *dsn)
+{
+    struct hf_pair *settings;
+    size_t len = 0;
+
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++) {
+        len += is_set(option) ? 1 : 0;
+    }
+    settings = HF_NEW_N(arena, struct hf_pair, len + 1);
+    len = 0;
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++) {
+        const struct keyword *keyword = allowed_find(option->keyword);
+
+        if (is_set(option) && (keyword == NULL || keyword->kind != VALUE_LIST)) {
+            settings[len++] =
+                (struct hf_pair){hf_strdup(arena, option->keyword), hf_strdup(arena, option->val)};
+        }
+    }
+    dsn->settings = settings;
+    dsn->settings_len = len;
+}
+
+struct hf_status pgwire_dsn_parse(struct hf_arena *arena, const char *dsn,
+                                  struct pgwire_dsn *ret_dsn)
+{
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = NULL;
+
+    HF_TRY(options_parse(arena, dsn, &options));
+    HF_TRY(check_never(arena, options));
+    HF_TRY(check_hosts(arena, options));
+    hosts_load(arena, options, ret_dsn);
+    settings_load(arena, options, ret_dsn);
+    ret_dsn->user = hf_strdup(arena, option_get(options, "user"));
+    ret_dsn->dbname = hf_strdup(arena, option_get(options, "dbname"));
+    return hf_success();
+}
+
+struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn)
+{
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = NULL;
+
+    if (dsn == NULL || strlen(dsn) > DSN_MAX) {
+        return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
+                            "the connection string is missing or longer than %d bytes", DSN_MAX);
+    }
+    HF_TRY(options_parse(arena, dsn, &options));
+    HF_TRY(check_never(arena, options));
+    HF_TRY(check_allowed(arena, options));
+    return check_hosts(arena, options);
+}
+
+const char *pgwire_dsn_setting(const struct pgwire_dsn *dsn, const char *keyword)
+{
+    for (size_t i = 0; i < dsn->settings_len; i++) {
+        if (strcmp(dsn->settings[i].key, keyword) == 0) {
+            return dsn->settings[i].value;
+        }
+    }
+    return NULL;
+}
+
+struct hf_status pgwire_dsn_listeners(struct hf_arena *arena, const char *conninfo,
+                                      struct pgwire_dsn *ret_dsn)
+{
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *options = NULL;
+
+    HF_TRY(options_parse(arena, conninfo, &options));
+    HF_TRY(check_hosts(arena, options));
+    *ret_dsn = (struct pgwire_dsn){.user = "", .dbname = ""};
+    hosts_load(arena, options, ret_dsn);
     return hf_success();
 }
 
@@ -155,7 +439,7 @@ struct hf_status pgwire_dsn_single(struct hf_arena *arena, const char *dsn, size
     HF_CLEANUP(hf_buf_done) struct hf_buf out = {0};
 
     HF_TRY(options_parse(arena, dsn, &options));
-    hf_buf_init(&out, 4 * DSN_MAX);
+    hf_buf_init(&out, 4 * STORED_MAX);
     for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
          option++) {
         const char *value = option->val != NULL ? option->val : "";

@@ -6,14 +6,16 @@
 
 #include "base/status.h"
 
-/* INVALID_ARGUMENT: does not parse (reason INVALID_DSN), or holds a password, passfile or service
- * (reason PASSWORD_IN_DSN; the message names --password-stdin and --password-file and repeats
- * nothing of the DSN). Pure. */
+/* Strict, for what is registered now. INVALID_ARGUMENT: does not parse or a value does not fit
+ * (INVALID_DSN), or a keyword that is not on the list, each with a reason and a remedy:
+ * PASSWORD_IN_DSN, DSN_SERVICE, DSN_PASSFILE, DSN_OPTIONS, DSN_CLIENT_FILE, DSN_ENGINE, DSN_GSS,
+ * DSN_OURS, DSN_REQUIREPEER, DSN_KEYWORD. No message repeats a value. Pure. */
 struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn) HF_MUST_USE;
 
 struct pgwire_host {
-    const char *host; /* name, address or socket directory */
-    const char *port;
+    const char *host;    /* name, address or socket directory */
+    const char *address; /* "" or the address to use instead of resolving host */
+    const char *port;    /* a number */
 };
 /* The hosts that a DSN names, in order, and the user and database ("" when it names none).
  * Environment and defaults are not consulted; a missing host is "", a missing port "5432". */
@@ -22,9 +24,21 @@ struct pgwire_dsn {
     size_t hosts_len;
     const char *user;
     const char *dbname;
+    const struct hf_pair *settings; /* all but the three lists */
+    size_t settings_len;
 };
+/* Lenient, for what was registered before the list of keywords existed: refuses only what would
+ * load code or read secrets of this machine (DSN_ENGINE, PASSWORD_IN_DSN, DSN_PASSFILE,
+ * DSN_SERVICE). */
 struct hf_status pgwire_dsn_parse(struct hf_arena *arena, const char *dsn,
                                   struct pgwire_dsn *ret_dsn) HF_MUST_USE;
+/* Value of a keyword of the settings, NULL when the DSN does not say it. */
+const char *pgwire_dsn_setting(const struct pgwire_dsn *dsn, const char *keyword);
+
+/* Only the hosts, of a conninfo of our own that may say everything: for the gate's list of what is
+ * ours. */
+struct hf_status pgwire_dsn_listeners(struct hf_arena *arena, const char *conninfo,
+                                      struct pgwire_dsn *ret_dsn) HF_MUST_USE;
 
 /* The same DSN with one host of it alone (index into hosts): for members of a cluster. */
 struct hf_status pgwire_dsn_single(struct hf_arena *arena, const char *dsn, size_t index,

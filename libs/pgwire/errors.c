@@ -68,14 +68,19 @@ static size_t password_len_at(const char *p, size_t left, const char *password)
 }
 
 /* Append what stands at p, cleaned; returns how many bytes of p it stood for. */
-static size_t clean_one(struct hf_buf *out, struct hf_str rest, const char *password)
+static size_t clean_one(struct hf_buf *out, struct hf_str rest, const struct pgwire_conn *conn)
 {
     static const char location[] = "\nLOCATION:";
-    size_t hidden = password_len_at(rest.ptr, rest.len, password);
+    size_t hidden = password_len_at(rest.ptr, rest.len, conn->password);
+    size_t path = conn->socket_path != NULL ? strlen(conn->socket_path) : 0;
 
     if (hidden > 0) {
         hf_buf_text_append(out, "***");
         return hidden;
+    }
+    if (path > 0 && rest.len >= path && memcmp(rest.ptr, conn->socket_path, path) == 0) {
+        hf_buf_text_append(out, conn->socket_dir);
+        return path;
     }
     if (rest.len >= sizeof(location) - 1 && memcmp(rest.ptr, location, sizeof(location) - 1) == 0) {
         const char *end = memchr(rest.ptr + 1, '\n', rest.len - 1);
@@ -94,7 +99,7 @@ const char *pgwire_text(struct hf_arena *arena, const struct pgwire_conn *conn, 
 
     hf_buf_init(&out, FOREIGN_MAX);
     while (text.len > 0 && !out.is_full) {
-        size_t used = clean_one(&out, text, conn->password);
+        size_t used = clean_one(&out, text, conn);
 
         text.ptr += used;
         text.len -= used;

@@ -5,7 +5,9 @@
 #include <libpq-fe.h>
 
 #include "base/buf.h"
+#include "egress/egress.h"
 #include "pgwire/conn.h"
+#include "pgwire/dsn.h"
 
 #define PGWIRE_MESSAGE_MAX                                                                         \
     ((size_t)2 << 20) /* a timeline's history is the largest that is asked for */
@@ -46,6 +48,8 @@ struct pgwire_conn {
     bool is_idle;   /* the last command has been answered wholly */
     char *password; /* to keep it out of messages */
     char *peer;
+    char *socket_path;     /* NULL, or the directory as libpq knows it: /proc/self/fd/N */
+    char *socket_dir;      /* and as the user does */
     struct hf_buf notices; /* warnings of the server, the first 4 KiB */
     struct hf_buf rows;    /* of the result that was taken last */
     size_t asides_bytes;   /* notices and the like since the last message that counts */
@@ -91,6 +95,30 @@ enum pgwire_take pgwire_wire_take(struct pgwire_wire *wire, struct pgwire_messag
 /* The message taken last comes once more; nothing is read before that. */
 void pgwire_wire_hold(struct pgwire_wire *wire, const struct pgwire_message *message);
 void pgwire_wire_put(struct pgwire_wire *wire, char type, const struct hf_buf *body);
+
+/* files.c: certificates where libpq can read them, as long as it connects. */
+struct pgwire_files {
+    struct hf_arena *arena;
+    const char *dir; /* NULL: none was made */
+    const char *ca;  /* paths; of no file where there is none */
+    const char *cert;
+    const char *key;
+};
+struct hf_status pgwire_files_make(struct hf_ctx *ctx, const struct pgwire_access *access,
+                                   struct pgwire_files *ret_files) HF_MUST_USE;
+void pgwire_files_remove_cleanup(struct pgwire_files *files);
+
+/* dial.c: one try at one address or socket. */
+struct pgwire_dial {
+    const struct pgwire_options *options;
+    const struct pgwire_dsn *dsn;
+    const struct pgwire_files *files;
+    const struct pgwire_host *host;
+    const struct egress_address *address; /* NULL: a socket */
+    int socket_dir_fd;                    /* -1: an address */
+};
+/* libpq, begun; never NULL. */
+PGconn *pgwire_dial_begin(struct hf_ctx *ctx, const struct pgwire_dial *dial);
 
 /* Write out what is buffered. */
 struct hf_status pgwire_flush(struct hf_ctx *ctx, struct pgwire_conn *conn) HF_MUST_USE;

@@ -199,6 +199,7 @@ static struct hf_status look_connect(struct look *look)
 {
     struct pgwire_options options = {.dsn = look->options->dsn,
                                      .password = look->options->password,
+                                     .access = look->options->access,
                                      .mode = PGWIRE_REPLICATION,
                                      .is_primary_only = look->options->is_primary_only,
                                      .connect_timeout_ms = look->options->connect_timeout_ms};
@@ -421,6 +422,7 @@ static struct hf_status look_again(struct look *look)
 {
     const struct pgwire_options options = {.dsn = look->options->dsn,
                                            .password = look->options->password,
+                                           .access = look->options->access,
                                            .mode = look->options->is_wire_only ? PGWIRE_REPLICATION
                                                                                : PGWIRE_SQL,
                                            .is_primary_only = look->options->is_primary_only,

@@ -47,9 +47,12 @@ struct pgwire_source {
     size_t findings_len;
 };
 
+struct pgwire_access;
+
 struct pgwire_source_options {
     const char *dsn;
     const char *password;
+    const struct pgwire_access *access; /* see conn.h */
     bool is_primary_only;
     bool is_wire_only;      /* of pgwire_source_look: ask on a replication connection */
     int connect_timeout_ms; /* per connection; 0: 10 s */

@@ -28,8 +28,15 @@ static const struct svc_field common_fields[] = {
      .offset = offsetof(struct svc_common, log_level),
      .fallback = "info",
      .help = "least level that is logged: debug, info, warn or error"},
+    {.key = "overrides_file",
+     .env = "HOLDFAST_OVERRIDES",
+     .flag = "overrides",
+     .type = SVC_TEXT,
+     .offset = offsetof(struct svc_common, overrides_file),
+     .help = "YAML file of the operator whose keys win over those of the other; may be missing"},
 };
 #define COMMON_LEN HF_LEN(common_fields)
+enum { AT_CONFIG, AT_LOG_LEVEL, AT_OVERRIDES };
 
 /* A field, where its value goes, and the best source's text so far. */
 struct binding {
@@ -203,6 +210,32 @@ static bool is_section(const struct load *load, const char *path)
     return false;
 }
 
+/* A sequence of scalars as a comma list. NULL: it is something else. */
+static const char *list_text(const struct load *load, const struct codec_value *value)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < value->len; i++) {
+        const struct codec_value *item = &value->items[i];
+
+        if (item->kind == CODEC_ARRAY || item->kind == CODEC_OBJECT || item->kind == CODEC_NULL ||
+            strchr(item->text, ',') != NULL) {
+            return NULL;
+        }
+        text = hf_printf(load->arena, "%s%s%s", text, i > 0 ? "," : "", item->text);
+    }
+    return text;
+}
+
+static const char *leaf_text(const struct load *load, const struct svc_field *field,
+                             const struct codec_value *value)
+{
+    if (value->kind == CODEC_ARRAY && field->type == SVC_LIST) {
+        return list_text(load, value);
+    }
+    return value->kind == CODEC_ARRAY || value->kind == CODEC_OBJECT ? NULL : value->text;
+}
+
 static struct hf_status take_leaf(struct load *load, const char *file, const char *path,
                                   const struct codec_value *value)
 {
@@ -215,12 +248,14 @@ static struct hf_status take_leaf(struct load *load, const char *file, const cha
         return hf_fail(load->arena, HF_INVALID_ARGUMENT, "%s:%d: unknown key %s%s", file,
                        value->line, path, near_hint(load, key_of, path, ""));
     }
-    if (value->kind == CODEC_ARRAY || value->kind == CODEC_OBJECT) {
+    const char *text = leaf_text(load, binding->field, value);
+
+    if (text == NULL && value->kind != CODEC_NULL) {
         return hf_fail(load->arena, HF_INVALID_ARGUMENT, "%s:%d: %s: expected %s", file,
                        value->line, path, svc_value_expected(load->arena, binding->field));
     }
     if (binding->text == NULL && value->kind != CODEC_NULL) {
-        binding->text = value->text;
+        binding->text = text;
         binding->source = hf_printf(load->arena, "%s:%d: %s", file, value->line, path);
     }
     return hf_success();
@@ -259,37 +294,74 @@ static struct hf_status take_tree(struct load *load, const char *file,
     return hf_success();
 }
 
-static struct hf_status take_yaml(struct load *load, struct hf_str yaml, const char *file)
+static struct hf_status parse_yaml(struct hf_arena *arena, struct hf_str yaml, const char *file,
+                                   const struct codec_value **ret_root)
 {
-    const struct codec_value *root = NULL;
-
     if (yaml.len > FILE_MAX_BYTES) {
-        return hf_fail(load->arena, HF_INVALID_ARGUMENT, "%s: it is larger than %zu bytes", file,
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "%s: it is larger than %zu bytes", file,
                        FILE_MAX_BYTES);
     }
-    HF_TRY(codec_yaml_parse(load->arena, yaml, file, &root));
-    if (root->kind == CODEC_NULL) {
-        return hf_success();
+    HF_TRY(codec_yaml_parse(arena, yaml, file, ret_root));
+    if ((*ret_root)->kind != CODEC_NULL && (*ret_root)->kind != CODEC_OBJECT) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "%s: expected keys and values, not %s", file,
+                       codec_kind_name((*ret_root)->kind));
     }
-    if (root->kind != CODEC_OBJECT) {
-        return hf_fail(load->arena, HF_INVALID_ARGUMENT, "%s: expected keys and values, not %s",
-                       file, codec_kind_name(root->kind));
-    }
-    return take_tree(load, file, root);
+    return hf_success();
 }
 
-static struct hf_status take_file(struct load *load)
+static struct hf_status take_root(struct load *load, const char *file,
+                                  const struct codec_value *root)
+{
+    return root == NULL || root->kind == CODEC_NULL ? hf_success() : take_tree(load, file, root);
+}
+
+static struct hf_status read_yaml(struct load *load, const char *path,
+                                  const struct codec_value **ret_root)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    const char *path = load->bindings[0].text;
 
-    if (path == NULL) {
-        return hf_success();
-    }
     hf_buf_init(&text, FILE_MAX_BYTES);
     HF_TRY(hf_read_trusted(load->arena, path, HF_TRUST_OURS, &text));
-    struct hf_str yaml = {hf_buf_text(&text), text.len};
-    return take_yaml(load, yaml, path);
+    return parse_yaml(
+        load->arena,
+        (struct hf_str){hf_strndup(load->arena, hf_buf_text(&text), text.len), text.len}, path,
+        ret_root);
+}
+
+/* The overrides before the file that may name them: the first text of a field counts. */
+static struct hf_status take_overrides(struct load *load, const struct codec_value *config)
+{
+    const char *path = load->bindings[AT_OVERRIDES].text;
+    const struct codec_value *root = NULL;
+
+    for (size_t i = 0;
+         path == NULL && config != NULL && config->kind == CODEC_OBJECT && i < config->len; i++) {
+        const struct codec_member *member = &config->members[i];
+
+        path = strcmp(member->key, "overrides_file") == 0 ? member->value.text : NULL;
+    }
+    if (hf_text_empty(path)) {
+        return hf_success();
+    }
+    struct hf_status status = read_yaml(load, path, &root);
+
+    if (status.code == HF_NOT_FOUND) {
+        return hf_success();
+    }
+    HF_TRY(status);
+    return take_root(load, path, root);
+}
+
+static struct hf_status take_files(struct load *load)
+{
+    const char *path = load->bindings[AT_CONFIG].text;
+    const struct codec_value *root = NULL;
+
+    if (path != NULL) {
+        HF_TRY(read_yaml(load, path, &root));
+    }
+    HF_TRY(take_overrides(load, root));
+    return take_root(load, path, root);
 }
 
 /* ---- Values -------------------------------------------------------------------------------- */
@@ -356,8 +428,8 @@ static struct hf_status check_log_level(const struct load *load, const char *lev
         }
     }
     return hf_fail(load->arena, HF_INVALID_ARGUMENT,
-                   "%s: \"%.80s\" is not debug, info, warn or error", load->bindings[1].source,
-                   level);
+                   "%s: \"%.80s\" is not debug, info, warn or error",
+                   load->bindings[AT_LOG_LEVEL].source, level);
 }
 
 struct hf_status svc_config_load(struct hf_arena *arena, const struct svc_program *program,
@@ -372,7 +444,7 @@ struct hf_status svc_config_load(struct hf_arena *arena, const struct svc_progra
         return hf_success();
     }
     take_environment(&load, sources);
-    HF_TRY(take_file(&load));
+    HF_TRY(take_files(&load));
     HF_TRY(store_all(&load));
     HF_TRY(check_log_level(&load, ret_common->log_level));
     return check_missing(&load);
@@ -383,8 +455,10 @@ struct hf_status svc_config_parse(struct hf_arena *arena, const struct svc_progr
 {
     struct svc_common common = {.wish = SVC_RUN};
     struct load load = load_new(arena, program, ret_config, &common);
+    const struct codec_value *root = NULL;
 
-    HF_TRY(take_yaml(&load, yaml, file_name));
+    HF_TRY(parse_yaml(arena, yaml, file_name, &root));
+    HF_TRY(take_root(&load, file_name, root));
     HF_TRY(store_all(&load));
     return check_log_level(&load, common.log_level);
 }

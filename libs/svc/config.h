@@ -8,10 +8,12 @@
  *       …
  *   };
  *
- * Sources, the first that has a value wins: flag, environment, YAML file, fallback. An unknown
- * flag or file key refuses to start and names the nearest known one (the environment is shared
- * with others, so unknown variables there mean nothing). Secrets have no flag: argv is public;
- * give the path of a file instead. This is the only folder that calls getenv.
+ * Sources, the first that has a value wins: flag, environment, overrides file, YAML file, fallback.
+ * The overrides file (--overrides, or the key overrides_file of the YAML file) has the same keys
+ * and belongs to the operator: nothing of ours writes it, and it may be missing. An unknown flag or
+ * file key refuses to start and names the nearest known one (the environment is shared with others,
+ * so unknown variables there mean nothing). Secrets have no flag: argv is public; give the path of
+ * a file instead. This is the only folder that calls getenv.
  *
  * Threads: main's only, before others start.
  */
@@ -30,6 +32,7 @@
 /* Type of the member at offset, form of the text, unit of min and max. */
 enum svc_type {
     SVC_TEXT,     /* const char *; bytes; a NULL fallback leaves NULL */
+    SVC_LIST,     /* const char *, comma-separated; in a file a sequence as well; as SVC_TEXT */
     SVC_INT,      /* int64_t */
     SVC_BOOL,     /* bool; true, false; min and max unused; the bare flag means true */
     SVC_SIZE,     /* int64_t bytes; "64MiB", "2GiB", "4096" */
@@ -67,12 +70,13 @@ struct svc_sources {
 /* What the command line asks for. */
 enum svc_wish { SVC_RUN, SVC_SHOW_HELP, SVC_SHOW_VERSION };
 
-/* What every process has: --help, --version, --config (HOLDFAST_CONFIG) and --log-level
- * (HOLDFAST_LOG_LEVEL, log.level). */
+/* What every process has: --help, --version, --config (HOLDFAST_CONFIG), --overrides
+ * (HOLDFAST_OVERRIDES, overrides_file) and --log-level (HOLDFAST_LOG_LEVEL, log.level). */
 struct svc_common {
     enum svc_wish wish;
-    const char *config_file; /* NULL: none */
-    const char *log_level;   /* debug, info, warn or error */
+    const char *config_file;    /* NULL: none */
+    const char *overrides_file; /* NULL: none */
+    const char *log_level;      /* debug, info, warn or error */
 };
 
 /* Fill *ret_config (of the struct the offsets mean) and *ret_common from all sources. Texts live

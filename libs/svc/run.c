@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "svc/environment.h"
 
 #define MAX_DESCRIPTORS 65536
 #define LOCKED_BYTES ((rlim_t)64 << 20)
@@ -246,5 +247,6 @@ int svc_main(const struct svc_service *service, int argc, char *argv[])
     }
     hf_log_setup(level_of(common.log_level), service->program->name);
     warn_of_little_locked_memory();
+    svc_environment_clear();
     return run_service(service, arena, config);
 }

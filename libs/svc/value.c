@@ -75,6 +75,7 @@ static bool parse_number(enum svc_type type, const char *text, int64_t *ret)
     case SVC_DURATION:
         return svc_parse_duration(text, ret);
     case SVC_TEXT:
+    case SVC_LIST:
     case SVC_BOOL:
         break;
     }
@@ -97,7 +98,7 @@ static bool store_text(struct hf_arena *arena, const struct svc_field *field, co
     size_t len = strlen(text);
     const char **target = member;
 
-    if (len > TEXT_MAX_BYTES || !is_within(field, (int64_t)len)) {
+    if ((len > TEXT_MAX_BYTES && !has_limits(field)) || !is_within(field, (int64_t)len)) {
         return false;
     }
     *target = hf_strdup(arena, text);
@@ -123,7 +124,7 @@ bool svc_value_store(struct hf_arena *arena, const struct svc_field *field, cons
     int64_t *number = member;
     int64_t value = 0;
 
-    if (field->type == SVC_TEXT) {
+    if (field->type == SVC_TEXT || field->type == SVC_LIST) {
         return store_text(arena, field, text, member);
     }
     if (field->type == SVC_BOOL) {
@@ -151,6 +152,7 @@ const char *svc_value_expected(struct hf_arena *arena, const struct svc_field *f
 {
     static const char *const what[] = {
         [SVC_TEXT] = "a text",
+        [SVC_LIST] = "a list, a comma between entries,",
         [SVC_INT] = "a number",
         [SVC_BOOL] = "true or false",
         [SVC_SIZE] = "a size such as 64MiB",
@@ -161,17 +163,17 @@ const char *svc_value_expected(struct hf_arena *arena, const struct svc_field *f
         return what[field->type];
     }
     return hf_printf(arena, "%s%s from %s to %s%s", what[field->type],
-                     field->type == SVC_INT || field->type == SVC_TEXT ? "" : ",",
+                     field->type == SVC_SIZE || field->type == SVC_DURATION ? "," : "",
                      limit_text(arena, field->type, field->min),
                      limit_text(arena, field->type, field->max),
-                     field->type == SVC_TEXT ? " bytes" : "");
+                     field->type == SVC_TEXT || field->type == SVC_LIST ? " bytes" : "");
 }
 
 const char *svc_value_placeholder(enum svc_type type)
 {
     static const char *const names[] = {
-        [SVC_TEXT] = " TEXT", [SVC_INT] = " N",         [SVC_BOOL] = "",
-        [SVC_SIZE] = " SIZE", [SVC_DURATION] = " TIME",
+        [SVC_TEXT] = " TEXT", [SVC_LIST] = " LIST", [SVC_INT] = " N",
+        [SVC_BOOL] = "",      [SVC_SIZE] = " SIZE", [SVC_DURATION] = " TIME",
     };
 
     return names[type];

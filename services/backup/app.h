@@ -11,12 +11,15 @@
 #include "jobs/worker.h"
 #include "objstore/objstore.h"
 
+struct egress;
 struct realms;
 struct receivers;
 
 struct backup_app {
     const char *install_id;
     const char *cache_dir; /* digest caches: <cache_dir>/<cluster id>.digests */
+    const char *run_dir;   /* certificates of sources while they are connected to */
+    struct egress *egress; /* the gate for all that users name */
     size_t threads;        /* of one backup's pipeline */
     struct db *db;
     struct db *dispatch_db;

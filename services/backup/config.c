@@ -9,6 +9,13 @@
         .offset = offsetof(struct backup_config, member), .fallback = (value), .help = (text)      \
     }
 
+/* Networks or directories; never from the environment, which is not the operator's alone. */
+#define LIST(member, flag_name, text)                                                              \
+    {                                                                                              \
+        .key = #member, .flag = (flag_name), .type = SVC_LIST,                                     \
+        .offset = offsetof(struct backup_config, member), .max = 16384, .help = (text)             \
+    }
+
 static const struct svc_field fields[] = {
     TEXT(listen, "HOLDFAST_BACKUP_LISTEN", "listen", "127.0.0.1:7401", "address of the gRPC API"),
     TEXT(metrics_listen, "HOLDFAST_BACKUP_METRICS_LISTEN", "metrics-listen", NULL,
@@ -40,6 +47,16 @@ static const struct svc_field fields[] = {
     TEXT(epoch_file, "HOLDFAST_EPOCH_FILE", "epoch-file", NULL,
          "file that remembers the state epoch, beside the keys"),
     TEXT(role, "HOLDFAST_ROLE", "role", "all", "all, api or worker"),
+    TEXT(run_dir, "HOLDFAST_RUN_DIR", "run-dir", NULL,
+         "directory for certificates of sources while they are connected to; unset: below "
+         "cache_dir"),
+    LIST(sources_allowed, "sources-allowed",
+         "networks where sources may be; unset: all that are not refused"),
+    LIST(sources_denied, "sources-denied", "networks where no source may be"),
+    TEXT(sources_local, NULL, "sources-local", "auto",
+         "loopback and sockets: auto (for installation admins), on (for all) or off"),
+    LIST(sources_socket_dirs, "sources-socket-dirs",
+         "directories of sockets of sources; unset: any but our own, for installation admins"),
     {.key = "threads",
      .env = "HOLDFAST_THREADS",
      .flag = "threads",

@@ -26,6 +26,11 @@ struct backup_config {
     const char *secrets_key_file;
     const char *epoch_file;
     const char *role;
+    const char *sources_allowed; /* CIDRs, comma list */
+    const char *sources_denied;
+    const char *sources_local; /* auto, on, off */
+    const char *sources_socket_dirs;
+    const char *run_dir; /* NULL: below cache_dir */
     int64_t threads;
     int64_t lease_us;
 };

@@ -40,7 +40,7 @@ static struct hf_status made_dirs(struct hf_arena *arena, const struct backup_co
                                   const char *const **ret_paths)
 {
     const char *const dirs[] = {
-        config->vault_dir, config->cache_dir,
+        config->vault_dir, config->cache_dir, config->run_dir,
         hf_text_empty(config->epoch_file) ? NULL : dir_of(arena, config->epoch_file)};
     const char **paths = HF_NEW_N(arena, const char *, HF_LEN(dirs) + 1);
     size_t n = 0;

@@ -8,6 +8,7 @@
 #include "backup/api/api.h"
 #include "backup/config.h"
 #include "backup/confine.h"
+#include "backup/gate.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
 #include "backup/source/vault_home.h"
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "egress/egress.h"
 
 #define TRIM_IDLE_US (INT64_C(2) * HF_US_PER_S)
 #define TRIM_BUSY_US (INT64_C(10) * HF_US_PER_S) /* a job wants its pages again at once */
@@ -175,6 +177,7 @@ static void stop(struct hf_ctx *ctx, void *arg)
         jobs_free(app->jobs);
     }
     receivers_free(app->receivers);
+    egress_free(app->egress);
     realms_free(app->realms);
     secret_key_free(app->secrets);
     objstore_free(app->vault);
@@ -209,6 +212,7 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     app->cache_dir = config->cache_dir;
     app->threads = config->threads > 0 ? (size_t)config->threads : (size_t)(cores < 1 ? 1 : cores);
     HF_TRY(check_config(ctx->arena, config));
+    HF_TRY(gate_open(ctx, config, app));
     HF_TRY(open_database(ctx, config, app));
     HF_TRY(open_vault(ctx, config, app));
     HF_TRY(start_work(ctx, config, app));

@@ -1,9 +1,8 @@
-/* Clusters: register, look at, remove. Registration talks to the source while no transaction is
- * open, stores in one, and starts the receiver after the commit, so a failure leaves nothing half
- * registered. Of two registrations under one name the unique index lets one through. */
+/* Clusters: look at, remove. cluster_connect.c registers them. */
 #include "backup/store/clusters.h"
 
 #include "backup/api/api.h"
+#include "backup/api/cluster_seen.h"
 #include "backup/api/convert.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
@@ -26,15 +25,6 @@
 #define SLOT_TRIES 25
 
 /* --- reading -------------------------------------------------------------------------------- */
-
-struct cluster_seen {
-    struct cluster_row row;
-    struct backups_summary summary;
-    struct backup_moment *moments;
-    size_t moments_len;
-    struct gap_row *gaps;
-    size_t gaps_len;
-};
 
 static struct hf_status look(struct hf_ctx *ctx, struct db_tx *tx, struct cluster_seen *seen)
 {
@@ -74,8 +64,8 @@ static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct
     wal->slot_is_unbounded = seen->row.is_slot_unbounded;
 }
 
-static void fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
-                         const struct cluster_seen *seen, PbBackup__Cluster *cluster)
+void api_fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
+                      const struct cluster_seen *seen, PbBackup__Cluster *cluster)
 {
     const char *tenant = thread->grant.tenant_name;
 
@@ -107,7 +97,7 @@ static void fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
     cluster->last_verify_time = convert_time(ctx->arena, seen->summary.last_verify_us);
 }
 
-static struct hf_status load_seen(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
+struct hf_status api_load_cluster(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
                                   struct cluster_seen *ret_seen)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -126,8 +116,8 @@ API_UNARY(api_get_cluster)
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
-    HF_TRY(load_seen(ctx, app, name.cluster, &seen));
-    fill_cluster(ctx, app, &seen, resp);
+    HF_TRY(api_load_cluster(ctx, app, name.cluster, &seen));
+    api_fill_cluster(ctx, app, &seen, resp);
     return hf_success();
 }
 
@@ -139,7 +129,7 @@ API_UNARY(api_get_wal_status)
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
-    HF_TRY(load_seen(ctx, app, name.cluster, &seen));
+    HF_TRY(api_load_cluster(ctx, app, name.cluster, &seen));
     fill_wal(ctx, app, &seen, resp);
     return hf_success();
 }
@@ -170,7 +160,7 @@ API_UNARY(api_list_clusters)
 
         HF_TRY(look(ctx, tx, &seen));
         list->clusters[i] = rpc_message_new(ctx->arena, &pb_backup__cluster__descriptor);
-        fill_cluster(ctx, thread, &seen, list->clusters[i]);
+        api_fill_cluster(ctx, thread, &seen, list->clusters[i]);
         if (!svc_page_take(&page, protobuf_c_message_get_packed_size(&list->clusters[i]->base))) {
             break;
         }
@@ -181,171 +171,6 @@ API_UNARY(api_list_clusters)
                              &list->next_page_token));
     }
     return db_tx_commit(ctx, &tx);
-}
-
-/* --- registering ---------------------------------------------------------------------------- */
-
-static struct hf_status check_request(struct hf_ctx *ctx,
-                                      const PbBackup__CreateClusterRequest *want)
-{
-    const char *const metadata[] = {"cluster_id", want->cluster_id, NULL};
-
-    if (!hf_is_name(want->cluster_id)) {
-        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_NAME", metadata,
-                            "cluster_id must be a lower-case letter and up to 39 letters, digits "
-                            "or hyphens");
-    }
-    if (want->cluster == NULL || hf_text_empty(want->cluster->dsn)) {
-        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DSN_MISSING", metadata,
-                            "cluster.dsn is required: host=… user=… dbname=…");
-    }
-    return pgwire_dsn_check(ctx->arena, want->cluster->dsn);
-}
-
-/* A name that is taken is refused before the source is asked anything; one that came back from the
- * vault without a connection is adopted: ret_known is its row, else its id is NULL. */
-static struct hf_status check_free(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
-                                   struct cluster_row *ret_known)
-{
-    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
-    struct cluster_row row = {0};
-
-    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
-    struct hf_status status = clusters_get(ctx, tx, name, &row);
-
-    if (status.code == HF_NOT_FOUND) {
-        *ret_known = (struct cluster_row){0};
-        return hf_success();
-    }
-    HF_TRY(status);
-    if (hf_text_empty(row.dsn)) {
-        *ret_known = row;
-        return hf_success();
-    }
-    const char *const metadata[] = {"cluster", name, NULL};
-
-    return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "CLUSTER_EXISTS", metadata,
-                        "a cluster named %s exists already; choose another name or look at it with "
-                        "`holdfast cluster describe %s`",
-                        name, name);
-}
-
-static struct hf_status check_adoption(struct hf_ctx *ctx, const struct cluster_row *known,
-                                       const struct pgwire_source *source)
-{
-    const char *const metadata[] = {"cluster",  known->name,
-                                    "expected", known->system_identifier,
-                                    "found",    source->system_identifier,
-                                    NULL};
-
-    if (known->id == NULL || hf_text_equal(known->system_identifier, source->system_identifier)) {
-        return hf_success();
-    }
-    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", metadata,
-                        "the vault has backups of another system (%s) under the name %s; register "
-                        "this one (%s) under another name",
-                        known->system_identifier, known->name, source->system_identifier);
-}
-
-static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
-                                const PbBackup__CreateClusterRequest *want,
-                                const struct cluster_row *known, struct cluster_row *ret_row)
-{
-    struct pgwire_source source;
-    const struct pgwire_source_options options = {
-        .dsn = want->cluster->dsn,
-        .password = hf_text_empty(want->cluster->password) ? NULL : want->cluster->password,
-    };
-
-    HF_TRY(pgwire_source_check(ctx, &options, &source));
-    HF_TRY(check_adoption(ctx, known, &source));
-    const char *id = known->id != NULL ? known->id : hf_uuid_new_text(ctx->arena, hf_now_us());
-    struct pgwire_slot_name slot = pgwire_slot_name(want->cluster_id, id);
-    struct cluster_row row = {
-        .id = id,
-        .name = want->cluster_id,
-        .dsn = want->cluster->dsn,
-        .system_identifier = source.system_identifier,
-        .server_version = (uint32_t)source.server_version,
-        .segment_bytes = source.wal_segment_bytes,
-        .lineage = known->id != NULL ? known->lineage : "l1",
-        .slot = hf_strdup(ctx->arena, slot.text),
-        .warnings = source_warnings(ctx->arena, &source),
-        .is_slot_unbounded = source_is_unbounded(&source),
-        .size_bytes = source.size_bytes < 0 ? 0 : (uint64_t)source.size_bytes,
-        .create_time_us = hf_now_us(),
-        .revision = 1,
-    };
-
-    HF_TRY(source_password_seal(ctx, thread->app, thread->grant.tenant_id, id,
-                                want->cluster->password, &row.password_sealed));
-    *ret_row = row;
-    return hf_success();
-}
-
-/* What the reply says is stored before the receiver is started, and it is started at once. */
-static void tell_start(PbBackup__Cluster *cluster)
-{
-    cluster->state = PB_BACKUP__CLUSTER__STATE__CONNECTING;
-    cluster->wal->receiver_state = PB_BACKUP__WAL_STATUS__RECEIVER_STATE__CONNECTING;
-}
-
-/* The only transaction that changes something. A twin with the same request id may have been
- * faster: then resp is its reply. */
-static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thread,
-                                      const struct replay *replay, const struct cluster_row *row,
-                                      bool is_known, bool *ret_is_done)
-{
-    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
-
-    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
-    HF_TRY(replay_begin(ctx, tx, replay, ret_is_done));
-    if (*ret_is_done) {
-        return hf_success();
-    }
-    HF_TRY(is_known ? clusters_adopt(ctx, tx, row) : clusters_insert(ctx, tx, row));
-    HF_TRY(replay_save(ctx, tx, replay));
-    return db_tx_commit(ctx, &tx);
-}
-
-API_UNARY(api_create_cluster)
-{
-    const PbBackup__CreateClusterRequest *want = req;
-    struct api_thread *thread = app;
-    struct resource_name name;
-    struct cluster_seen seen = {0};
-    struct cluster_row known = {0};
-    const struct replay replay = {thread->app->secrets, "CreateCluster", want->request_id,
-                                  &want->base, resp};
-    bool is_done = false;
-
-    (void)peer;
-    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
-    HF_TRY(check_request(ctx, want));
-    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
-    if (is_done) {
-        return hf_success();
-    }
-    HF_TRY(check_free(ctx, thread, want->cluster_id, &known));
-    HF_TRY(examine(ctx, thread, want, &known, &seen.row));
-    fill_cluster(ctx, thread, &seen, resp);
-    tell_start(resp);
-    if (want->validate_only) {
-        return hf_success();
-    }
-    HF_TRY(store_cluster(ctx, thread, &replay, &seen.row, known.id != NULL, &is_done));
-    if (is_done) {
-        return hf_success();
-    }
-    struct hf_status started =
-        receivers_start(ctx, thread->app->receivers, thread->grant.tenant_id, seen.row.id);
-
-    if (!hf_is_ok(started)) { /* it is registered; the next start of the service tries again */
-        hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", seen.row.name),
-                 HF_TEXT("error", started.message));
-        fill_cluster(ctx, thread, &seen, resp);
-    }
-    return hf_success();
 }
 
 /* --- removing ------------------------------------------------------------------------------- */
@@ -368,7 +193,7 @@ static struct hf_status drop_slot(struct hf_ctx *ctx, struct pgwire_conn *conn, 
 /* The slots of a cluster that is being removed: one on every host of its DSN. */
 struct slots {
     const struct source *source;
-    const char *password;
+    struct source_login login;
     struct pgwire_dsn dsn; /* no hosts: there is no slot to drop */
     const char **kept;     /* by host: why the slot is still there, NULL when dropped */
 };
@@ -381,7 +206,9 @@ static void slots_find(struct hf_ctx *ctx, const struct source *source, struct s
         !hf_is_ok(pgwire_dsn_parse(ctx->arena, source->row.dsn, &slots.dsn))) {
         slots.dsn.hosts_len = 0;
     }
-    (void)hf_is_ok(source_password(ctx, source, &slots.password)); /* the hosts will say so */
+    if (!hf_is_ok(source_login_open(ctx, source, &slots.login))) { /* the hosts will say so */
+        slots.login.access = (struct pgwire_access){.egress = source->app->egress};
+    }
     slots.kept = HF_NEW_N(ctx->arena, const char *, slots.dsn.hosts_len + 1);
     for (size_t i = 0; i < slots.dsn.hosts_len; i++) {
         slots.kept[i] = "not dropped yet";
@@ -396,7 +223,8 @@ static void slots_drop(struct hf_ctx *ctx, struct slots *slots)
         char *single = NULL;
         struct hf_status status = pgwire_dsn_single(ctx->arena, slots->source->row.dsn, i, &single);
         const struct pgwire_options options = {.dsn = single,
-                                               .password = slots->password,
+                                               .password = slots->login.password,
+                                               .access = &slots->login.access,
                                                .mode = PGWIRE_REPLICATION,
                                                .application_name = "holdfast",
                                                .connect_timeout_ms = 5000};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backup/domain/names.h"
+#include "backup/source/source.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "pgformat/wal.h"
@@ -115,7 +116,17 @@ void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cl
     ret_cluster->size_bytes = (int64_t)row->size_bytes;
     ret_cluster->create_time = convert_time(arena, row->create_time_us);
     ret_cluster->etag = hf_printf(arena, "%lld", (long long)row->revision);
-    convert_lines(arena, row->warnings, &ret_cluster->n_warnings, &ret_cluster->warnings);
+    ret_cluster->has_ca = row->ca_sealed.len > 0;
+    ret_cluster->has_certificate = row->cert_sealed.len > 0;
+    const char *problem = source_dsn_problem(arena, row);
+
+    ret_cluster->connection_problem = convert_text(arena, problem == NULL ? "" : problem);
+    convert_lines(arena,
+                  problem == NULL
+                      ? row->warnings
+                      : hf_printf(arena, "%s%s%s", problem,
+                                  hf_text_empty(row->warnings) ? "" : "\n", row->warnings),
+                  &ret_cluster->n_warnings, &ret_cluster->warnings);
 }
 
 static PbJobs__Job__Error *convert_error(struct hf_arena *arena, const char *code,

@@ -10,8 +10,10 @@
     struct hf_status fn(struct hf_ctx *ctx, void *app, const struct rpc_peer *peer,                \
                         const void *req, void *resp)
 
-/* clusters.c */
+/* cluster_connect.c */
 API_UNARY(api_create_cluster);
+API_UNARY(api_update_cluster);
+/* clusters.c */
 API_UNARY(api_get_cluster);
 API_UNARY(api_list_clusters);
 API_UNARY(api_delete_cluster);

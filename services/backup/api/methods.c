@@ -15,6 +15,7 @@ const struct rpc_method api_backup_methods[] = {
     ROW("CreateCluster", "clusters.create", false, api_create_cluster),
     ROW("GetCluster", "clusters.get", true, api_get_cluster),
     ROW("ListClusters", "clusters.list", true, api_list_clusters),
+    ROW("UpdateCluster", "clusters.update", false, api_update_cluster),
     ROW("DeleteCluster", "clusters.delete", false, api_delete_cluster),
     ROW("GetWalStatus", "clusters.get", true, api_get_wal_status),
     ROW("CreateBackup", "backups.create", false, api_create_backup),

@@ -42,6 +42,10 @@ struct receiver *receiver_start(const struct receiver_options *options)
     own->cluster = hf_heap_strdup(options->cluster);
     own->dsn = hf_heap_strdup(options->dsn);
     own->password = dup_or_null(options->password);
+    own->access.run_dir = dup_or_null(options->access.run_dir);
+    own->access.ca_pem = dup_or_null(options->access.ca_pem);
+    own->access.cert_pem = dup_or_null(options->access.cert_pem);
+    own->access.key_pem = dup_or_null(options->access.key_pem);
     own->slot = hf_heap_strdup(options->slot);
     own->system_identifier = hf_heap_strdup(options->system_identifier);
     own->prefix = hf_heap_strdup(options->prefix);
@@ -99,6 +103,11 @@ void receiver_free(struct receiver *receiver)
     hf_thread_join(receiver->thread);
     hf_thread_join(receiver->clerk);
     wipe_text(own->password);
+    wipe_text(own->access.key_pem);
+    free_text(own->access.run_dir);
+    free_text(own->access.ca_pem);
+    free_text(own->access.cert_pem);
+    free_text(own->access.key_pem);
     free_text(own->cluster);
     free_text(own->dsn);
     free_text(own->password);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/ctx.h"
+#include "pgwire/conn.h"
 #include "pgwire/source.h"
 #include "vault/journal.h"
 #include "vault/wal_index.h"
@@ -62,8 +63,9 @@ struct receiver_hooks {
 
 struct receiver_options { /* all copied; store and keyring borrowed until free */
     const char *cluster;
-    const char *dsn;      /* libpq connection string, several hosts allowed */
-    const char *password; /* NULL: none */
+    const char *dsn;             /* libpq connection string, several hosts allowed */
+    const char *password;        /* NULL: none */
+    struct pgwire_access access; /* its gate borrowed, its texts copied */
     const char *slot;
     const char *system_identifier; /* decimal */
     struct objstore *store;

@@ -72,6 +72,7 @@ static struct hf_status look_once(struct hf_ctx *ctx, const struct clerk *clerk,
     struct pgwire_source_options options = {
         .dsn = own->dsn,
         .password = own->password,
+        .access = &own->access,
         .is_primary_only = true,
         .is_wire_only = clerk->is_wire_only,
         .connect_timeout_ms = CONNECT_MS,

@@ -30,6 +30,7 @@ static struct hf_status connect_source(struct hf_ctx *ctx, struct receiver_sessi
     struct pgwire_options options = {
         .dsn = receiver->options.dsn,
         .password = receiver->options.password,
+        .access = &receiver->options.access,
         .mode = PGWIRE_REPLICATION,
         .application_name = receiver->application_name,
         .is_primary_only = true,
@@ -145,9 +146,10 @@ static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receive
 /* What only a person can mend. It is tried again all the same. */
 static bool needs_person(struct hf_status status)
 {
-    return status.code == HF_PERMISSION_DENIED || has_reason(status, "FOREIGN_SYSTEM") ||
-           has_reason(status, "OLD_TIMELINE") || has_reason(status, "SEGMENT_SIZE") ||
-           has_reason(status, "WAL_LEVEL_MINIMAL") || has_reason(status, "SLOT_NAME_TAKEN");
+    return status.code == HF_PERMISSION_DENIED || status.code == HF_INVALID_ARGUMENT ||
+           has_reason(status, "FOREIGN_SYSTEM") || has_reason(status, "OLD_TIMELINE") ||
+           has_reason(status, "SEGMENT_SIZE") || has_reason(status, "WAL_LEVEL_MINIMAL") ||
+           has_reason(status, "SLOT_NAME_TAKEN");
 }
 
 /* Full jitter above a floor, so that a hundred receivers do not come back together. */

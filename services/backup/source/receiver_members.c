@@ -21,6 +21,7 @@ static bool is_member(struct hf_ctx *ctx, const struct receiver *receiver, const
     struct pgwire_options options = {
         .dsn = dsn,
         .password = receiver->options.password,
+        .access = &receiver->options.access,
         .mode = PGWIRE_REPLICATION,
         .connect_timeout_ms = CONNECT_MS,
     };
@@ -38,6 +39,7 @@ static struct hf_status tend(struct hf_ctx *ctx, const struct receiver *receiver
     struct pgwire_options options = {
         .dsn = dsn,
         .password = receiver->options.password,
+        .access = &receiver->options.access,
         .mode = PGWIRE_SQL,
         .connect_timeout_ms = CONNECT_MS,
     };

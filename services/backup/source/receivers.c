@@ -181,10 +181,10 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
 {
     struct source source;
     struct vault_source_state state;
-    const char *password = NULL;
+    struct source_login login;
 
     HF_TRY(source_load(ctx, receivers->app, tenant_id, cluster_id, &source));
-    HF_TRY(source_password(ctx, &source, &password));
+    HF_TRY(source_login_open(ctx, &source, &login));
     HF_TRY(
         source_journal(ctx, &source, &state)); /* so that the vault explains itself from now on */
 
@@ -196,7 +196,8 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
     const struct receiver_options options = {
         .cluster = source.row.name,
         .dsn = source.row.dsn,
-        .password = password,
+        .password = login.password,
+        .access = login.access,
         .slot = source.row.slot,
         .system_identifier = source.row.system_identifier,
         .store = receivers->app->vault,

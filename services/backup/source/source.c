@@ -6,6 +6,8 @@
 #include "backup/store/clusters.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/str.h"
+#include "pgwire/dsn.h"
 
 static struct hf_status finish_load(struct hf_ctx *ctx, struct source *source)
 {
@@ -52,40 +54,77 @@ struct hf_status source_load_name(struct hf_ctx *ctx, struct backup_app *app, co
     return load(ctx, app, tenant_id, NULL, name, ret_source);
 }
 
-static const char *password_place(struct hf_ctx *ctx, const char *tenant_id, const char *cluster_id)
+static const char *place_of(struct hf_ctx *ctx, const char *tenant_id, const char *cluster_id,
+                            enum source_secret secret)
 {
-    return hf_printf(ctx->arena, "tenants/%s/clusters/%s/password", tenant_id, cluster_id);
+    static const char *const names[] = {
+        [SOURCE_PASSWORD] = "password",
+        [SOURCE_CA] = "ca",
+        [SOURCE_CERT] = "certificate",
+        [SOURCE_KEY] = "key",
+    };
+
+    return hf_printf(ctx->arena, "tenants/%s/clusters/%s/%s", tenant_id, cluster_id, names[secret]);
 }
 
-struct hf_status source_password(struct hf_ctx *ctx, const struct source *source,
-                                 const char **ret_password)
+static struct hf_status unseal(struct hf_ctx *ctx, const struct source *source,
+                               enum source_secret secret, struct hf_bytes sealed,
+                               const char **ret_text)
 {
     struct hf_bytes plain = {0};
 
-    if (source->row.password_sealed.ptr == NULL || source->row.password_sealed.len == 0) {
-        *ret_password = NULL;
+    *ret_text = NULL;
+    if (sealed.ptr == NULL || sealed.len == 0) {
         return hf_success();
     }
     HF_TRY(secret_open(ctx, source->app->secrets,
-                       password_place(ctx, source->tenant_id, source->row.id),
-                       source->row.password_sealed, &plain));
-    *ret_password = hf_strndup(ctx->arena, (const char *)plain.ptr, plain.len);
+                       place_of(ctx, source->tenant_id, source->row.id, secret), sealed, &plain));
+    *ret_text = hf_strndup(ctx->arena, (const char *)plain.ptr, plain.len);
     return hf_success();
 }
 
-struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app,
-                                      const char *tenant_id, const char *cluster_id,
-                                      const char *password, struct hf_bytes *ret_sealed)
+struct hf_status source_login_open(struct hf_ctx *ctx, const struct source *source,
+                                   struct source_login *ret_login)
 {
-    struct hf_str text = hf_str_of(password);
-    struct hf_bytes plain = {(const uint8_t *)text.ptr, text.len};
+    const struct cluster_row *row = &source->row;
+    struct source_login login = {.access = {.egress = source->app->egress,
+                                            .run_dir = source->app->run_dir,
+                                            .is_operator = row->is_operator_made}};
 
-    if (text.len == 0) {
+    HF_TRY(unseal(ctx, source, SOURCE_PASSWORD, row->password_sealed, &login.password));
+    HF_TRY(unseal(ctx, source, SOURCE_CA, row->ca_sealed, &login.access.ca_pem));
+    HF_TRY(unseal(ctx, source, SOURCE_CERT, row->cert_sealed, &login.access.cert_pem));
+    HF_TRY(unseal(ctx, source, SOURCE_KEY, row->key_sealed, &login.access.key_pem));
+    *ret_login = login;
+    return hf_success();
+}
+
+struct hf_status source_seal(struct hf_ctx *ctx, const struct backup_app *app,
+                             const char *tenant_id, const char *cluster_id,
+                             const struct source_part *part, struct hf_bytes *ret_sealed)
+{
+    struct hf_str view = hf_str_of(part->text);
+    struct hf_bytes plain = {(const uint8_t *)view.ptr, view.len};
+
+    if (view.len == 0) {
         *ret_sealed = (struct hf_bytes){0};
         return hf_success();
     }
-    return secret_seal(ctx, app->secrets, password_place(ctx, tenant_id, cluster_id), plain,
+    return secret_seal(ctx, app->secrets, place_of(ctx, tenant_id, cluster_id, part->secret), plain,
                        ret_sealed);
+}
+
+const char *source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row)
+{
+    struct hf_status status =
+        hf_text_empty(row->dsn) ? hf_success() : pgwire_dsn_check(arena, row->dsn);
+
+    return hf_is_ok(status)
+               ? NULL
+               : hf_printf(arena,
+                           "the connection string would be refused now: %s; fix: holdfast cluster "
+                           "update %s --dsn \"host=… port=… user=… dbname=…\"",
+                           status.message, row->name);
 }
 
 const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source)

@@ -5,6 +5,7 @@
 
 #include "backup/app.h"
 #include "backup/store/types.h"
+#include "pgwire/conn.h"
 #include "pgwire/source.h"
 #include "vault/journal.h"
 
@@ -23,14 +24,34 @@ struct hf_status source_load(struct hf_ctx *ctx, struct backup_app *app, const c
 struct hf_status source_load_name(struct hf_ctx *ctx, struct backup_app *app, const char *tenant_id,
                                   const char *name, struct source *ret_source) HF_MUST_USE;
 
-/* Password of the source in the arena, NULL when none is stored. */
-struct hf_status source_password(struct hf_ctx *ctx, const struct source *source,
-                                 const char **ret_password) HF_MUST_USE;
-/* Seal a password for this cluster id. */
-struct hf_status source_password_seal(struct hf_ctx *ctx, struct backup_app *app,
-                                      const char *tenant_id, const char *cluster_id,
-                                      const char *password,
-                                      struct hf_bytes *ret_sealed) HF_MUST_USE;
+/* How a source is reached: everything but its DSN. In the arena. */
+struct source_login {
+    const char *password; /* NULL: none */
+    struct pgwire_access access;
+};
+struct hf_status source_login_open(struct hf_ctx *ctx, const struct source *source,
+                                   struct source_login *ret_login) HF_MUST_USE;
+
+/* The secrets of a source that are kept sealed, each under a place of its own. */
+enum source_secret {
+    SOURCE_PASSWORD,
+    SOURCE_CA,
+    SOURCE_CERT,
+    SOURCE_KEY,
+};
+/* Empty text seals to nothing. */
+struct source_part {
+    enum source_secret secret;
+    const char *text;
+};
+struct hf_status source_seal(struct hf_ctx *ctx, const struct backup_app *app,
+                             const char *tenant_id, const char *cluster_id,
+                             const struct source_part *part,
+                             struct hf_bytes *ret_sealed) HF_MUST_USE;
+
+/* What of the row's connection string would be refused today, as a sentence with the command that
+ * mends it; NULL: nothing. */
+const char *source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row);
 
 /* What a look at a server found, for cluster_row: warnings, "what; fix: how", one per line. */
 const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source);

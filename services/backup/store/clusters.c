@@ -33,6 +33,10 @@ static void load(const struct db_rows *rows, size_t i, struct cluster_row *ret_r
         .create_time_us = db_time(rows, i, 14),
         .revision = db_int(rows, i, 15),
         .is_slot_unbounded = db_bool(rows, i, 16),
+        .ca_sealed = db_bytes(rows, i, 17),
+        .cert_sealed = db_bytes(rows, i, 18),
+        .key_sealed = db_bytes(rows, i, 19),
+        .is_operator_made = db_bool(rows, i, 20),
     };
 }
 
@@ -45,7 +49,10 @@ struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
                 DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
                 DB_TEXT(row->system_identifier), DB_INT(row->server_version),
                 DB_INT(row->segment_bytes), DB_TEXT(row->lineage), DB_TEXT(row->slot),
-                DB_TEXT(row->warnings), DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded)),
+                DB_TEXT(row->warnings), DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded),
+                DB_BYTES(row->ca_sealed.ptr, row->ca_sealed.len),
+                DB_BYTES(row->cert_sealed.ptr, row->cert_sealed.len),
+                DB_BYTES(row->key_sealed.ptr, row->key_sealed.len), DB_BOOL(row->is_operator_made)),
         NULL);
 
     if (db_is_unique_violation(status, "clusters_name")) {
@@ -196,15 +203,20 @@ struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const
     return hf_success();
 }
 
-struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row)
+struct hf_status clusters_set_connection(struct hf_ctx *ctx, struct db_tx *tx,
+                                         const struct cluster_row *row)
 {
     int64_t affected = 0;
 
-    HF_TRY(db_exec(ctx, tx, sql_cluster_adopt,
+    HF_TRY(db_exec(ctx, tx, sql_cluster_set_connection,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->dsn),
                            DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
                            DB_INT(row->server_version), DB_TEXT(row->slot), DB_TEXT(row->warnings),
-                           DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded)),
+                           DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded),
+                           DB_BYTES(row->ca_sealed.ptr, row->ca_sealed.len),
+                           DB_BYTES(row->cert_sealed.ptr, row->cert_sealed.len),
+                           DB_BYTES(row->key_sealed.ptr, row->key_sealed.len),
+                           DB_BOOL(row->is_operator_made), DB_INT(row->revision)),
                    &affected));
     if (affected == 1) {
         return hf_success();
@@ -212,7 +224,7 @@ struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx, const stru
     const char *const metadata[] = {"cluster", row->name, NULL};
 
     return hf_fail_info(ctx->arena, HF_ABORTED, "CLUSTER_CHANGED", metadata,
-                        "cluster %s was registered or removed by somebody else meanwhile; look at "
+                        "cluster %s was changed or removed by somebody else meanwhile; look at "
                         "it with `holdfast cluster describe %s`",
                         row->name, row->name);
 }

@@ -42,10 +42,10 @@ struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
 /* Was this cluster removed by somebody (not just unknown)? */
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed) HF_MUST_USE;
-/* Connection facts of row for the cluster row->id that has none yet. ABORTED reason
- * CLUSTER_CHANGED when it has, or was removed. */
-struct hf_status clusters_adopt(struct hf_ctx *ctx, struct db_tx *tx,
-                                const struct cluster_row *row) HF_MUST_USE;
+/* Connection facts of row for the cluster row->id, whose revision row->revision is still the one
+ * that was read. ABORTED reason CLUSTER_CHANGED when it is not, or the cluster was removed. */
+struct hf_status clusters_set_connection(struct hf_ctx *ctx, struct db_tx *tx,
+                                         const struct cluster_row *row) HF_MUST_USE;
 
 struct cluster_ref {
     const char *tenant_id;

@@ -4,24 +4,25 @@
 
 -- name: cluster_insert
 -- params: tenant, id, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
---         lineage, slot, warnings, size_bytes, slot_is_unbounded
+--         lineage, slot, warnings, size_bytes, slot_is_unbounded, ca, cert, key, is_operator_made
 INSERT INTO backup.clusters (tenant_id, id, name, dsn, password_sealed, system_identifier,
                              server_version, segment_bytes, lineage, slot, warnings, size_bytes,
-                             slot_is_unbounded)
+                             slot_is_unbounded, ca_sealed, cert_sealed, key_sealed,
+                             is_operator_made)
 VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, $10, $11,
-        $12::bigint, $13::boolean)
+        $12::bigint, $13::boolean, $14::bytea, $15::bytea, $16::bytea, $17::boolean)
 
 -- name: cluster_by_name
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded
+       revision, slot_is_unbounded, ca_sealed, cert_sealed, key_sealed, is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND name = $2 AND delete_time IS NULL
 
 -- name: cluster_by_id
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded
+       revision, slot_is_unbounded, ca_sealed, cert_sealed, key_sealed, is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
 
@@ -33,10 +34,11 @@ WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
 FOR NO KEY UPDATE
 
 -- name: cluster_list
--- params: tenant, after name, limit
+-- params: tenant, after name, limit. Of certificates only whether there are any: they are large.
 SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
        lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded
+       revision, slot_is_unbounded, substring(ca_sealed FOR 1), substring(cert_sealed FOR 1),
+       substring(key_sealed FOR 1), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND delete_time IS NULL AND name > $2
 ORDER BY name
@@ -52,14 +54,17 @@ SELECT count(*)
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NOT NULL
 
--- name: cluster_adopt
--- A source that came back from the vault alone gets its connection.
+-- name: cluster_set_connection
+-- A source that came back from the vault alone gets its connection (then the revision is the one it
+-- had), or one that has a connection gets another. The slot stays when there is one.
 -- params: tenant, id, dsn, password_sealed, server_version, slot, warnings, size_bytes,
---         slot_is_unbounded
+--         slot_is_unbounded, ca, cert, key, is_operator_made, revision before
 UPDATE backup.clusters
-SET dsn = $3, password_sealed = $4::bytea, server_version = $5::integer, slot = $6, warnings = $7,
-    size_bytes = $8::bigint, slot_is_unbounded = $9::boolean, revision = revision + 1
-WHERE tenant_id = $1::uuid AND id = $2::uuid AND dsn = '' AND delete_time IS NULL
+SET dsn = $3, password_sealed = $4::bytea, server_version = $5::integer,
+    slot = CASE WHEN slot = '' THEN $6 ELSE slot END, warnings = $7, size_bytes = $8::bigint,
+    slot_is_unbounded = $9::boolean, ca_sealed = $10::bytea, cert_sealed = $11::bytea,
+    key_sealed = $12::bytea, is_operator_made = $13::boolean, revision = revision + 1
+WHERE tenant_id = $1::uuid AND id = $2::uuid AND revision = $14::bigint AND delete_time IS NULL
 
 -- name: cluster_set_pack
 -- params: tenant, id, next pack number

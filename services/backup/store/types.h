@@ -13,7 +13,11 @@ struct cluster_row {
     const char *id; /* UUID; also the source's name in the vault */
     const char *name;
     const char *dsn;
-    struct hf_bytes password_sealed; /* ptr NULL: none */
+    struct hf_bytes password_sealed; /* ptr NULL: none; the next three alike */
+    struct hf_bytes ca_sealed;       /* in lists: only whether there is one */
+    struct hf_bytes cert_sealed;
+    struct hf_bytes key_sealed;
+    bool is_operator_made; /* an admin of the installation registered it */
     const char *system_identifier;
     uint32_t server_version;
     uint64_t segment_bytes;

@@ -92,12 +92,13 @@ static struct hf_status tell_progress(void *arg, uint64_t received_bytes, uint64
 static struct hf_status open_source(struct hf_ctx *ctx, const struct source *source,
                                     enum pgwire_mode mode, struct pgwire_conn **ret_conn)
 {
-    const char *password = NULL;
+    struct source_login login;
 
-    HF_TRY(source_password(ctx, source, &password));
+    HF_TRY(source_login_open(ctx, source, &login));
     const struct pgwire_options options = {
         .dsn = source->row.dsn,
-        .password = password,
+        .password = login.password,
+        .access = &login.access,
         .mode = mode,
         .application_name = "holdfast_backup",
     };

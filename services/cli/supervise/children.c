@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/processes.h"
+#include "cli/supervise/operators.h"
 #include "cli/supervise/sandbox.h"
 #include "cli/supervise/spawn.h"
 #include "db/db.h"
@@ -325,6 +326,7 @@ struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *plac
     HF_CLEANUP(db_free) struct db *db = db_new(&options);
     const struct auth_peer cli = {"client", "cli"};
 
+    HF_TRY(operators_set(ctx, place, cli.name, true));
     return auth_identity_put(ctx, db, AUTH_DEFAULT_TENANT, &cli, "admin");
 }
 

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "auth/auth.h"
+#include "auth/operator.h"
 #include "auth/pki.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/supervise/operators.h"
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 
@@ -39,8 +40,10 @@ static struct hf_status grant(struct cli *cli, const struct place *place, const 
         .application_name = "holdfast-certs"};
     HF_CLEANUP(db_free) struct db *db = db_new(&options);
     const struct auth_peer peer = {"client", name};
+    bool is_operator = hf_text_equal(role, AUTH_OPERATOR_ROLE);
 
-    return auth_identity_put(&cli->ctx, db, cli->tenant, &peer, role);
+    HF_TRY(operators_set(&cli->ctx, place, name, is_operator));
+    return auth_identity_put(&cli->ctx, db, cli->tenant, &peer, is_operator ? "admin" : role);
 }
 
 struct issued {
@@ -102,8 +105,9 @@ struct hf_status cmd_certs_issue(struct cli *cli)
                          "hyphens",
                          name);
     }
-    if (!auth_role_exists(role)) {
-        return cli_usage(cli, "--role must be admin, operator or viewer, not %s", role);
+    if (!auth_role_exists(role) && !hf_text_equal(role, AUTH_OPERATOR_ROLE)) {
+        return cli_usage(
+            cli, "--role must be admin, operator, viewer or " AUTH_OPERATOR_ROLE ", not %s", role);
     }
     HF_TRY(take_days(cli, &days));
     HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));

@@ -15,7 +15,7 @@ static const struct cli_option down_options[] = {
 };
 static const struct cli_option certs_options[] = {
     {"out", "DIR", "directory for tls.crt, tls.key and ca.crt", false},
-    {"role", "ROLE", "admin (default), operator or viewer", false},
+    {"role", "ROLE", "admin (default), operator, viewer, or installation-admin", false},
     {"days", "N", "validity (90)", false},
 };
 

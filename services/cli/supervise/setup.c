@@ -349,13 +349,15 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         "redis: \"%s\"\nvault_dir: \"%s/vault\"\ncache_dir: \"%s/cache\"\n"
         "vault_key_file: \"%s/vault.key\"\nsigning_key_file: \"%s/signing.key\"\n"
         "escrow_key_file: \"%s/escrow.pub\"\nsecrets_key_file: \"%s/secrets.key\"\n"
-        "epoch_file: \"%s/epoch\"\n",
+        "epoch_file: \"%s/epoch\"\n"
+        "overrides_file: \"%s/overrides.yaml\"\n",
         place->settings.endpoint, place->settings.metrics, place->keys, place->settings.install_id,
         place->pki, place->pki, place->pki,
         place_conninfo(arena, place, "holdfast_app", "holdfast"),
         place_conninfo(arena, place, "holdfast_dispatch", "holdfast"),
         place_conninfo(arena, place, "holdfast_migrate", "holdfast"), place->redis_socket,
-        place->dir, place->dir, place->keys, place->keys, place->keys, place->keys, place->keys);
+        place->dir, place->dir, place->keys, place->keys, place->keys, place->keys, place->keys,
+        place->dir);
 
     HF_TRY(hf_replace_file(arena, path, text, strlen(text), 0600));
     return place_own(ctx, place, path);

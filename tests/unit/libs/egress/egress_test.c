@@ -139,7 +139,7 @@ static void test_resolve__every_address_is_judged_and_again_each_time(void **sta
                                         "LOCAL_NEEDS_OPERATOR",
                                         "ADDRESS_METADATA",
                                         "",
-                                        "HOST_NOT_FOUND"};
+                                        "HOST_UNREACHABLE"};
     struct changing changing = {.answers = answers};
     struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(egress_free)

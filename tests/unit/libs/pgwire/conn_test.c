@@ -67,8 +67,10 @@ static void test_conn__runs_queries(void **state)
 static void test_conn__tells_a_wrong_password(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
-    struct pgwire_options options = {
-        .dsn = dsn_of(&ctx, *state, "repl"), .password = "hunter2", .mode = PGWIRE_REPLICATION};
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = dsn_of(&ctx, *state, "repl"),
+                                     .password = "hunter2",
+                                     .mode = PGWIRE_REPLICATION};
     struct hf_status status = try_open(&ctx, &options);
 
     assert_fails(status, HF_PERMISSION_DENIED, "AUTHENTICATION_FAILED");
@@ -84,7 +86,8 @@ static void test_conn__gives_up_a_server_that_hangs(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
     struct hf_ctx patient = {.arena = ctx.arena};
-    struct pgwire_options options = {.dsn = dsn_of(&ctx, *state, "repl"),
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = dsn_of(&ctx, *state, "repl"),
                                      .password = "secret",
                                      .mode = PGWIRE_REPLICATION,
                                      .answer_timeout_ms = 500};
@@ -119,8 +122,10 @@ static void test_conn__keeps_the_password_out_of_messages(void **state)
 static void test_conn__tells_a_role_without_replication(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
-    struct pgwire_options options = {
-        .dsn = dsn_of(&ctx, *state, "plain"), .password = "secret", .mode = PGWIRE_REPLICATION};
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = dsn_of(&ctx, *state, "plain"),
+                                     .password = "secret",
+                                     .mode = PGWIRE_REPLICATION};
     struct hf_status status = try_open(&ctx, &options);
 
     assert_fails(status, HF_PERMISSION_DENIED, "ROLE_LACKS_REPLICATION");
@@ -130,8 +135,10 @@ static void test_conn__tells_a_role_without_replication(void **state)
 static void test_conn__tells_a_missing_database(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
-    struct pgwire_options options = {
-        .dsn = dsn_of(&ctx, *state, "plain"), .password = "secret", .dbname = "nowhere"};
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = dsn_of(&ctx, *state, "plain"),
+                                     .password = "secret",
+                                     .dbname = "nowhere"};
 
     assert_fails(try_open(&ctx, &options), HF_NOT_FOUND, "DATABASE_NOT_FOUND");
 }
@@ -140,7 +147,8 @@ static void test_conn__tells_missing_walsenders_and_connections(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     const char *dsn = dsn_of(&ctx, *state, "repl");
-    struct pgwire_options options = {.dsn = dsn, .password = "secret", .mode = PGWIRE_REPLICATION};
+    struct pgwire_options options = {
+        .access = wire_access(), .dsn = dsn, .password = "secret", .mode = PGWIRE_REPLICATION};
     struct pgwire_conn *conns[16] = {conn_get(&ctx, dsn, PGWIRE_REPLICATION),
                                      conn_get(&ctx, dsn, PGWIRE_REPLICATION),
                                      conn_get(&ctx, dsn, PGWIRE_REPLICATION)};
@@ -184,6 +192,7 @@ static void test_conn__tries_host_after_host(void **state)
     HF_CLEANUP(hf_close) int silent __attribute__((unused)) = silent_listen(&silent_port);
     struct pgserver *server = *state;
     struct pgwire_options options = {
+        .access = wire_access(),
         .dsn = hf_printf(ctx.arena, "host=127.0.0.1,127.0.0.1,127.0.0.1 port=%d,%d,%d user=plain",
                          closed_port, silent_port, pgserver_port(server)),
         .password = "secret",
@@ -202,6 +211,7 @@ static void test_conn__tells_an_unreachable_host(void **state)
     int silent_port;
     HF_CLEANUP(hf_close) int silent __attribute__((unused)) = silent_listen(&silent_port);
     struct pgwire_options options = {
+        .access = wire_access(),
         .dsn = hf_printf(ctx.arena, "host=127.0.0.1 port=%d", testkit_free_port()),
         .connect_timeout_ms = 300};
     (void)state;
@@ -241,7 +251,8 @@ static void test_conn__skips_standbys_when_asked(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free) struct pgserver *standby = pgserver_standby(*state);
-    struct pgwire_options options = {.dsn = dsn_of(&ctx, standby, "repl"),
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = dsn_of(&ctx, standby, "repl"),
                                      .password = "secret",
                                      .mode = PGWIRE_REPLICATION,
                                      .is_primary_only = true};

@@ -7,40 +7,168 @@
 #include "pgwire/slot.h"
 #include "tests/unit/unit.h"
 
-static void test_dsn__refuses_passwords_without_repeating_them(void **state)
+#define ENGINE "/tmp/evil.so:k"
+
+/* Every one with the reason of its refusal; "" is taken. */
+static const struct {
+    const char *dsn;
+    const char *reason;
+    bool is_never; /* refused to old rows, too */
+} dsns[] = {
+    /* taken */
+    {"host=db1", "", false},
+    {"host=db1 port=5433 user=bob dbname=orders", "", false},
+    {"host=db1,db2 port=5432,5433 user=bob", "", false},
+    {"host=db1,db2 port=5433", "", false},
+    {"hostaddr=10.0.0.1 user=bob", "", false},
+    {"host=db1 hostaddr=10.0.0.1", "", false},
+    {"host=/var/run/postgresql user=bob", "", false},
+    {"host=db1 sslmode=verify-full", "", false},
+    {"host=db1 sslmode=disable", "", false},
+    {"host=db1 connect_timeout=5", "", false},
+    {"host=db1 target_session_attrs=primary", "", false},
+    {"host=db1 channel_binding=require", "", false},
+    {"host=db1 keepalives=1 keepalives_idle=10 keepalives_interval=5 keepalives_count=2", "",
+     false},
+    {"user='it\\'s' host=db1", "", false},
+    {"postgresql://bob@db1/orders", "", false},
+    {"postgres://db1:5433,db2:5434/orders?sslmode=require", "", false},
+    {"postgresql://bob@[::1]:5432/orders", "", false},
+    {"postgresql:///orders?host=%2Fvar%2Frun%2Fpostgresql", "", false},
+    {"dbname='host=127.0.0.1 user=x'", "", false}, /* a name, never expanded */
+    {"dbname=postgresql://h/db", "", false},
+    {"user=x", "", false},
+    {"", "", false},
+    /* secrets, and where they would be looked up */
+    {"host=a password=hunter2", "PASSWORD_IN_DSN", true},
+    {"postgresql://user:hunter2@host/db", "PASSWORD_IN_DSN", true},
+    {"postgres://h/db?password=hunter2", "PASSWORD_IN_DSN", true},
+    {"postgres://h/db?pass%77ord=hunter2", "PASSWORD_IN_DSN", true},
+    {"host=a sslpassword=hunter2", "PASSWORD_IN_DSN", true},
+    {"host=a passfile=/hunter2", "DSN_PASSFILE", true},
+    {"postgres://h/db?passfile=%2Fhunter2", "DSN_PASSFILE", true},
+    {"service=hunter2", "DSN_SERVICE", true},
+    {"host=a service=hunter2", "DSN_SERVICE", true},
+    {"postgres://h/db?service=hunter2", "DSN_SERVICE", true},
+    /* code */
+    {"host=a sslkey=" ENGINE, "DSN_ENGINE", true},
+    {"host=a sslkey='" ENGINE "' sslcert=/c", "DSN_ENGINE", true},
+    {"host=a sslcert=/c sslkey=dynamic:x", "DSN_ENGINE", true},
+    {"host=a sslkey=pkcs11:object=k", "DSN_ENGINE", true},
+    {"host=a sslkey=:", "DSN_ENGINE", true},
+    {"postgres://h/db?sslkey=%2Fx%2Fevil.so%3Ak", "DSN_ENGINE", true},
+    {"postgres://h/db?ssl%6bey=/x/evil.so:k", "DSN_ENGINE", true},
+    /* files of the service's machine */
+    {"host=a sslkey=/k", "DSN_CLIENT_FILE", false},
+    {"host=a sslcert=/c", "DSN_CLIENT_FILE", false},
+    {"host=a sslrootcert=/r", "DSN_CLIENT_FILE", false},
+    {"host=a sslrootcert=system", "DSN_CLIENT_FILE", false},
+    {"host=a sslcrl=/l", "DSN_CLIENT_FILE", false},
+    {"host=a sslcrldir=/l", "DSN_CLIENT_FILE", false},
+    {"postgres://h/db?sslrootcert=%2Fr", "DSN_CLIENT_FILE", false},
+    /* the rest of libpq's keywords */
+    {"host=a options='-c search_path=x'", "DSN_OPTIONS", false},
+    {"host=a options=-csession_preload_libraries=x", "DSN_OPTIONS", false},
+    {"postgres://h/db?options=-c%20x%3Dy", "DSN_OPTIONS", false},
+    {"host=a krbsrvname=x", "DSN_GSS", false},
+    {"host=a gssencmode=require", "DSN_GSS", false},
+    {"host=a gsslib=gssapi", "DSN_GSS", false},
+    {"host=a application_name=x", "DSN_OURS", false},
+    {"host=a fallback_application_name=x", "DSN_OURS", false},
+    {"host=a client_encoding=LATIN1", "DSN_OURS", false},
+    {"host=a replication=database", "DSN_OURS", false},
+    {"host=/run requirepeer=postgres", "DSN_REQUIREPEER", false},
+    {"host=a tcp_user_timeout=1", "DSN_KEYWORD", false},
+    {"host=a sslcompression=1", "DSN_KEYWORD", false},
+    {"host=a sslsni=0", "DSN_KEYWORD", false},
+    {"host=a ssl_min_protocol_version=TLSv1", "DSN_KEYWORD", false},
+    {"host=a ssl_max_protocol_version=TLSv1.2", "DSN_KEYWORD", false},
+    /* values that do not fit */
+    {"host=a sslmode=none", "INVALID_DSN", false},
+    {"host=a target_session_attrs=x", "INVALID_DSN", false},
+    {"host=a channel_binding=maybe", "INVALID_DSN", false},
+    {"host=a connect_timeout=-1", "INVALID_DSN", false},
+    {"host=a connect_timeout=99999999999999999999", "INVALID_DSN", false},
+    {"host=a keepalives=yes", "INVALID_DSN", false},
+    {"host=a user='a\nb'", "INVALID_DSN", false},
+    {"host='a\tb'", "INVALID_DSN", false},
+    {"host=a user='\xff'", "INVALID_DSN", false},
+    {"host=a dbname='\033[31m'", "INVALID_DSN", false},
+    {"host=a port=0", "INVALID_DSN", true},
+    {"host=a port=65536", "INVALID_DSN", true},
+    {"host=a port=-5432", "INVALID_DSN", true},
+    {"host=a port=5432x", "INVALID_DSN", true},
+    {"port=1,2 host=a", "INVALID_DSN", true},
+    {"host=a,b hostaddr=10.0.0.1", "INVALID_DSN", true},
+    {"host=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,1,2,3,4,5,6,7", "INVALID_DSN", true},
+    /* none at all */
+    {"host", "INVALID_DSN", true},
+    {"host=a nonsense=1", "INVALID_DSN", true},
+    {"host='a", "INVALID_DSN", true},
+    {"postgresql://[::1", "INVALID_DSN", true},
+    {"postgresql://h/%zz", "INVALID_DSN", true},
+    {"postgresql://h/db?nonsense=hunter2", "INVALID_DSN", true},
+};
+
+static void test_dsn__each_keyword_is_taken_or_refused_with_its_reason(void **state)
 {
-    static const char *const cases[] = {
-        "host=a password=hunter2",    "postgresql://user:hunter2@host/db",
-        "host=a passfile=/hunter2",   "service=hunter2",
-        "host=a sslpassword=hunter2", "postgres://h/db?password=hunter2"};
-    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
     (void)state;
 
-    for (size_t i = 0; i < HF_LEN(cases); i++) {
-        struct hf_status status = pgwire_dsn_check(arena, cases[i]);
+    assert_true(HF_LEN(dsns) >= 60);
+    for (size_t i = 0; i < HF_LEN(dsns); i++) {
+        struct hf_status status = pgwire_dsn_check(arena, dsns[i].dsn);
+        const char *reason = hf_is_ok(status) ? "" : status.info->reason;
 
-        assert_int_equal(status.code, HF_INVALID_ARGUMENT);
-        assert_string_equal(status.info->reason, "PASSWORD_IN_DSN");
-        assert_null(strstr(status.message, "hunter2"));
-        assert_non_null(strstr(status.message, "--password-stdin"));
-        assert_non_null(strstr(status.message, "--password-file"));
+        if (strcmp(reason, dsns[i].reason) != 0) {
+            fail_msg("%s: %s instead of %s", dsns[i].dsn, reason, dsns[i].reason);
+        }
+        if (!hf_is_ok(status)) {
+            assert_int_equal(status.code, HF_INVALID_ARGUMENT);
+            assert_null(strstr(status.message, "hunter2"));
+            assert_null(strstr(status.message, "evil"));
+        }
     }
 }
 
-static void test_dsn__refuses_what_is_none(void **state)
+/* Rows of before go on, but for what would load code or read secrets. */
+static void test_dsn__old_rows_keep_what_is_harmless(void **state)
 {
-    static const char *const cases[] = {"host", "host=a nonsense=1", "host='a", "port=1,2 host=a",
-                                        "postgresql://[::1"};
-    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
     (void)state;
 
-    for (size_t i = 0; i < HF_LEN(cases); i++) {
-        struct hf_status status = pgwire_dsn_check(arena, cases[i]);
+    for (size_t i = 0; i < HF_LEN(dsns); i++) {
+        struct pgwire_dsn dsn;
+        struct hf_status status = pgwire_dsn_parse(arena, dsns[i].dsn, &dsn);
 
-        assert_int_equal(status.code, HF_INVALID_ARGUMENT);
-        assert_string_equal(status.info->reason, "INVALID_DSN");
+        if (hf_is_ok(status) == dsns[i].is_never) {
+            fail_msg("%s: %s", dsns[i].dsn, hf_is_ok(status) ? "taken" : status.message);
+        }
     }
+}
+
+static void test_dsn__a_password_is_refused_with_where_to_put_it(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    struct hf_status status = pgwire_dsn_check(arena, "host=a password=hunter2");
+    (void)state;
+
+    assert_non_null(strstr(status.message, "--password-stdin"));
+    assert_non_null(strstr(status.message, "--password-file"));
     assert_int_equal(pgwire_dsn_check(arena, NULL).code, HF_INVALID_ARGUMENT);
+}
+
+static void test_dsn__length_is_bounded(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
+    char *longest = hf_alloc(arena, 4097 + 1);
+    (void)state;
+
+    memset(longest, 'a', 4097);
+    memcpy(longest, "host=", 5);
+    assert_string_equal(pgwire_dsn_check(arena, longest).info->reason, "INVALID_DSN");
+    longest[4096] = '\0';
+    assert_int_equal(pgwire_dsn_check(arena, longest).code, HF_OK);
 }
 
 static void test_dsn__names_its_hosts(void **state)
@@ -111,8 +239,10 @@ static void test_slot_name__is_a_valid_one_of_cluster_and_install(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dsn__refuses_passwords_without_repeating_them),
-        cmocka_unit_test(test_dsn__refuses_what_is_none),
+        cmocka_unit_test(test_dsn__each_keyword_is_taken_or_refused_with_its_reason),
+        cmocka_unit_test(test_dsn__old_rows_keep_what_is_harmless),
+        cmocka_unit_test(test_dsn__a_password_is_refused_with_where_to_put_it),
+        cmocka_unit_test(test_dsn__length_is_bounded),
         cmocka_unit_test(test_dsn__names_its_hosts),
         cmocka_unit_test(test_pgpass__finds_the_first_line_that_fits),
         cmocka_unit_test(test_slot_name__is_a_valid_one_of_cluster_and_install),

@@ -16,7 +16,7 @@ static void test_source__is_described_to_a_superuser(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free) struct pgserver *server = pgserver_new(NULL);
-    struct pgwire_source_options options = {.dsn = pgserver_dsn(server)};
+    struct pgwire_source_options options = {.access = wire_access(), .dsn = pgserver_dsn(server)};
     struct pgwire_source source;
     (void)state;
 
@@ -52,6 +52,7 @@ static void test_source__degrades_to_unknown_for_a_poor_role(void **state)
     HF_CLEANUP(pgserver_free)
     struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
     struct pgwire_source_options options = {
+        .access = wire_access(),
         .dsn = hf_printf(ctx.arena, "host=127.0.0.1 port=%d user=repl", pgserver_port(server))};
     struct pgwire_source source;
     (void)state;
@@ -75,7 +76,7 @@ static void test_source__needs_a_free_slot_unless_it_has_one(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free)
     struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
-    struct pgwire_source_options options = {.dsn = pgserver_dsn(server)};
+    struct pgwire_source_options options = {.access = wire_access(), .dsn = pgserver_dsn(server)};
     struct pgwire_source source;
     (void)state;
 
@@ -93,12 +94,16 @@ static void test_source__look_counts_our_walsenders_as_free(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free)
     struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
-    const struct pgwire_options ours = {.dsn = pgserver_dsn(server),
+    const struct pgwire_options ours = {.access = wire_access(),
+                                        .dsn = pgserver_dsn(server),
                                         .mode = PGWIRE_REPLICATION,
                                         .application_name = "holdfast_orders"};
-    const struct pgwire_options theirs = {
-        .dsn = pgserver_dsn(server), .mode = PGWIRE_REPLICATION, .application_name = "standby"};
-    const struct pgwire_source_options options = {.dsn = pgserver_dsn(server)};
+    const struct pgwire_options theirs = {.access = wire_access(),
+                                          .dsn = pgserver_dsn(server),
+                                          .mode = PGWIRE_REPLICATION,
+                                          .application_name = "standby"};
+    const struct pgwire_source_options options = {.access = wire_access(),
+                                                  .dsn = pgserver_dsn(server)};
     HF_CLEANUP(pgwire_close) struct pgwire_conn *stream = NULL;
     HF_CLEANUP(pgwire_close) struct pgwire_conn *standby = NULL;
     struct pgwire_source source;
@@ -121,7 +126,7 @@ static void test_source__needs_wal(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free)
     struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
-    struct pgwire_source_options options = {.dsn = pgserver_dsn(server)};
+    struct pgwire_source_options options = {.access = wire_access(), .dsn = pgserver_dsn(server)};
     struct pgwire_source source;
     struct hf_status status = pgwire_source_check(&ctx, &options, &source);
     (void)state;

@@ -121,8 +121,10 @@ static void test_stream__is_a_synchronous_standby(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     HF_CLEANUP(pgserver_free)
     struct pgserver *server = pgserver_new(&(struct pgserver_options){.settings = settings});
-    struct pgwire_options options = {
-        .dsn = pgserver_dsn(server), .mode = PGWIRE_REPLICATION, .application_name = "holdfast_x"};
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn = pgserver_dsn(server),
+                                     .mode = PGWIRE_REPLICATION,
+                                     .application_name = "holdfast_x"};
     HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = NULL;
     HF_CLEANUP(pgwire_close)
     struct pgwire_conn *client = conn_get(&ctx, pgserver_dsn(server), PGWIRE_SQL);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/ctx.h"
+#include "egress/egress.h"
 #include "pgwire/conn.h"
 #include "testkit/pgserver.h"
 #include "tests/unit/unit.h"
@@ -42,10 +43,27 @@ static inline void ctx_end_cleanup(struct hf_ctx *ctx)
     hf_arena_free(ctx->arena);
 }
 
+/* A gate that lets everything of this machine through, made at the first use and kept. */
+static inline const struct pgwire_access *wire_access(void)
+{
+    static struct pgwire_access access;
+
+    if (access.egress == NULL) {
+        struct hf_ctx ctx = {.arena = hf_arena_new(1 << 20)};
+        const struct egress_options options = {.prefix = "sources", .local = EGRESS_LOCAL_ON};
+
+        assert_ok(egress_new(&ctx, &options, &access.egress));
+        access.is_operator = true;
+        hf_arena_free(ctx.arena);
+    }
+    return &access;
+}
+
 static inline struct pgwire_conn *conn_get(struct hf_ctx *ctx, const char *dsn,
                                            enum pgwire_mode mode)
 {
-    struct pgwire_options options = {.dsn = dsn, .password = "secret", .mode = mode};
+    struct pgwire_options options = {
+        .dsn = dsn, .password = "secret", .access = wire_access(), .mode = mode};
     struct pgwire_conn *conn = NULL;
 
     assert_ok(pgwire_open(ctx, &options, &conn));

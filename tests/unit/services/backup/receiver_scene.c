@@ -50,6 +50,7 @@ void scene_receive(struct scene *scene)
     struct receiver_options options = {
         .cluster = "orders",
         .dsn = scene->dsn,
+        .access = {.egress = scene->egress, .is_operator = true},
         .slot = "holdfast_orders",
         .system_identifier = scene->system_identifier,
         .store = scene->f->store,
@@ -74,6 +75,10 @@ int scene_setup(void **state)
 
     assert_int_equal(fixture_setup(&fixture), 0);
     scene->f = fixture;
+    assert_int_equal(
+        egress_new(&scene->f->ctx, &(struct egress_options){.prefix = "sources"}, &scene->egress)
+            .code,
+        HF_OK);
     scene->server = pgserver_new(&(struct pgserver_options){.settings = settings});
     scene->dsn = pgserver_dsn(scene->server);
     scene->lineage = "l1";
@@ -90,6 +95,7 @@ int scene_teardown(void **state)
     void *fixture = scene->f;
 
     receiver_free(scene->receiver);
+    egress_free(scene->egress);
     pgserver_free(scene->server);
     fixture_teardown(&fixture);
     hf_heap_free(scene);

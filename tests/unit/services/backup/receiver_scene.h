@@ -3,6 +3,7 @@
 #define HF_TESTS_RECEIVER_SCENE_H
 
 #include "backup/source/receiver.h"
+#include "egress/egress.h"
 #include "testkit/pgserver.h"
 #include "tests/unit/libs/vault/wal_fixture.h"
 
@@ -12,6 +13,7 @@ struct scene {
     struct fixture *f;
     struct pgserver *server;
     struct receiver *receiver;
+    struct egress *egress;
     const char *dsn;
     const char *lineage;
     const char *system_identifier;

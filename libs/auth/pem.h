@@ -1,0 +1,26 @@
+/* Certificates that a user uploads: read once, strictly, and written anew, so that what is kept is
+ * what was understood. */
+#ifndef HF_AUTH_PEM_H
+#define HF_AUTH_PEM_H
+
+#include "base/ctx.h"
+
+#define PEM_TEXT_MAX ((size_t)64 << 10)
+#define PEM_CERTIFICATES_MAX 32
+
+/* NULL or "" is none. */
+struct pem_texts {
+    const char *ca;
+    const char *cert; /* with the chain behind it */
+    const char *key;
+};
+
+/* Whole PEM certificates and an unencrypted private key that fits the first certificate. No other
+ * block, no passphrase, no name of an engine or provider.
+ * Errors   INVALID_ARGUMENT reasons CA_INVALID, CERTIFICATE_INVALID, KEY_INVALID, KEY_ENCRYPTED,
+ *          KEY_MISMATCH, CERTIFICATE_WITHOUT_KEY, KEY_WITHOUT_CERTIFICATE; no message repeats a
+ * text */
+struct hf_status pem_check(struct hf_ctx *ctx, const struct pem_texts *given,
+                           struct pem_texts *ret_texts) HF_MUST_USE;
+
+#endif

@@ -1,0 +1,373 @@
+/* How a cluster is reached: registration, and the change of it. Both talk to the source while no
+ * transaction is open, store in one, and let the receiver begin after the commit, so a failure
+ * leaves nothing half done. Of two registrations under one name the unique index lets one through;
+ * of two changes the revision does. */
+#include <string.h>
+
+#include "auth/operator.h"
+#include "auth/pem.h"
+#include "backup/api/cluster_seen.h"
+#include "backup/api/handlers.h"
+#include "backup/api/replay.h"
+#include "backup/domain/names.h"
+#include "backup/source/receivers.h"
+#include "backup/source/source.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "pgwire/dsn.h"
+#include "pgwire/slot.h"
+#include "pgwire/source.h"
+
+#define PASSWORD_MAX 4096
+
+/* What a request says about the way to a source. */
+struct way {
+    const char *dsn;
+    const char *password;
+    struct pem_texts pem;
+};
+
+/* --- checks --------------------------------------------------------------------------------- */
+
+static struct hf_status check_id(struct hf_ctx *ctx, const char *cluster_id)
+{
+    const char *const metadata[] = {"cluster_id", cluster_id, NULL};
+
+    if (!hf_is_name(cluster_id)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_NAME", metadata,
+                            "cluster_id must be a lower-case letter and up to 39 letters, digits "
+                            "or hyphens");
+    }
+    return hf_success();
+}
+
+/* The certificates come back as they were understood. */
+static struct hf_status check_way(struct hf_ctx *ctx, struct way *way)
+{
+    struct pem_texts texts;
+
+    if (hf_text_empty(way->dsn)) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DSN_MISSING", NULL,
+                            "cluster.dsn is required: host=… user=… dbname=…");
+    }
+    if (way->password != NULL && strlen(way->password) > PASSWORD_MAX) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "PASSWORD_TOO_LONG", NULL,
+                            "the password is longer than %d bytes", PASSWORD_MAX);
+    }
+    HF_TRY(pgwire_dsn_check(ctx->arena, way->dsn));
+    HF_TRY(pem_check(ctx, &way->pem, &texts));
+    way->pem = texts;
+    return hf_success();
+}
+
+/* A name that is taken is refused before the source is asked anything; one that came back from the
+ * vault without a connection is adopted: ret_known is its row, else its id is NULL. */
+static struct hf_status check_free(struct hf_ctx *ctx, struct api_thread *thread, const char *name,
+                                   struct cluster_row *ret_known)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    struct cluster_row row = {0};
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    struct hf_status status = clusters_get(ctx, tx, name, &row);
+
+    if (status.code == HF_NOT_FOUND) {
+        *ret_known = (struct cluster_row){0};
+        return hf_success();
+    }
+    HF_TRY(status);
+    if (hf_text_empty(row.dsn)) {
+        *ret_known = row;
+        return hf_success();
+    }
+    const char *const metadata[] = {"cluster", name, NULL};
+
+    return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "CLUSTER_EXISTS", metadata,
+                        "a cluster named %s exists already; choose another name or look at it with "
+                        "`holdfast cluster describe %s`",
+                        name, name);
+}
+
+static struct hf_status check_system(struct hf_ctx *ctx, const struct cluster_row *known,
+                                     const struct pgwire_source *source)
+{
+    const char *const metadata[] = {"cluster",  known->name,
+                                    "expected", known->system_identifier,
+                                    "found",    source->system_identifier,
+                                    NULL};
+
+    if (known->id == NULL || hf_text_equal(known->system_identifier, source->system_identifier)) {
+        return hf_success();
+    }
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", metadata,
+                        "the vault has backups of another system (%s) under the name %s; register "
+                        "this one (%s) under another name",
+                        known->system_identifier, known->name, source->system_identifier);
+}
+
+/* --- the row -------------------------------------------------------------------------------- */
+
+static struct hf_status seal_way(struct hf_ctx *ctx, struct api_thread *thread,
+                                 const struct way *way, struct cluster_row *row)
+{
+    const struct {
+        struct source_part part;
+        struct hf_bytes *sealed;
+    } parts[] = {{{SOURCE_PASSWORD, way->password}, &row->password_sealed},
+                 {{SOURCE_CA, way->pem.ca}, &row->ca_sealed},
+                 {{SOURCE_CERT, way->pem.cert}, &row->cert_sealed},
+                 {{SOURCE_KEY, way->pem.key}, &row->key_sealed}};
+
+    for (size_t i = 0; i < HF_LEN(parts); i++) {
+        HF_TRY(source_seal(ctx, thread->app, thread->grant.tenant_id, row->id, &parts[i].part,
+                           parts[i].sealed));
+    }
+    row->dsn = way->dsn;
+    return hf_success();
+}
+
+/* Goes the way and looks. known: the row that is there, or one without id; the new one has what was
+ * found on the way. */
+static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
+                                const struct way *way, const struct cluster_row *known,
+                                struct cluster_row *ret_row)
+{
+    struct cluster_row row = *known;
+    struct pgwire_source source;
+    const struct pgwire_access access = {
+        .egress = thread->app->egress,
+        .is_operator = auth_may_touch(&thread->grant, AUTH_LOOPBACK) &&
+                       auth_may_touch(&thread->grant, AUTH_SOCKETS),
+        .run_dir = thread->app->run_dir,
+        .ca_pem = way->pem.ca,
+        .cert_pem = way->pem.cert,
+        .key_pem = way->pem.key,
+    };
+    const struct pgwire_source_options options = {
+        .dsn = way->dsn,
+        .password = hf_text_empty(way->password) ? NULL : way->password,
+        .access = &access,
+        .slot = hf_text_empty(row.slot) ? NULL : row.slot,
+    };
+
+    HF_TRY(pgwire_source_check(ctx, &options, &source));
+    HF_TRY(check_system(ctx, known, &source));
+    if (row.id == NULL) {
+        row.id = hf_uuid_new_text(ctx->arena, hf_now_us());
+        row.system_identifier = source.system_identifier;
+        row.segment_bytes = source.wal_segment_bytes;
+        row.lineage = "l1";
+        row.create_time_us = hf_now_us();
+    }
+    if (hf_text_empty(row.slot)) {
+        struct pgwire_slot_name slot = pgwire_slot_name(row.name, row.id);
+
+        row.slot = hf_strdup(ctx->arena, slot.text);
+    }
+    row.server_version = (uint32_t)source.server_version;
+    row.warnings = source_warnings(ctx->arena, &source);
+    row.is_slot_unbounded = source_is_unbounded(&source);
+    row.size_bytes = source.size_bytes < 0 ? 0 : (uint64_t)source.size_bytes;
+    row.is_operator_made = access.is_operator;
+    HF_TRY(seal_way(ctx, thread, way, &row));
+    *ret_row = row;
+    return hf_success();
+}
+
+/* What the reply says is stored before the receiver is started, and it is started at once. */
+static void tell_start(PbBackup__Cluster *cluster)
+{
+    cluster->state = PB_BACKUP__CLUSTER__STATE__CONNECTING;
+    cluster->wal->receiver_state = PB_BACKUP__WAL_STATUS__RECEIVER_STATE__CONNECTING;
+}
+
+/* The only transaction that changes something. A twin with the same request id may have been
+ * faster: then resp is its reply. The row has the revision that was read; 0: it is new. */
+static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thread,
+                                      const struct replay *replay, const struct cluster_row *row,
+                                      bool *ret_is_done)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, thread->app->db, thread->grant.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(replay_begin(ctx, tx, replay, ret_is_done));
+    if (*ret_is_done) {
+        return hf_success();
+    }
+    HF_TRY(row->revision > 0 ? clusters_set_connection(ctx, tx, row)
+                             : clusters_insert(ctx, tx, row));
+    HF_TRY(replay_save(ctx, tx, replay));
+    return db_tx_commit(ctx, &tx);
+}
+
+/* The reply is made before it is stored with the change. */
+static struct hf_status finish(struct hf_ctx *ctx, struct api_thread *thread,
+                               const struct replay *replay, struct cluster_seen *seen,
+                               bool validate_only)
+{
+    PbBackup__Cluster *resp = (PbBackup__Cluster *)replay->resp;
+    const struct cluster_row row = seen->row;
+    bool is_done = false;
+
+    seen->row.revision++;
+    api_fill_cluster(ctx, thread, seen, resp);
+    tell_start(resp);
+    if (validate_only) {
+        return hf_success();
+    }
+    HF_TRY(store_cluster(ctx, thread, replay, &row, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    receivers_stop(thread->app->receivers, row.id);
+    struct hf_status started =
+        receivers_start(ctx, thread->app->receivers, thread->grant.tenant_id, row.id);
+
+    if (!hf_is_ok(started)) { /* it is stored; the next start of the service tries again */
+        hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", row.name),
+                 HF_TEXT("error", started.message));
+        api_fill_cluster(ctx, thread, seen, resp);
+    }
+    return hf_success();
+}
+
+/* --- registering ---------------------------------------------------------------------------- */
+
+API_UNARY(api_create_cluster)
+{
+    const PbBackup__CreateClusterRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct cluster_seen seen = {0};
+    struct cluster_row known = {0};
+    struct way way = {NULL, NULL, {NULL, NULL, NULL}};
+    const struct replay replay = {thread->app->secrets, "CreateCluster", want->request_id,
+                                  &want->base, resp};
+    bool is_done = false;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "parent", want->parent, NAME_TENANT, &name));
+    HF_TRY(check_id(ctx, want->cluster_id));
+    if (want->cluster != NULL) {
+        const PbBackup__Cluster *cluster = want->cluster;
+
+        way = (struct way){cluster->dsn,
+                           cluster->password,
+                           {cluster->ca_pem, cluster->cert_pem, cluster->key_pem}};
+    }
+    HF_TRY(check_way(ctx, &way));
+    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    HF_TRY(check_free(ctx, thread, want->cluster_id, &known));
+    known.name = want->cluster_id;
+    HF_TRY(examine(ctx, thread, &way, &known, &seen.row));
+    return finish(ctx, thread, &replay, &seen, want->validate_only);
+}
+
+/* --- changing ------------------------------------------------------------------------------- */
+
+struct change {
+    const char *path; /* in the mask */
+    const char *given;
+    const char **target;
+};
+
+static bool is_in_mask(const Google__Protobuf__FieldMask *mask, const struct change *change)
+{
+    if (mask == NULL || mask->n_paths == 0) {
+        return !hf_text_empty(change->given);
+    }
+    for (size_t i = 0; i < mask->n_paths; i++) {
+        if (hf_text_equal(mask->paths[i], change->path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct hf_status check_mask(struct hf_ctx *ctx, const Google__Protobuf__FieldMask *mask,
+                                   const struct change *changes, size_t len)
+{
+    for (size_t i = 0; mask != NULL && i < mask->n_paths; i++) {
+        bool is_known = false;
+
+        for (size_t k = 0; k < len; k++) {
+            is_known = is_known || hf_text_equal(mask->paths[i], changes[k].path);
+        }
+        if (!is_known) {
+            return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_MASK", NULL,
+                                "update_mask may hold dsn, password, ca_pem, cert_pem and key_pem");
+        }
+    }
+    return hf_success();
+}
+
+/* What is there, with what the request changes of it. */
+static struct hf_status change_way(struct hf_ctx *ctx, const PbBackup__UpdateClusterRequest *want,
+                                   const struct source *source, struct way *ret_way)
+{
+    static const PbBackup__Cluster none = PB_BACKUP__CLUSTER__INIT;
+    const PbBackup__Cluster *given = want->cluster != NULL ? want->cluster : &none;
+    struct source_login login;
+    struct way way;
+    const struct change changes[] = {{"dsn", given->dsn, &way.dsn},
+                                     {"password", given->password, &way.password},
+                                     {"ca_pem", given->ca_pem, &way.pem.ca},
+                                     {"cert_pem", given->cert_pem, &way.pem.cert},
+                                     {"key_pem", given->key_pem, &way.pem.key}};
+    size_t changed = 0;
+
+    HF_TRY(check_mask(ctx, want->update_mask, changes, HF_LEN(changes)));
+    HF_TRY(source_login_open(ctx, source, &login));
+    way = (struct way){source->row.dsn,
+                       login.password,
+                       {login.access.ca_pem, login.access.cert_pem, login.access.key_pem}};
+    for (size_t i = 0; i < HF_LEN(changes); i++) {
+        if (is_in_mask(want->update_mask, &changes[i])) {
+            *changes[i].target = changes[i].given;
+            changed++;
+        }
+    }
+    if (changed == 0) {
+        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "NOTHING_TO_CHANGE", NULL,
+                            "the request changes nothing: give dsn, password or certificates");
+    }
+    *ret_way = way;
+    return hf_success();
+}
+
+API_UNARY(api_update_cluster)
+{
+    const PbBackup__UpdateClusterRequest *want = req;
+    struct api_thread *thread = app;
+    struct resource_name name;
+    struct cluster_seen seen = {0};
+    struct source source;
+    struct way way;
+    const struct replay replay = {thread->app->secrets, "UpdateCluster", want->request_id,
+                                  &want->base, resp};
+    bool is_done = false;
+
+    (void)peer;
+    HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_CLUSTER, &name));
+    HF_TRY(replay_look(ctx, thread->app->db, thread->grant.tenant_id, &replay, &is_done));
+    if (is_done) {
+        return hf_success();
+    }
+    HF_TRY(api_load_cluster(ctx, thread, name.cluster, &seen));
+    HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
+    if (!hf_text_empty(want->etag) &&
+        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)seen.row.revision))) {
+        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
+                            "cluster %s has changed since it was read", name.cluster);
+    }
+    HF_TRY(change_way(ctx, want, &source, &way));
+    HF_TRY(check_way(ctx, &way));
+    HF_TRY(examine(ctx, thread, &way, &source.row, &seen.row));
+    return finish(ctx, thread, &replay, &seen, want->validate_only);
+}
