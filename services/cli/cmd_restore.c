@@ -18,6 +18,7 @@
 #include "cli/offline.h"
 #include "cli/out.h"
 #include "cli/remote.h"
+#include "cli/restore_confine.h"
 #include "cli/restore_spaces.h"
 #include "pgformat/wal.h"
 #include "restore/restore.h"
@@ -30,6 +31,7 @@ struct job {
     struct cli *cli;
     struct restore_options options;
     struct restore_progress progress;
+    struct restore_confine confine;
     struct objstore *store;
     const struct vault_keyring *keyring;
 
@@ -189,6 +191,9 @@ static struct hf_status take_options(struct job *job)
     options->threads = (size_t)threads;
     options->backup_id = backup == NULL ? NULL : out_short(backup);
     options->progress = &job->progress;
+    options->confine = restore_confine;
+    options->confine_arg = &job->confine;
+    job->confine.vault = cli_option(cli, "vault");
     return hf_success();
 }
 

@@ -205,6 +205,25 @@ def test_restore__refuses_a_tablespace_whose_place_is_taken(story, house, restor
     assert not os.path.exists(f"{restore.folder}/x")
 
 
+def test_restore__follows_no_link_of_another_user(story, house, restore):
+    """As root below a directory of somebody who would like to choose where root writes."""
+    outside = f"{restore.folder}/outside"
+    home = f"{restore.folder}/home"
+    os.mkdir(outside)
+    os.mkdir(home)
+    os.symlink(outside, f"{home}/parent")
+    shutil.chown(home, "nobody")
+    for words in (("--to", f"{home}/parent/x", *mapped(story, restore)),
+                  ("--to", f"{restore.folder}/x", "--tablespaces-into", f"{home}/parent/s")):
+        said = house.fails(4, "restore", "orders", "--latest", *words)
+        assert "UNSAFE_PATH" in said and f"{home}/parent" in said
+    assert os.listdir(outside) == []
+    assert sorted(os.listdir(restore.folder)) == ["home", "outside"]
+    server = restore("orders", "--immediate", *mapped(story, restore), name="home/data")
+    assert {os.stat(path).st_uid for path in (server.data, f"{server.data}/PG_VERSION")} == {65534}
+    assert os.stat(server.data).st_mode & 0o777 == 0o700
+
+
 def test_restore__gives_the_directory_to_the_owner_asked_for(story, restore):
     server = restore("orders", "--immediate", "--owner", "nobody", *mapped(story, restore))
     assert {os.stat(path).st_uid for path in
