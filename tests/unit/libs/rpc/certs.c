@@ -79,26 +79,91 @@ static const char *write_cert(struct hf_arena *arena, const char *dir, const cha
     return write_bio(arena, dir, file, bio);
 }
 
-struct rpc_tls_files test_leaf_write(struct hf_arena *arena, struct test_ca *ca, const char *dir,
-                                     const char *name, const struct test_leaf *leaf)
+#define BETWEEN_MAX 32
+
+/* Who signs next, and all that a client must send besides its leaf. */
+struct chain {
+    EVP_PKEY *keys[BETWEEN_MAX];
+    X509 *certs[BETWEEN_MAX];
+    int len;
+};
+
+static void chain_make(struct hf_arena *arena, struct test_ca *ca, const struct test_oddity *oddity,
+                       struct chain *chain)
 {
-    struct rpc_tls_files files;
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    HF_CHECK(key != NULL);
+    HF_CHECK(oddity->between <= BETWEEN_MAX);
+    for (int i = 0; i < oddity->between; i++) {
+        const struct test_leaf between = {NULL, -3600, 3600, 100 + i};
+        X509 *issuer = i == 0 ? ca->cert : chain->certs[i - 1];
+        chain->keys[i] = EVP_EC_gen("P-256");
+        HF_CHECK(chain->keys[i] != NULL);
+        chain->certs[i] = new_cert(chain->keys[i], &between, hf_printf(arena, "between %d", i));
+        HF_CHECK(X509_set_issuer_name(chain->certs[i], X509_get_subject_name(issuer)) == 1);
+        add_extension(chain->certs[i], NID_basic_constraints,
+                      oddity->is_no_ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
+        EVP_PKEY *signer = i == 0 ? ca->key : chain->keys[i - 1];
+        HF_CHECK(X509_sign(chain->certs[i], signer, EVP_sha256()) > 0);
+        chain->len++;
+    }
+}
+
+static void chain_free(struct chain *chain)
+{
+    for (int i = 0; i < chain->len; i++) {
+        X509_free(chain->certs[i]);
+        EVP_PKEY_free(chain->keys[i]);
+    }
+}
+
+static X509 *leaf_make(struct hf_arena *arena, EVP_PKEY *key, const char *name,
+                       const struct test_leaf *leaf, const struct test_oddity *oddity)
+{
     X509 *cert = new_cert(key, leaf, name);
-    HF_CHECK(X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1);
     add_extension(cert, NID_subject_alt_name,
                   leaf->uri == NULL ? "DNS:localhost"
                   : hf_has_prefix(leaf->uri, "DER:")
                       ? leaf->uri
                       : hf_printf(arena, "DNS:localhost,URI:%s", leaf->uri));
-    HF_CHECK(X509_sign(cert, ca->key, EVP_sha256()) > 0);
+    if (oddity->usage != NULL) {
+        add_extension(cert, NID_ext_key_usage, oddity->usage);
+    }
+    return cert;
+}
+
+struct rpc_tls_files test_odd_leaf_write(struct hf_arena *arena, struct test_ca *ca,
+                                         const char *dir, const char *name,
+                                         const struct test_leaf *leaf,
+                                         const struct test_oddity *oddity)
+{
+    struct rpc_tls_files files;
+    struct chain chain = {.len = 0};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    HF_CHECK(key != NULL);
+    X509 *cert = leaf_make(arena, key, name, leaf, oddity);
+    chain_make(arena, ca, oddity, &chain);
+    X509 *issuer = chain.len == 0 ? ca->cert : chain.certs[chain.len - 1];
+    HF_CHECK(X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1);
+    EVP_PKEY *signer = chain.len == 0 ? ca->key : chain.keys[chain.len - 1];
+    HF_CHECK(X509_sign(cert, signer, EVP_sha256()) > 0);
     BIO *bio = BIO_new(BIO_s_mem());
     HF_CHECK(bio != NULL && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
     files.key_file = write_bio(arena, dir, hf_printf(arena, "%s.key", name), bio);
-    files.cert_file = write_cert(arena, dir, hf_printf(arena, "%s.crt", name), cert);
+    bio = BIO_new(BIO_s_mem());
+    HF_CHECK(bio != NULL && PEM_write_bio_X509(bio, cert) == 1);
+    for (int i = chain.len; i > 0; i--) {
+        HF_CHECK(PEM_write_bio_X509(bio, chain.certs[i - 1]) == 1);
+    }
+    files.cert_file = write_bio(arena, dir, hf_printf(arena, "%s.crt", name), bio);
     files.ca_file = write_cert(arena, dir, hf_printf(arena, "%s-ca.crt", name), ca->cert);
+    chain_free(&chain);
     X509_free(cert);
     EVP_PKEY_free(key);
     return files;
+}
+
+struct rpc_tls_files test_leaf_write(struct hf_arena *arena, struct test_ca *ca, const char *dir,
+                                     const char *name, const struct test_leaf *leaf)
+{
+    const struct test_oddity none = {NULL, 0, false};
+    return test_odd_leaf_write(arena, ca, dir, name, leaf, &none);
 }

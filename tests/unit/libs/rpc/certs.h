@@ -2,6 +2,8 @@
 #ifndef TEST_RPC_CERTS_H
 #define TEST_RPC_CERTS_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "rpc/tls.h"
 
@@ -23,5 +25,16 @@ struct test_leaf {
 /* Write dir/<name>.crt, dir/<name>.key and dir/<name>-ca.crt; the paths are in arena. */
 struct rpc_tls_files test_leaf_write(struct hf_arena *arena, struct test_ca *ca, const char *dir,
                                      const char *name, const struct test_leaf *leaf);
+
+/* What a certificate of ours does not have. */
+struct test_oddity {
+    const char *usage; /* extended key usage, NULL: none */
+    int between;       /* certificates between root and leaf */
+    bool is_no_ca;     /* the root itself must not sign: basicConstraints of the one above say so */
+};
+struct rpc_tls_files test_odd_leaf_write(struct hf_arena *arena, struct test_ca *ca,
+                                         const char *dir, const char *name,
+                                         const struct test_leaf *leaf,
+                                         const struct test_oddity *oddity);
 
 #endif
