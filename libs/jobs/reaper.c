@@ -149,8 +149,8 @@ static struct hf_status reap_workers(struct hf_ctx *ctx, struct jobs *jobs,
 enum cause { CAUSE_DEAD, CAUSE_OVERDUE };
 
 /* Columns of a finding: tenant, id, epoch, fence. The row is looked at again under its lock. */
-static struct hf_status judge(struct hf_ctx *ctx, struct jobs *jobs, enum cause cause,
-                              const struct db_rows *found, size_t row)
+static struct hf_status judge_row(struct hf_ctx *ctx, struct jobs *jobs, enum cause cause,
+                                  const struct db_rows *found, size_t row)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     struct jobs_job job;
@@ -181,6 +181,17 @@ static struct hf_status judge(struct hf_ctx *ctx, struct jobs *jobs, enum cause 
             HF_TEXT("state", jobs_state_text(verdict.state)));
     jobs_wake(jobs);
     return hf_success();
+}
+
+/* Memory of its own: a job that needs too much takes none from those behind it. */
+static struct hf_status judge(struct hf_ctx *ctx, struct jobs *jobs, enum cause cause,
+                              const struct db_rows *found, size_t row)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JOBS_STEP_ARENA);
+    struct hf_ctx own = *ctx;
+
+    own.arena = arena;
+    return hf_status_copy(ctx->arena, judge_row(&own, jobs, cause, found, row));
 }
 
 /* A job that cannot be judged, because its end hook fails, must not keep the others waiting. */

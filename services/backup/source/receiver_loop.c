@@ -218,6 +218,7 @@ void receiver_loop(void *arg)
         drop_spent_writer(receiver);
         if (!atomic_load(&receiver->stop.is_set)) {
             note_failure(&ctx, receiver, status);
+            hf_arena_reset(arena); /* before the pause: a session over its memory waits as well */
             status = hf_ctx_sleep(&ctx, backoff_ms(receiver));
         }
         hf_arena_reset(arena);

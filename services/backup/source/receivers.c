@@ -257,8 +257,12 @@ static struct hf_status start_each(struct hf_ctx *ctx, struct receivers *receive
     HF_TRY(load_refs(ctx, receivers, &refs, &len));
     *ret_failed = 0;
     for (size_t i = 0; i < len; i++) {
+        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(RETRY_ARENA);
+        struct hf_ctx own = *ctx;
+
+        own.arena = arena; /* one that needs more than it may have takes none from the others */
         struct hf_status status =
-            receivers_start(ctx, receivers, refs[i].tenant_id, refs[i].cluster_id);
+            receivers_start(&own, receivers, refs[i].tenant_id, refs[i].cluster_id);
 
         if (!hf_is_ok(status)) { /* one broken source must not keep the others unprotected */
             hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", refs[i].cluster_id),
