@@ -344,12 +344,17 @@ static bool has_seccomp(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
+struct svc_confinement svc_confine_available(void)
+{
+    return (struct svc_confinement){landlock_version(), has_seccomp()};
+}
+
 struct hf_status svc_confine_make(struct hf_arena *arena, const struct svc_confine_rules *rules,
                                   struct svc_confine_plan **ret_plan)
 {
     HF_CLEANUP(svc_confine_close) struct svc_confine_plan *plan = hf_heap_alloc(sizeof(*plan));
 
-    plan->confinement = (struct svc_confinement){landlock_version(), has_seccomp()};
+    plan->confinement = svc_confine_available();
     plan->ruleset = -1;
     make_filter(&plan->filter, rules->execute != NULL);
     if (plan->confinement.landlock > 0) {

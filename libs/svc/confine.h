@@ -42,6 +42,9 @@ struct svc_confinement {
     bool has_seccomp;
 };
 
+/* What this kernel has. */
+struct svc_confinement svc_confine_available(void);
+
 /* Confine the calling thread and those that it starts from now on; seccomp also those that run
  * already. So it is called before any thread is started. It cannot be undone.
  *

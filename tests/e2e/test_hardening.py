@@ -96,3 +96,8 @@ def test_failed_handshakes_fill_no_log(house):
 
 def test_keys_of_the_service_are_locked_in_memory(house):
     assert int(status_of(house.pids["backup"])["VmLck"].split()[0]) >= 8, "two keys, a page each"
+
+
+def test_doctor_says_what_confines_the_servers(house):
+    checks = {check["name"]: check for check in house.hf("doctor", check=False)["checks"]}
+    assert checks["confinement"]["verdict"] == "ok" and "landlock" in checks["confinement"]["what"]

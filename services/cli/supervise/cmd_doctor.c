@@ -22,9 +22,11 @@
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
+#include "svc/confine.h"
 #include "vault/marker.h"
 
 #define SPACE_LEAST ((uint64_t)64 << 20) /* a few WAL segments */
+#define PROC_STATUS_MAX ((size_t)16 << 10)
 #define WARNING_FIX "; fix: "
 
 enum verdict { GOOD, WARN, BAD };
@@ -194,6 +196,51 @@ static void check_processes(struct doctor *doctor)
     }
 }
 
+/* Of a service that runs and says nothing. */
+static const char *restart_command(struct doctor *doctor)
+{
+    return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
+                     out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
+}
+
+/* The kernel's word on a server: a filter of calls, and no way to new privileges. */
+static bool is_confined(struct hf_arena *arena, int64_t pid)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, PROC_STATUS_MAX);
+    return hf_is_ok(
+               hf_read_file(arena, hf_printf(arena, "/proc/%lld/status", (long long)pid), &text)) &&
+           strstr(hf_buf_text(&text), "\nSeccomp:\t2\n") != NULL &&
+           strstr(hf_buf_text(&text), "\nNoNewPrivs:\t1\n") != NULL;
+}
+
+static void check_confinement(struct doctor *doctor)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const struct svc_confinement on = svc_confine_available();
+    const struct process_entry *entries = NULL;
+    const char *loose = NULL;
+    size_t len = 0;
+
+    (void)hf_is_ok(processes_load(&doctor->cli->ctx, doctor->place.dir, &entries, &len));
+    for (size_t i = 0; i < len; i++) {
+        if (entries[i].is_alive && !hf_text_equal(entries[i].name, "supervisor") &&
+            !is_confined(arena, entries[i].pid)) {
+            loose = entries[i].name;
+        }
+    }
+    bool is_good = loose == NULL && on.landlock > 0 && on.has_seccomp;
+
+    tell(doctor, is_good ? GOOD : WARN, "confinement",
+         loose != NULL ? hf_printf(arena, "%s runs without a filter of calls", loose)
+         : is_good     ? hf_printf(arena, "servers are held by seccomp and landlock (version %d)",
+                                   on.landlock)
+                       : "this kernel lacks landlock or seccomp: servers may read all that their "
+                         "user may",
+         restart_command(doctor));
+}
+
 static void check_database(struct doctor *doctor)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
@@ -262,13 +309,6 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
     for (size_t i = 0; i < cluster->n_warnings; i++) {
         tell_warning(doctor, name, cluster->warnings[i]);
     }
-}
-
-/* Of a service that runs and says nothing. */
-static const char *restart_command(struct doctor *doctor)
-{
-    return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
-                     out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
 }
 
 static void check_service(struct doctor *doctor)
@@ -376,6 +416,7 @@ struct hf_status cmd_doctor(struct cli *cli)
     check_certificate(&doctor, "backup");
     check_certificate(&doctor, "cli");
     check_processes(&doctor);
+    check_confinement(&doctor);
     check_database(&doctor);
     check_redis(&doctor);
     check_service(&doctor);
