@@ -7,7 +7,7 @@ merged, so that nothing needs to be taken out, and what no library would write c
 import random
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-IS_STREAM, IS_CANCELLED, BEGINS_WORK = 1, 2, 4
+IS_STREAM, IS_CANCELLED, BEGINS_WORK, IS_ONCE = 1, 2, 4, 8
 DEPTH_MAX = 4
 TYPES = {"double": 1, "float": 2, "int64": 3, "uint64": 4, "int32": 5, "bool": 8, "string": 9,
          "message": 11, "bytes": 12, "uint32": 13, "enum": 14}
@@ -153,10 +153,10 @@ class Calls:
         return varint(len(self.rows)) + b"".join(self.rows)
 
 
-def add_method(calls, method, honest, *, is_stream, begins_work):
+def add_method(calls, method, honest, *, is_stream, flags=0):
     """All extremes of one method. honest: a request that would be accepted, as bytes."""
     path = f"/{method.containing_service.full_name}/{method.name}"
-    flags = (IS_STREAM if is_stream else 0) | (BEGINS_WORK if begins_work else 0)
+    flags |= IS_STREAM if is_stream else 0
     options = {"flags": flags, "deadline_ms": 1500 if is_stream else 30000}
     calls.add((method.name, "", "honest"), path, honest, **options)
     for where, what, value in extremes(method.input_type):

@@ -34,7 +34,7 @@ enum {
     RARE = 256, /* a call that may begin work is made again once in so many */
 };
 
-enum { IS_STREAM = 1, IS_CANCELLED = 2, BEGINS_WORK = 4 };
+enum { IS_STREAM = 1, IS_CANCELLED = 2, BEGINS_WORK = 4, IS_ONCE = 8 };
 
 struct prepared {
     const char *path;
@@ -169,7 +169,9 @@ static const struct prepared *choose(struct load *load, uint64_t *state)
     for (;;) {
         const struct prepared *one = &load->cases[draw(state) % load->cases_len];
 
-        if ((one->flags & BEGINS_WORK) == 0 || draw(state) % RARE == 0) {
+        bool is_rare = (one->flags & BEGINS_WORK) != 0 && draw(state) % RARE != 0;
+
+        if ((one->flags & IS_ONCE) == 0 && !is_rare) {
             return one;
         }
     }

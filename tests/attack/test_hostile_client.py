@@ -26,8 +26,9 @@ IN_FLIGHT = 64
 GROWTH_KB = 192 * 1024
 # Ends without ErrorInfo: gRPC itself, or the caller, ended the call.
 WITHOUT_REASON = {"OK", "CANCELLED", "DEADLINE_EXCEEDED"}
-BEGIN_WORK = {"CreateBackup", "VerifyBackup", "RebuildCatalog", "CreateRestore", "CreateCluster",
-              "RetryJob"}
+FLAGS = dict.fromkeys(["CreateBackup", "VerifyBackup", "RebuildCatalog", "CreateRestore",
+                       "CreateCluster", "RetryJob"], hostile.BEGINS_WORK)
+FLAGS["DeleteCluster"] = hostile.IS_ONCE  # a broken one may name the cluster that all others need
 
 
 class Target:
@@ -99,7 +100,7 @@ def table(target):
         method.CopyToProto(proto)
         hostile.add_method(calls, method, encoded(target.schema, method, honest[method.name]),
                            is_stream=proto.server_streaming,
-                           begins_work=method.name in BEGIN_WORK)
+                           flags=FLAGS.get(method.name, 0))
     return calls
 
 
