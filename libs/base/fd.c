@@ -99,18 +99,22 @@ static struct hf_status read_step(struct hf_arena *arena, int fd, const char *pa
     return hf_success();
 }
 
+struct hf_status hf_read_open(struct hf_arena *arena, int fd, const char *name, struct hf_buf *buf)
+{
+    size_t got = 1;
+
+    while (got > 0) {
+        HF_TRY(read_step(arena, fd, name, buf, &got));
+    }
+    return hf_success();
+}
+
 struct hf_status hf_read_file(struct hf_arena *arena, const char *path, struct hf_buf *buf)
 {
     HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t got = 1;
 
-    if (fd < 0) {
-        return hf_fail_errno(arena, errno, "opening %s", path);
-    }
-    while (got > 0) {
-        HF_TRY(read_step(arena, fd, path, buf, &got));
-    }
-    return hf_success();
+    return fd < 0 ? hf_fail_errno(arena, errno, "opening %s", path)
+                  : hf_read_open(arena, fd, path, buf);
 }
 
 static struct hf_status judge_trust(struct hf_arena *arena, int fd, const char *path,

@@ -40,6 +40,14 @@ struct hf_status hf_read_file(struct hf_arena *arena, const char *path,
 enum hf_trust { HF_TRUST_OURS, HF_TRUST_SECRET };
 struct hf_status hf_read_trusted(struct hf_arena *arena, const char *path, enum hf_trust trust,
                                  struct hf_buf *buf) HF_MUST_USE;
+/* The same of a file that is open, from where it stands. name is for messages. */
+struct hf_status hf_read_open(struct hf_arena *arena, int fd, const char *name,
+                              struct hf_buf *buf) HF_MUST_USE;
+/* The same below a directory that somebody else may write to: no link is followed on the way from
+ * dir, a FIFO does not block, and the file is an ordinary one with one name that belongs to root or
+ * to dir's owner; else FAILED_PRECONDITION or PERMISSION_DENIED. */
+struct hf_status hf_read_below(struct hf_arena *arena, const char *dir, const char *name,
+                               struct hf_buf *buf) HF_MUST_USE;
 /* Temp file in the same directory, fsync, rename, fsync of the directory. */
 struct hf_status hf_replace_file(struct hf_arena *arena, const char *path, const void *bytes,
                                  size_t len, mode_t mode) HF_MUST_USE;

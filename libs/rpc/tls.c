@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -38,11 +39,14 @@ static struct hf_status refuse(struct hf_arena *arena, const char *reason, const
                         text);
 }
 
-static struct hf_status read_pem(struct hf_arena *arena, const char *path, const char **ret_text)
+static struct hf_status read_pem(struct hf_arena *arena, const char *below, const char *path,
+                                 const char **ret_text)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
     hf_buf_init(&buf, MAX_FILE_BYTES);
-    struct hf_status status = hf_read_file(arena, path, &buf);
+    struct hf_status status = below == NULL
+                                  ? hf_read_file(arena, path, &buf)
+                                  : hf_read_below(arena, below, path + strlen(below) + 1, &buf);
     if (status.code == HF_NOT_FOUND) {
         return refuse(arena, "CERTIFICATE_MISSING", path, "file does not exist");
     }
@@ -57,9 +61,9 @@ struct hf_status rpc_tls_load(struct hf_arena *arena, const struct rpc_tls_files
                               struct rpc_tls_pem *ret_pem)
 {
     struct rpc_tls_pem pem = {NULL, NULL, NULL};
-    HF_TRY(read_pem(arena, files->ca_file, &pem.ca));
-    HF_TRY(read_pem(arena, files->cert_file, &pem.cert));
-    HF_TRY(read_pem(arena, files->key_file, &pem.key));
+    HF_TRY(read_pem(arena, files->below, files->ca_file, &pem.ca));
+    HF_TRY(read_pem(arena, files->below, files->cert_file, &pem.cert));
+    HF_TRY(read_pem(arena, files->below, files->key_file, &pem.key));
     *ret_pem = pem;
     return hf_success();
 }

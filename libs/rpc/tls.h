@@ -9,6 +9,8 @@ struct rpc_tls_files {
     const char *ca_file;   /* trust bundle, one or more roots */
     const char *cert_file; /* own leaf, then issuing certificates */
     const char *key_file;
+    const char *below; /* NULL, or the directory of all three that others may write to: they are
+                          read with hf_read_below */
 };
 
 /* Read and judge own files before they are used.

@@ -177,6 +177,40 @@ static void test_path_join__has_one_slash(void **state)
 
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static enum hf_code read_below(struct place *place, const char *name)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+
+    hf_buf_init(&buf, 16);
+    return hf_read_below(place->arena, place->dir, name, &buf).code;
+}
+
+/* Of each kind that a hostile owner may put in the place of a file; the FIFO must not block. */
+static void test_read_below__takes_ordinary_files_only(void **state)
+{
+    struct place *place = *state;
+    struct hf_arena *arena = place->arena;
+    const char *file = hf_path_join(arena, place->dir, "file");
+
+    assert_true(hf_is_ok(hf_replace_file(arena, file, "text", 4, 0600)));
+    assert_int_equal(read_below(place, "file"), HF_OK);
+    assert_int_equal(read_below(place, "absent"), HF_NOT_FOUND);
+    assert_int_equal(symlink(file, hf_path_join(arena, place->dir, "link")), 0);
+    assert_int_equal(read_below(place, "link"), HF_FAILED_PRECONDITION);
+    assert_int_equal(symlink("/etc", hf_path_join(arena, place->dir, "etc")), 0);
+    assert_int_equal(read_below(place, "etc/hostname"), HF_FAILED_PRECONDITION);
+    assert_int_equal(read_below(place, "../hostname"), HF_FAILED_PRECONDITION);
+    assert_int_equal(mkfifo(hf_path_join(arena, place->dir, "fifo"), 0600), 0);
+    assert_int_equal(read_below(place, "fifo"), HF_FAILED_PRECONDITION);
+    assert_true(hf_is_ok(hf_make_dirs(arena, hf_path_join(arena, place->dir, "sub"), 0700)));
+    assert_int_equal(read_below(place, "sub"), HF_FAILED_PRECONDITION);
+    assert_true(hf_is_ok(hf_replace_file(arena, hf_path_join(arena, place->dir, "large"),
+                                         "seventeen letters", 17, 0600)));
+    assert_int_equal(read_below(place, "large"), HF_RESOURCE_EXHAUSTED);
+    assert_int_equal(link(file, hf_path_join(arena, place->dir, "second")), 0);
+    assert_int_equal(read_below(place, "file"), HF_FAILED_PRECONDITION);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
