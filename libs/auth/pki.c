@@ -11,8 +11,33 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "codec/hash.h"
 
 #define SKEW_US (5 * 60 * HF_US_PER_S)
+
+static struct hf_status put_key(struct hf_ctx *ctx, const char *path, char *text)
+{
+    struct hf_status status = hf_replace_file(ctx->arena, path, text, strlen(text), 0600);
+
+    codec_wipe(text, strlen(text));
+    return status;
+}
+
+static struct hf_status write_key(struct hf_ctx *ctx, const char *path, EVP_PKEY *key)
+{
+    char *text = NULL;
+
+    HF_TRY(x509_key_text(ctx, key, &text));
+    return put_key(ctx, path, text);
+}
+
+static struct hf_status write_crt(struct hf_ctx *ctx, const char *path, X509 *crt)
+{
+    const char *text = NULL;
+
+    HF_TRY(x509_crt_text(ctx, crt, &text));
+    return hf_replace_file(ctx->arena, path, text, strlen(text), 0644);
+}
 
 struct hf_status pki_ca_create(struct hf_ctx *ctx, const char *dir, const char *install_id,
                                int64_t validity_s)
@@ -40,8 +65,8 @@ struct hf_status pki_ca_create(struct hf_ctx *ctx, const char *dir, const char *
     HF_TRY(hf_make_dirs(ctx->arena, dir, 0700));
     HF_TRY(x509_make_key(ctx, &key));
     HF_TRY(x509_make_crt(ctx, &draft, key, &crt));
-    HF_TRY(x509_write_crt(ctx, hf_path_join(ctx->arena, dir, "ca.crt"), crt));
-    return x509_write_key(ctx, key_path, key);
+    HF_TRY(write_crt(ctx, hf_path_join(ctx->arena, dir, "ca.crt"), crt));
+    return write_key(ctx, key_path, key);
 }
 
 static struct hf_status check_request(struct hf_ctx *ctx, const struct pki_request *request)
@@ -106,23 +131,41 @@ static struct hf_status make_leaf(struct hf_ctx *ctx, const struct pki_request *
     return x509_make_crt(ctx, &draft, key, ret_crt);
 }
 
-struct hf_status pki_issue(struct hf_ctx *ctx, const struct pki_request *request)
+struct hf_status pki_sign(struct hf_ctx *ctx, const struct pki_request *request,
+                          struct pki_issued *ret_issued)
 {
     HF_CLEANUP(X509_free) X509 *ca = NULL;
     HF_CLEANUP(EVP_PKEY_free) EVP_PKEY *ca_key = NULL;
     HF_CLEANUP(EVP_PKEY_free) EVP_PKEY *key = NULL;
     HF_CLEANUP(X509_free) X509 *crt = NULL;
-    const char *dir = request->out_dir;
+    struct pki_issued issued = {.crt = NULL};
 
     HF_TRY(check_request(ctx, request));
     HF_TRY(x509_read_crt(ctx, hf_path_join(ctx->arena, request->ca_dir, "ca.crt"), &ca));
     HF_TRY(x509_read_key(ctx, hf_path_join(ctx->arena, request->ca_dir, "ca.key"), &ca_key));
     HF_TRY(x509_make_key(ctx, &key));
     HF_TRY(make_leaf(ctx, request, ca, ca_key, key, &crt));
-    HF_TRY(hf_make_dirs(ctx->arena, dir, 0700));
-    HF_TRY(x509_write_key(ctx, hf_path_join(ctx->arena, dir, "tls.key"), key));
-    HF_TRY(x509_write_crt(ctx, hf_path_join(ctx->arena, dir, "tls.crt"), crt));
-    return x509_write_crt(ctx, hf_path_join(ctx->arena, dir, "ca.crt"), ca);
+    HF_TRY(x509_crt_text(ctx, crt, &issued.crt));
+    HF_TRY(x509_crt_text(ctx, ca, &issued.ca));
+    HF_TRY(x509_key_text(ctx, key, &issued.key));
+    issued.not_after_us = x509_time_us(X509_get0_notAfter(crt));
+    *ret_issued = issued;
+    return hf_success();
+}
+
+struct hf_status pki_issue(struct hf_ctx *ctx, const struct pki_request *request)
+{
+    struct hf_arena *arena = ctx->arena;
+    const char *dir = request->out_dir;
+    struct pki_issued issued;
+
+    HF_TRY(pki_sign(ctx, request, &issued));
+    HF_TRY(hf_make_dirs(arena, dir, 0700));
+    HF_TRY(put_key(ctx, hf_path_join(arena, dir, "tls.key"), issued.key));
+    HF_TRY(hf_replace_file(arena, hf_path_join(arena, dir, "tls.crt"), issued.crt,
+                           strlen(issued.crt), 0644));
+    return hf_replace_file(arena, hf_path_join(arena, dir, "ca.crt"), issued.ca, strlen(issued.ca),
+                           0644);
 }
 
 static const char *first_uri(struct hf_ctx *ctx, const X509 *crt)

@@ -37,6 +37,18 @@ struct pki_request {
  * Errors   NOT_FOUND no CA; INVALID_ARGUMENT name; FAILED_PRECONDITION the CA has expired */
 struct hf_status pki_issue(struct hf_ctx *ctx, const struct pki_request *request) HF_MUST_USE;
 
+/* What pki_issue writes, as PEM texts in ctx->arena; whoever has put the key away wipes it. */
+struct pki_issued {
+    const char *crt;
+    char *key;
+    const char *ca;
+    int64_t not_after_us;
+};
+
+/* The same without files: out_dir is not used. */
+struct hf_status pki_sign(struct hf_ctx *ctx, const struct pki_request *request,
+                          struct pki_issued *ret_issued) HF_MUST_USE;
+
 struct pki_facts {
     const char *uri; /* first URI SAN, "" when there is none */
     int64_t not_before_us;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/str.h"
 #include "codec/hash.h"
 
 #define PEM_MAX (256 * 1024)
@@ -65,7 +66,7 @@ struct hf_status x509_read_key(struct hf_ctx *ctx, const char *path, EVP_PKEY **
     return hf_success();
 }
 
-struct hf_status x509_write_crt(struct hf_ctx *ctx, const char *path, X509 *crt)
+struct hf_status x509_crt_text(struct hf_ctx *ctx, X509 *crt, const char **ret_text)
 {
     HF_CLEANUP(BIO_free) BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
@@ -74,10 +75,12 @@ struct hf_status x509_write_crt(struct hf_ctx *ctx, const char *path, X509 *crt)
         return x509_fail(ctx->arena, "encoding a certificate");
     }
     long len = BIO_get_mem_data(bio, &text);
-    return hf_replace_file(ctx->arena, path, text, (size_t)len, 0644);
+
+    *ret_text = hf_strndup(ctx->arena, text, (size_t)len);
+    return hf_success();
 }
 
-struct hf_status x509_write_key(struct hf_ctx *ctx, const char *path, EVP_PKEY *key)
+struct hf_status x509_key_text(struct hf_ctx *ctx, EVP_PKEY *key, char **ret_text)
 {
     HF_CLEANUP(BIO_free) BIO *bio = BIO_new(BIO_s_secmem());
     char *text = NULL;
@@ -86,9 +89,10 @@ struct hf_status x509_write_key(struct hf_ctx *ctx, const char *path, EVP_PKEY *
         return x509_fail(ctx->arena, "encoding a private key");
     }
     long len = BIO_get_mem_data(bio, &text);
-    struct hf_status status = hf_replace_file(ctx->arena, path, text, (size_t)len, 0600);
+
+    *ret_text = hf_strndup(ctx->arena, text, (size_t)len);
     codec_wipe(text, (size_t)len);
-    return status;
+    return hf_success();
 }
 
 struct hf_status x509_make_key(struct hf_ctx *ctx, EVP_PKEY **ret_key)

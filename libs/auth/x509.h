@@ -22,8 +22,9 @@ struct hf_status x509_fail(struct hf_arena *arena, const char *what) HF_MUST_USE
 struct hf_status x509_read_crt(struct hf_ctx *ctx, const char *path, X509 **ret_crt) HF_MUST_USE;
 struct hf_status x509_read_key(struct hf_ctx *ctx, const char *path,
                                EVP_PKEY **ret_key) HF_MUST_USE;
-struct hf_status x509_write_crt(struct hf_ctx *ctx, const char *path, X509 *crt) HF_MUST_USE;
-struct hf_status x509_write_key(struct hf_ctx *ctx, const char *path, EVP_PKEY *key) HF_MUST_USE;
+/* PEM texts in ctx->arena. */
+struct hf_status x509_crt_text(struct hf_ctx *ctx, X509 *crt, const char **ret_text) HF_MUST_USE;
+struct hf_status x509_key_text(struct hf_ctx *ctx, EVP_PKEY *key, char **ret_text) HF_MUST_USE;
 
 /* New EC P-256 key. */
 struct hf_status x509_make_key(struct hf_ctx *ctx, EVP_PKEY **ret_key) HF_MUST_USE;
