@@ -315,6 +315,7 @@ void jobs_claim_main(void *arg)
     struct claimer claimer = {.jobs = arg};
     struct jobs *jobs = claimer.jobs;
     const struct queue_options options = {.address = jobs->options.redis,
+                                          .user = jobs->options.redis_user,
                                           .password = jobs->options.redis_password,
                                           .prefix = jobs->options.queue_prefix};
 

@@ -30,6 +30,7 @@ static void set_options(struct jobs *jobs, const struct jobs_options *options)
 {
     jobs->options = *options;
     jobs->options.redis = copied(jobs, options->redis);
+    jobs->options.redis_user = copied(jobs, options->redis_user);
     jobs->options.redis_password = copied(jobs, options->redis_password);
     jobs->options.name = copied(jobs, options->name);
     jobs->options.queue_prefix = copied(jobs, options->queue_prefix);

@@ -88,7 +88,7 @@ struct jobs {
     int64_t beat_ok_us; /* boot clock: start of the last beat that succeeded */
 
     struct jobs_options options; /* constant after jobs_new; its texts: */
-    char *texts[5];
+    char *texts[6];
     size_t texts_len;
     struct jobs_host host;     /* constant after jobs_start */
     int relay_fd;              /* eventfd */

@@ -270,6 +270,7 @@ void jobs_relay_main(void *arg)
     struct jobs *jobs = arg;
     struct relay relay = {.jobs = jobs, .reaper = jobs_reaper_new()};
     const struct queue_options options = {.address = jobs->options.redis,
+                                          .user = jobs->options.redis_user,
                                           .password = jobs->options.redis_password,
                                           .prefix = jobs->options.queue_prefix};
 

@@ -49,6 +49,7 @@ struct jobs_options {
     struct db *app_db;             /* DB_APP on the service's schema */
     struct db *dispatch_db;        /* DB_DISPATCH on the service's schema */
     const char *redis;             /* address for libs/queue; NULL: sweeps only */
+    const char *redis_user;        /* NULL: the default one */
     const char *redis_password;    /* NULL: none */
     const char *name;              /* worker name, the same after a restart: "backup" */
     const char *queue_prefix;      /* one per service: "backup" */

@@ -20,6 +20,7 @@
 struct queue {
     struct queue_options options; /* constant; its texts: */
     char *address;
+    char *user;
     char *password;
     char *prefix;
     struct queue_wire command;
@@ -30,14 +31,24 @@ struct args {
     HF_VEC(const char *) texts;
 };
 
+/* Commands of this file, and those that the functions of holdfast_jobs.lua call. */
+const char *queue_acl(void)
+{
+    return "~* resetchannels -@all +auth +ping +function|load +fcall +blpop "
+           "+exists +expire +hexists +hget +hincrbyfloat +hset +keys +llen +lpush +set "
+           "+zadd +zcard +zincrby +zpopmin +zrange +zrem +zscore";
+}
+
 struct queue *queue_new(const struct queue_options *options)
 {
     struct queue *queue = hf_heap_alloc(sizeof(*queue));
 
     queue->address = hf_heap_strdup(options->address);
+    queue->user = options->user == NULL ? NULL : hf_heap_strdup(options->user);
     queue->password = options->password == NULL ? NULL : hf_heap_strdup(options->password);
     queue->prefix = hf_heap_strdup(options->prefix);
-    queue->options = (struct queue_options){queue->address, queue->password, queue->prefix};
+    queue->options =
+        (struct queue_options){queue->address, queue->user, queue->password, queue->prefix};
     return queue;
 }
 
@@ -49,6 +60,7 @@ void queue_free(struct queue *queue)
     queue_wire_done(&queue->command);
     queue_wire_done(&queue->wait);
     hf_heap_free(queue->address);
+    hf_heap_free(queue->user);
     hf_heap_free(queue->password);
     hf_heap_free(queue->prefix);
     hf_heap_free(queue);

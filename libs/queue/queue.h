@@ -23,6 +23,7 @@ struct queue;
 
 struct queue_options {
     const char *address;  /* "/path/to/socket" or "host:port" */
+    const char *user;     /* of its ACL; NULL: the default one */
     const char *password; /* NULL: none */
     const char *prefix;   /* of all keys, one per service: "backup" */
 };
@@ -48,6 +49,10 @@ struct queue_request {
     const char *const *skip_tenants; /* those that have reached their limit */
     size_t skip_len;                 /* at most 1000 */
 };
+
+/* What a user of Redis must be allowed so that all of this works: rules of its ACL, nothing else
+ * among them. */
+const char *queue_acl(void);
 
 /* Lazily connected; options are copied. */
 struct queue *queue_new(const struct queue_options *options);

@@ -154,11 +154,21 @@ static struct hf_status authenticate(struct hf_ctx *ctx, struct queue_wire *wire
                                      const struct queue_options *options)
 {
     HF_CLEANUP(redis_reply) redisReply *reply = NULL;
-    const char *argv[2] = {"PING", options->password};
-    const size_t lens[2] = {4, options->password == NULL ? 0 : strlen(options->password)};
+    const char *argv[3] = {"PING"};
+    size_t lens[3];
+    int len = 1;
 
-    argv[0] = options->password == NULL ? "PING" : "AUTH";
-    HF_TRY(queue_wire_send(ctx, wire, options->password == NULL ? 1 : 2, argv, lens));
+    if (options->password != NULL) {
+        argv[0] = "AUTH";
+        if (options->user != NULL) {
+            argv[len++] = options->user;
+        }
+        argv[len++] = options->password;
+    }
+    for (int i = 0; i < len; i++) {
+        lens[i] = strlen(argv[i]);
+    }
+    HF_TRY(queue_wire_send(ctx, wire, len, argv, lens));
     HF_TRY(queue_wire_read(ctx, wire, -1, COMMAND_MS, &reply));
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
         queue_wire_drop(wire);

@@ -18,6 +18,8 @@ struct backup_config {
     const char *database_dispatch; /* of the dispatch role */
     const char *database_migrate;  /* of the migrate role; NULL: somebody else migrates */
     const char *redis;             /* NULL: sweeps only */
+    const char *redis_user;
+    const char *redis_password_file;
     const char *vault_dir;
     const char *cache_dir;
     const char *vault_key_file;

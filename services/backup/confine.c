@@ -62,7 +62,7 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
     const char *const files[] = {
         backup->tls_ca,           backup->tls_cert,           backup->tls_key,
         backup->vault_key_file,   backup->signing_key_file,   backup->escrow_key_file,
-        backup->secrets_key_file, backup->metrics_token_file,
+        backup->secrets_key_file, backup->metrics_token_file, backup->redis_password_file,
     };
     struct svc_confine_rules rules = {.read = dirs_of(arena, files, HF_LEN(files))};
 

@@ -3,6 +3,7 @@
  * early. */
 #include "backup/service.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "backup/api/api.h"
@@ -15,7 +16,9 @@
 #include "backup/telemetry.h"
 #include "backup/work/work.h"
 #include "backup_migrations.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "egress/egress.h"
@@ -115,13 +118,36 @@ static struct hf_status open_vault(struct hf_ctx *ctx, const struct backup_confi
     return secret_key_load(ctx, config->secrets_key_file, &app->secrets);
 }
 
+/* One line; NULL without a file. */
+static struct hf_status read_password(struct hf_ctx *ctx, const char *path, const char **ret_text)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    *ret_text = NULL;
+    if (path == NULL) {
+        return hf_success();
+    }
+    hf_buf_init(&text, 4096);
+    HF_TRY(hf_read_file(ctx->arena, path, &text));
+    const char *all = hf_buf_text(&text);
+
+    *ret_text = hf_strndup(ctx->arena, all, strcspn(all, "\r\n"));
+    explicit_bzero(text.ptr, text.len);
+    return hf_success();
+}
+
 static struct hf_status start_work(struct hf_ctx *ctx, const struct backup_config *config,
                                    struct backup_app *app)
 {
+    const char *redis_password = NULL;
+
+    HF_TRY(read_password(ctx, config->redis_password_file, &redis_password));
     const struct jobs_options options = {
         .app_db = app->db,
         .dispatch_db = app->dispatch_db,
         .redis = config->redis,
+        .redis_user = config->redis_user,
+        .redis_password = redis_password,
         .name = "backup",
         .queue_prefix = "backup",
         .epoch_file = config->epoch_file,

@@ -223,6 +223,46 @@ static void test_queue_wait__stays_armed_while_work_remains(void **state)
     assert_true(hf_mono_us() - start_us < 2 * HF_US_PER_S);
 }
 
+/* The doorbell of an installation: nobody without the password, and nothing but the doorbell. */
+static void test_queue__its_acl_is_enough(void **state)
+{
+    struct fixture *fix = *state;
+    const struct queue_options options = {.address = redisserver_address(fix->server),
+                                          .user = "bell",
+                                          .password = "ring",
+                                          .prefix = "test"};
+    int64_t depth = 0;
+
+    redisserver_command(fix->server,
+                        hf_printf(fix->arena, "ACL SETUSER bell on >ring %s", queue_acl()));
+    queue_free(fix->queue);
+    fix->queue = queue_new(&options);
+    push(fix, "a", "1", 5);
+    push(fix, "a", "2", 5);
+    assert_true(hf_is_ok(queue_wait(&fix->ctx, fix->queue, -1, 5000)));
+    assert_int_equal(claim(fix, 1, NULL).len, 1);
+    assert_true(hf_is_ok(queue_charge(&fix->ctx, fix->queue, "work", "a", 5 * HF_US_PER_S)));
+    assert_int_equal(claim(fix, 2, NULL).len, 1);
+    assert_true(hf_is_ok(queue_charge(&fix->ctx, fix->queue, "work", "a", 5 * HF_US_PER_S)));
+    assert_true(hf_is_ok(queue_mark_complete(&fix->ctx, fix->queue)));
+    assert_true(hf_is_ok(queue_depth(&fix->ctx, fix->queue, &depth)));
+    assert_int_equal(depth, 0);
+}
+
+static void test_queue__a_wrong_password_is_refused(void **state)
+{
+    struct fixture *fix = *state;
+    const struct queue_options options = {.address = redisserver_address(fix->server),
+                                          .user = "bell",
+                                          .password = "rang",
+                                          .prefix = "test"};
+    int64_t depth = 0;
+
+    queue_free(fix->queue);
+    fix->queue = queue_new(&options);
+    assert_int_equal(queue_depth(&fix->ctx, fix->queue, &depth).code, HF_UNAVAILABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +279,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_queue_wait__stays_armed_while_work_remains, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_queue__its_acl_is_enough, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_queue__a_wrong_password_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
