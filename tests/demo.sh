@@ -6,8 +6,10 @@ cd "$(dirname "$0")/.."
 
 bin=${HOLDFAST_BIN:-build/bin}
 pg=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-work=$(mktemp -d /tmp/holdfast-demo.XXXXXX)
-chmod 755 "$work"
+base=$(mktemp -d /tmp/holdfast-demo.XXXXXX)
+work=$base/db # of the protected server's user; holdfast and its own user stay out of it
+mkdir "$work"
+chmod 755 "$base" "$work"
 port=$((20000 + RANDOM % 10000))
 user=()
 if [ "$(id -u)" = 0 ]; then
@@ -32,18 +34,18 @@ sql() { psql -h "$work" -p "$1" -U postgres -d postgres -Atqc "$2"; }
 cleanup() {
     status=$?
     set +e
-    HOLDFAST_DIR=$work/holdfast "$bin/holdfast" down --destroy --yes >/dev/null 2>&1
+    HOLDFAST_DIR=$base/holdfast "$bin/holdfast" down --destroy --yes >/dev/null 2>&1
     for data in source restored offline; do
         [ -f "$work/$data/postmaster.pid" ] &&
             "${user[@]}" "$pg/pg_ctl" -s -m immediate -D "$work/$data" stop
     done
-    rm -rf "$work"
+    rm -rf "$base"
     [ "$status" = 0 ] || echo "the demonstration failed (exit $status)" >&2
     exit "$status"
 }
 trap cleanup EXIT
 
-export HOLDFAST_DIR=$work/holdfast
+export HOLDFAST_DIR=$base/holdfast
 
 say "A PostgreSQL with some data: yours would be there already"
 "${user[@]}" "$pg/initdb" -D "$work/source" -U postgres -A trust -k >/dev/null
@@ -55,7 +57,7 @@ sql "$port" "CREATE TABLE invoices AS SELECT g AS id, md5(g::text) AS content
 digest=$(sql "$port" "SELECT md5(string_agg(content, '' ORDER BY id)) FROM invoices")
 echo "invoices: 100000 rows, digest $digest"
 
-say "Start holdfast: private PostgreSQL and Redis, certificates, keys, a vault"
+say "Start holdfast: a user of its own, private PostgreSQL and Redis, certificates, keys, a vault"
 holdfast up
 holdfast doctor
 
@@ -86,10 +88,10 @@ holdfast backup verify "$("$bin/holdfast" backup list demo -o name | head -n 1)"
 holdfast info
 
 say "The machine with the services is gone; the vault and its key are not"
-cp -a "$work/holdfast/vault" "$work/vault-copy"
-cp -a "$work/holdfast/keys/vault.key" "$work/vault.key"
+cp -a "$base/holdfast/vault" "$base/vault-copy"
+cp -a "$base/holdfast/keys/vault.key" "$base/vault.key"
 holdfast down
-run env -u HOLDFAST_DIR "$bin/holdfast" restore --vault "$work/vault-copy" --key-file "$work/vault.key" \
+run env -u HOLDFAST_DIR "$bin/holdfast" restore --vault "$base/vault-copy" --key-file "$base/vault.key" \
     --cluster demo --to "$work/offline" --latest
 "${user[@]}" "$pg/pg_ctl" -s -w -D "$work/offline" -l "$work/offline.log" \
     -o "-p $((port + 2)) -k $work" start

@@ -44,6 +44,7 @@ struct cli_command {
     const struct cli_option *options;
     size_t options_len;
     struct hf_status (*run)(struct cli *cli);
+    struct hf_status (*run_root)(struct cli *cli); /* instead of run by root; NULL: the same */
     int failure_exit; /* what every failure ends with, wrong usage too; 0: by its status */
 };
 

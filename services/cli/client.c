@@ -19,12 +19,15 @@ struct hf_status client_open(struct cli *cli, struct rpc_client **ret_client)
     struct dir_settings settings;
 
     HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
-    const char *pki = hf_path_join(cli->ctx.arena, cli->dir, "pki/cli");
+    const char *pki = hf_text_empty(settings.client)
+                          ? hf_path_join(cli->ctx.arena, cli->dir, "pki/cli")
+                          : cli->dir;
     const struct rpc_client_config config = {
         .target = settings.endpoint,
-        .tls = {hf_path_join(cli->ctx.arena, pki, "ca.crt"),
-                hf_path_join(cli->ctx.arena, pki, "tls.crt"),
-                hf_path_join(cli->ctx.arena, pki, "tls.key")},
+        .tls = {.below = cli->dir,
+                .ca_file = hf_path_join(cli->ctx.arena, pki, "ca.crt"),
+                .cert_file = hf_path_join(cli->ctx.arena, pki, "tls.crt"),
+                .key_file = hf_path_join(cli->ctx.arena, pki, "tls.key")},
         .tenant = cli->tenant,
     };
 

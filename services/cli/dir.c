@@ -1,21 +1,21 @@
 /* Where an installation is and what its holdfast.yaml says. */
 #include "cli/dir.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/walk.h"
 #include "codec/yaml.h"
 #include "svc/config.h"
 
+#define SETTINGS_NAME "holdfast.yaml"
 #define SETTINGS_MAX 65536
 
-static struct hf_status absolute(struct hf_ctx *ctx, const char *path, const char **ret_path)
+struct hf_status dir_absolute(struct hf_ctx *ctx, const char *path, const char **ret_path)
 {
     char here[PATH_MAX];
 
@@ -31,31 +31,15 @@ static struct hf_status absolute(struct hf_ctx *ctx, const char *path, const cha
 }
 
 /* One name for one directory, whatever links, dots and slashes led to it: running processes are
- * recognised by it. Of a directory that is not there yet the part that is. */
+ * recognised by it. */
 static struct hf_status canonical(struct hf_ctx *ctx, const char *path, const char **ret_path)
 {
+    HF_CLEANUP(walk_done) struct walk walk = {.fd = -1};
     const char *whole = NULL;
-    char real[PATH_MAX];
 
-    HF_TRY(absolute(ctx, path, &whole));
-    char *head = hf_strdup(ctx->arena, whole);
-    const char *tail = "";
-
-    while (realpath(*head == '\0' ? "/" : head, real) == NULL) {
-        char *slash = strrchr(head, '/');
-
-        if (errno != ENOENT || slash == NULL) {
-            return hf_fail_errno(ctx->arena, errno, "looking for %s", path);
-        }
-        tail = hf_path_join(ctx->arena, slash + 1, tail);
-        *slash = '\0';
-    }
-    char *found = hf_path_join(ctx->arena, real, tail);
-
-    for (size_t len = strlen(found); len > 1 && found[len - 1] == '/'; len--) {
-        found[len - 1] = '\0';
-    }
-    *ret_path = found;
+    HF_TRY(dir_absolute(ctx, path, &whole));
+    HF_TRY(walk_open(ctx, whole, &walk));
+    *ret_path = walk.path;
     return hf_success();
 }
 
@@ -105,14 +89,19 @@ static const char *member(const struct codec_value *value, const char *key)
     return text == NULL ? "" : text;
 }
 
+struct hf_status dir_read(struct hf_ctx *ctx, const char *dir, const char *name, struct hf_buf *buf)
+{
+    return hf_read_below(ctx->arena, dir, name, buf);
+}
+
 struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
     const struct codec_value *value = NULL;
-    const char *path = hf_path_join(ctx->arena, dir, "holdfast.yaml");
+    const char *path = hf_path_join(ctx->arena, dir, SETTINGS_NAME);
 
     hf_buf_init(&text, SETTINGS_MAX);
-    struct hf_status status = hf_read_file(ctx->arena, path, &text);
+    struct hf_status status = dir_read(ctx, dir, SETTINGS_NAME, &text);
 
     if (status.code == HF_NOT_FOUND) {
         return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_INSTALLATION", NULL,
@@ -125,7 +114,7 @@ struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settin
                             &value));
     *ret_settings = (struct dir_settings){
         .install_id = member(value, "install_id"),
-        .user = member(value, "user"),
+        .client = member(value, "client"),
         .endpoint = member(value, "endpoint"),
         .metrics = member(value, "metrics"),
     };
@@ -136,15 +125,34 @@ struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settin
     return hf_success();
 }
 
+struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
+                              struct dir_settings *ret_settings)
+{
+    HF_TRY(dir_load(ctx, dir, ret_settings));
+    return hf_text_empty(ret_settings->client)
+               ? hf_success()
+               : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "CLIENT_DIRECTORY", NULL,
+                              "%s is the directory of client %s, not an installation; name that "
+                              "with --dir",
+                              dir, ret_settings->client);
+}
+
+char *dir_text(struct hf_arena *arena, const struct dir_settings *settings)
+{
+    return hf_printf(arena,
+                     "# Written by `holdfast %s`.\n"
+                     "install_id: \"%s\"\n%s%s%sendpoint: \"%s\"\nmetrics: \"%s\"\n",
+                     hf_text_empty(settings->client) ? "up" : "certs issue", settings->install_id,
+                     hf_text_empty(settings->client) ? "" : "client: \"",
+                     hf_text_empty(settings->client) ? "" : settings->client,
+                     hf_text_empty(settings->client) ? "" : "\"\n", settings->endpoint,
+                     settings->metrics);
+}
+
 struct hf_status dir_save(struct hf_ctx *ctx, const char *dir, const struct dir_settings *settings)
 {
-    const char *text =
-        hf_printf(ctx->arena,
-                  "# Written by the first `holdfast up`.\n"
-                  "install_id: \"%s\"\nuser: \"%s\"\nendpoint: \"%s\"\n"
-                  "metrics: \"%s\"\n",
-                  settings->install_id, settings->user, settings->endpoint, settings->metrics);
+    const char *text = dir_text(ctx->arena, settings);
 
-    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, "holdfast.yaml"), text,
-                           hf_str_of(text).len, 0644);
+    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, SETTINGS_NAME), text,
+                           strlen(text), 0600);
 }

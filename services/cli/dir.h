@@ -1,13 +1,20 @@
 /* The installation directory of one machine: where everything of `holdfast up` is.
  *
- *   holdfast.yaml        install id, ports, user: written by the first up
+ *   holdfast.yaml        install id, ports: written by the first up
  *   vault/ keys/         the default vault; its keys (copy them elsewhere)
  *   pki/ca/ pki/backup/ pki/cli/   the CA, certificates of the service and of this command line
  *   pg/ run/ log/ cache/ private PostgreSQL, sockets and pids, logs, digests
+ *
+ * All of it belongs to one user, whom the servers run as. `certs issue --out DIR` makes a directory
+ * for a client: a holdfast.yaml that says whose it is, and tls.crt, tls.key, ca.crt beside it.
+ *
+ * Whoever reads here may be another user than the owner, root for one: no link is followed, and no
+ * setting names a program, a library or a file to write.
  */
 #ifndef HF_CLI_DIR_H
 #define HF_CLI_DIR_H
 
+#include "base/buf.h"
 #include "base/ctx.h"
 
 /* --dir DIR, HOLDFAST_DIR, /var/lib/holdfast for root, else XDG_DATA_HOME/holdfast or
@@ -16,16 +23,28 @@
 struct hf_status dir_choose(struct hf_ctx *ctx, const char *option,
                             const char **ret_dir) HF_MUST_USE;
 
+/* A path from the current directory. */
+struct hf_status dir_absolute(struct hf_ctx *ctx, const char *path,
+                              const char **ret_path) HF_MUST_USE;
+
 struct dir_settings {
     const char *install_id;
-    const char *user;     /* servers run as; "" for the user who runs up */
+    const char *client;   /* whose directory this is; "": an installation */
     const char *endpoint; /* of the backup service: "127.0.0.1:17401" */
     const char *metrics;  /* "127.0.0.1:17402" */
 };
 
+/* A file of the directory, however hostile its owner is (hf_read_below). */
+struct hf_status dir_read(struct hf_ctx *ctx, const char *dir, const char *name,
+                          struct hf_buf *buf) HF_MUST_USE;
 /* UNAVAILABLE, reason NO_INSTALLATION, says to run `holdfast up`. */
 struct hf_status dir_load(struct hf_ctx *ctx, const char *dir,
                           struct dir_settings *ret_settings) HF_MUST_USE;
+/* The same for commands that need the installation itself, not a client's directory. */
+struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
+                              struct dir_settings *ret_settings) HF_MUST_USE;
+/* holdfast.yaml's text. */
+char *dir_text(struct hf_arena *arena, const struct dir_settings *settings);
 struct hf_status dir_save(struct hf_ctx *ctx, const char *dir,
                           const struct dir_settings *settings) HF_MUST_USE;
 

@@ -25,7 +25,8 @@ static struct hf_status run(struct cli *cli)
     if (!cli_flag(cli, "vault")) { /* the offline reader needs no installation, nor a HOME */
         HF_TRY(dir_choose(&cli->ctx, cli_option(cli, "dir"), &cli->dir));
     }
-    HF_TRY(cli->command->run(cli));
+    HF_TRY(geteuid() == 0 && cli->command->run_root != NULL ? cli->command->run_root(cli)
+                                                            : cli->command->run(cli));
     return hf_arena_check(cli->ctx.arena);
 }
 

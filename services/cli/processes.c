@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/dir.h"
 #include "codec/json.h"
 
 #define FILE_MAX_BYTES 65536
@@ -54,7 +55,7 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
     *ret_entries = NULL;
     *ret_len = 0;
     hf_buf_init(&text, FILE_MAX_BYTES);
-    struct hf_status status = hf_read_file(ctx->arena, path, &text);
+    struct hf_status status = dir_read(ctx, dir, "run/processes.json", &text);
 
     if (status.code == HF_NOT_FOUND) {
         return hf_success();
@@ -102,5 +103,5 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
     codec_json_end(&json);
     HF_TRY(codec_json_close(&json, ctx->arena, "the list of processes"));
     return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, "run/processes.json"),
-                           text.ptr, text.len, 0644);
+                           text.ptr, text.len, 0600);
 }

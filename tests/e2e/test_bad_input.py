@@ -18,21 +18,12 @@ from support.expired import expired_copy
 from support.grpc import Grpcurl
 from support.postgres import PASSWORD
 from support.session import Session
+from support.state import open_state
 
 BACKUP = "holdfast.backup.v1.BackupService"
 JOBS = "holdfast.jobs.v1.JobService"
 NO_JOB = "tenants/default/jobs/00000000-0000-7000-8000-000000000000"
 PARENT = "tenants/default/clusters/orders"
-
-
-class StateDatabase:
-    """Where the installation keeps its state, for a Session."""
-
-    def __init__(self, house):
-        self.folder = house.path("run")
-
-    def dsn(self, user, dbname):
-        return f"host={self.folder} user={user} dbname={dbname}"
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +179,7 @@ def test_add__unbounded_slots_are_warned_of_with_the_fix(house, orders, start_se
 def test_add__of_two_that_connect_a_cluster_of_the_vault_one_is_refused(house, orders):
     """Both find the cluster as a rebuilt catalogue has it, without a connection."""
     house.add_cluster("taken", orders)
-    with Session(StateDatabase(house), user="holdfast_super", dbname="holdfast") as state:
+    with Session(open_state(house)) as state:
         state.run("update backup.clusters set dsn = '' where name = 'taken'")
         state.run("begin; select 1 from backup.clusters where name = 'taken' for update")
         adding = [subprocess.Popen([house.program, "cluster", "add", "taken", "--dsn",

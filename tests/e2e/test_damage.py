@@ -9,6 +9,7 @@ import pytest
 
 from support import proc
 from support.restored import Restored
+from support.state import open_state
 
 KINDS = ["packs", "maps", "roots", "tables", "wal"]
 
@@ -241,8 +242,7 @@ def test_vault__of_another_key_is_called_that(house, orders, folder):
 
 def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
     before = house.hf("backup", "list", "orders")["backups"]
-    gone = proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
-                     "holdfast", "-Atc", "delete from backup.backups returning 1"]).stdout.split()
+    gone = open_state(house).psql("delete from backup.backups returning 1").split()
     assert len(gone) == len(before)
     assert house.hf("backup", "list", "orders")["backups"] == []
     house.run("catalog", "rebuild")

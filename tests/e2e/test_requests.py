@@ -14,6 +14,7 @@ import pytest
 from support import proc
 from support.reflected import Client, Schema, reason
 from support.session import Session
+from support.state import open_state
 
 SERVICES = ["holdfast.backup.v1.BackupService", "holdfast.jobs.v1.JobService"]
 TENANT = "tenants/default"
@@ -231,20 +232,14 @@ def test_delete_cluster__repeat_names_the_slot_that_was_left(call, source):
 
 
 # Two at once.
+@pytest.fixture(scope="module")
+def house(house):
+    house.state = open_state(house)
+    return house
+
+
 def state_sql(house, sql):
-    return proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
-                     "holdfast", "-Atc", sql]).stdout.split()
-
-
-class StateSession(Session):
-    """A psql on the installation's own state database."""
-
-    def __init__(self, house):
-        self.house = house
-        super().__init__(self)
-
-    def dsn(self, *_):
-        return f"host={self.house.path('run')} user=holdfast_super dbname=holdfast"
+    return house.state.psql(sql).split()
 
 
 @contextlib.contextmanager
@@ -323,7 +318,7 @@ def test_create_cluster__two_with_the_same_request_id_are_one(call, source):
 
 def test_create_backup__one_of_two_is_admitted(call, house):
     """Both are held at the cluster's row, where both have seen no other backup."""
-    with StateSession(house) as session:
+    with Session(house.state) as session:
         session.run("begin")
         session.run(LOCK)
         with calling(call, "BackupService/CreateBackup", {"parent": ORDERS}) as (_, first), \
@@ -387,7 +382,7 @@ def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, hou
     assert wait_for_end(call, made.name) == "SUCCEEDED"
     older = call("BackupService/ListBackups",
                  {"parent": ORDERS, "filter": 'state = "SUCCEEDED"'}).reply.backups[1].name
-    with StateSession(house) as session:
+    with Session(house.state) as session:
         session.run("begin")
         session.run(LOCK)
         with calling(call, "BackupService/DeleteBackup", {"name": older}) as (thread, answers):
@@ -408,7 +403,7 @@ def test_rebuild__does_not_bring_back_what_is_deleted_meanwhile(call, house):
         job = call("BackupService/CreateBackup", {"parent": ORDERS}).reply
         assert wait_for_end(call, job.name) == "SUCCEEDED"
         made.append(job.target)
-    with StateSession(house) as session:
+    with Session(house.state) as session:
         session.run("begin")
         session.run(f"select 1 from backup.backups where id = '{made[0].split('/')[-1]}' "
                     "for update")

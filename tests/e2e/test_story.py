@@ -16,6 +16,7 @@ import yaml
 from support import proc
 from support.holdfast import Holdfast
 from support.restored import Restored
+from support.state import open_state
 
 BACKUP_NAME = re.compile(r"tenants/default/clusters/orders/backups/[a-z0-9-]+")
 
@@ -78,7 +79,7 @@ def test_up__brings_back_one_killed_process_and_only_that(house, orders):
 
 def test_certs_issue__writes_key_certificate_and_ca(house, folder):
     house.run("certs", "issue", "deploy", "--out", f"{folder}/c")
-    assert sorted(os.listdir(f"{folder}/c")) == ["ca.crt", "tls.crt", "tls.key"]
+    assert sorted(os.listdir(f"{folder}/c")) == ["ca.crt", "holdfast.yaml", "tls.crt", "tls.key"]
     assert os.stat(f"{folder}/c/tls.key").st_mode & 0o077 == 0
     proc.run(["openssl", "verify", "-CAfile", f"{folder}/c/ca.crt", f"{folder}/c/tls.crt"])
 
@@ -90,7 +91,7 @@ def test_certs_issue__says_what_it_wrote_in_json(house, folder):
     end = proc.run(["openssl", "x509", "-in", f"{folder}/c/tls.crt", "-noout", "-enddate",
                     "-dateopt", "iso_8601"]).stdout.strip()
     assert made.pop("expireTime") == end.removeprefix("notAfter=").replace(" ", "T")
-    assert made == {"name": "deploy", "tenant": "default", "role": "viewer",
+    assert made == {"name": "deploy", "tenant": "default", "role": "viewer", "directory": f"{folder}/c",
                     "endpoint": house.endpoint()}
 
 
@@ -219,14 +220,14 @@ from (select * from backup.jobs where end_time is not null
 
 
 def test_job_list__shows_all_pages(house, orders):
-    psql = ["psql", "-h", house.path("run"), "-p", "5432", "-U", "holdfast_super", "-qc"]
-    proc.run([*psql, MORE_JOBS, "holdfast"])
+    state = open_state(house)
+    state.psql(MORE_JOBS)
     try:
         names = house.run("job", "list", "--kind", "many", "-o", "name").stdout.split()
         assert len(set(names)) == len(names) == 1100
         assert len(house.hf("job", "list", "--kind", "many")["jobs"]) == 1100
     finally:
-        proc.run([*psql, "delete from backup.jobs_archive where kind = 'many'", "holdfast"])
+        state.psql("delete from backup.jobs_archive where kind = 'many'")
 
 
 def test_wal_status__tells_receiver_slot_lag_and_window(house, orders):

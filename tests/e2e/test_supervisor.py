@@ -20,6 +20,7 @@ import pytest
 from support import proc
 from support.expired import dated_copy
 from support.holdfast import Holdfast
+from support.state import as_owner
 
 SECRET = "the-password-of-a-shell"
 SHELL = {"PGPORT": "1", "PGHOST": "/nowhere", "PGSERVICE": "none", "PGOPTIONS": "-c nonsense=1",
@@ -82,7 +83,7 @@ def mend(house, name):
 # Where it lives and who calls it.
 def test_up__is_not_misled_by_variables_of_libpq(house):
     assert house.run("doctor").returncode == 0
-    house.run("certs", "issue", "somebody", "--out", house.path("certs"))
+    house.certs("somebody")
 
 
 def test_up__keeps_no_password_of_the_shell(house):
@@ -152,16 +153,16 @@ def test_up__that_was_killed_leaves_nobody_behind_and_is_finished_by_the_next(pr
 
 
 def test_up__leaves_a_users_own_installation_his_when_root_calls(programs, folder, ended):
-    proc.give_to_server_user(folder)
+    shutil.chown(folder, "nobody", "nogroup")
     holdfast = ended(Holdfast(f"{folder}/own"))
-    proc.run([*proc.unprivileged(), holdfast.program, "up"], env=holdfast.env)
+    proc.run([*as_owner(folder), holdfast.program, "up"], env=holdfast.env)
     holdfast.kill()
     holdfast.up()
     assert holdfast.run("doctor").returncode == 0
     owners = {os.lstat(os.path.join(at, name)).st_uid for at, folders, files
               in os.walk(holdfast.path("pki")) for name in folders + files}
     assert owners == {os.stat(folder).st_uid}
-    proc.run([*proc.unprivileged(), holdfast.program, "info"], env=holdfast.env)
+    proc.run([*as_owner(folder), holdfast.program, "info"], env=holdfast.env)
 
 
 def test_down__destroy_asks_and_an_interrupt_is_no_answer(house):

@@ -14,8 +14,8 @@ import string
 import pytest
 from google.protobuf import json_format
 
-from support import proc
 from support.reflected import Client, Schema, reason
+from support.state import open_state
 
 SERVICES = ["holdfast.backup.v1.BackupService", "holdfast.jobs.v1.JobService"]
 
@@ -77,16 +77,9 @@ MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12
                   r'|"sizeBytes": "\d+"')
 
 
-def psql(house, sql):
-    return proc.run(["psql", "-X", "-q", "-h", house.path("run"), "-U", "holdfast_super", "-d",
-                     "holdfast", "-v", "ON_ERROR_STOP=1", "-Atc", sql]).stdout.strip()
-
-
 def identity(house, name, role="admin"):
     """A client of the tenant rivals: the folder of its certificate."""
-    out = house.path("test-certs", name)
-    house.run("certs", "issue", name, "--tenant", "rivals", "--role", role, "--out", out)
-    return out
+    return house.certs(name, "--tenant", "rivals", "--role", role)
 
 
 class World:
@@ -94,8 +87,9 @@ class World:
 
     def __init__(self, house, start_server):
         self.house = house
-        # There is no command for it: an administrator does it as the database's superuser.
-        psql(house, "insert into platform.tenants (id, name) values (gen_random_uuid(), 'rivals')")
+        # There is no command for it.
+        self.state = open_state(house)
+        self.state.psql("insert into platform.tenants (id, name) values (gen_random_uuid(), 'rivals')")
         self.schema = Schema(house.endpoint(), house.certs("owner"), SERVICES)
         self.clients = []
         self.owner = self.client(house.certs("owner"))
@@ -106,11 +100,11 @@ class World:
             "name": RESTORE.format(**self.theirs), "restore": {"state": "SUCCEEDED"}}).reply
         # Of another version because servers of one template have one system identifier.
         self.own = self.populate(self.rival, "rivals", "stock", start_server(version=17))
-        psql(house, "insert into backup.requests (tenant_id, method, request_id, request_hash, "
-                    f"response) select t.id, m, '{self.theirs['Q']}', sha256('theirs'), '' "
-                    "from platform.tenants t, unnest(string_to_array('"
-                    f"{','.join(name.split('/')[1] for name in ROWS)}', ',')) m "
-                    "where t.name = 'default'")
+        self.state.psql("insert into backup.requests (tenant_id, method, request_id, request_hash, "
+                        f"response) select t.id, m, '{self.theirs['Q']}', sha256('theirs'), '' "
+                        "from platform.tenants t, unnest(string_to_array('"
+                        f"{','.join(name.split('/')[1] for name in ROWS)}', ',')) m "
+                        "where t.name = 'default'")
         self.nowhere = {
             "T": "nowhere", "C": "qqzzxx", "B": "b19990101t000000-000000",
             "R": "r19990101t000000-000000", "J": "00000000-0000-7000-8000-00000000dead",
@@ -320,8 +314,8 @@ def outsiders(world):
     house = world.house
     certs = {name: identity(house, name, role) for name, role in
              (("viewer", "viewer"), ("stranger", "admin"), ("banned", "admin"))}
-    psql(house, "delete from platform.identities where name = 'stranger'")
-    psql(house, "update platform.identities set is_denied = true where name = 'banned'")
+    world.state.psql("delete from platform.identities where name = 'stranger'")
+    world.state.psql("update platform.identities set is_denied = true where name = 'banned'")
     return {"viewer": (world.client(certs["viewer"]), "NOT_FOUND", "TENANT_NOT_FOUND"),
             "banned": (world.client(certs["banned"]), "NOT_FOUND", "TENANT_NOT_FOUND"),
             "stranger": (world.client(certs["stranger"]), "PERMISSION_DENIED",

@@ -14,7 +14,9 @@ COUNT = "select count(*) from t"
 
 
 def command(house, verb, words, cluster="orders"):
-    return f"{house.program} wal {verb} --dir {house.folder} --cluster {cluster} {words}"
+    """For the user of the servers, who has a client's directory of his own."""
+    client = house.certs("archiver", "--role", "operator", "--owner", "postgres")
+    return f"{house.program} wal {verb} --dir {client} --cluster {cluster} {words}"
 
 
 def archived(pg):
@@ -281,7 +283,7 @@ def test_servers__standby_follows_the_vault_and_is_promoted(house, orders, copy_
     assert "00000002.history.done" in idle_status(standby)
     assert archived(standby)[1] == "0"
     assert segment.startswith("00000002")
-    path = os.path.join(house.folder, "fetched")
+    path = os.path.join(restore.folder, "fetched")
     for name in ("00000002.history", segment):
         house.run("wal", "fetch", name, path, "--cluster", "orders")
         with open(path, "rb") as file:

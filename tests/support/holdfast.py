@@ -79,11 +79,11 @@ class Holdfast:
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 
-    def certs(self, name="test"):
-        """A folder with tls.crt, tls.key and ca.crt for a client called name."""
-        out = self.path("test-certs", name)
+    def certs(self, name="test", *words):
+        """A directory of a client called name: tls.crt, tls.key, ca.crt, good for --dir, too."""
+        out = f"{self.folder}-clients/{name}"
         if not os.path.isdir(out):
-            self.run("certs", "issue", name, "--out", out)
+            self.run("certs", "issue", name, "--out", out, *words)
         return out
 
     # Shorthands that every test uses.

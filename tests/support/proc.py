@@ -15,14 +15,14 @@ FIRST_PORT, LAST_PORT = 20000, 32000  # below the range that the kernel hands to
 
 
 def unprivileged():
-    """Prefix for the command of a server that refuses to run as root."""
+    """Prefix for the command of a protected server, which refuses to run as root."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
 
 
 def give_to_server_user(path):
-    """Makes the user that servers run as own a path."""
+    """Makes the user that protected servers run as own a path. Holdfast's own run as another one."""
     if os.geteuid() == 0:
         shutil.chown(path, "postgres", "postgres")
 
@@ -75,6 +75,11 @@ def is_alive(pid):
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def command_line(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().decode().rstrip("\0").split("\0")
 
 
 def children(pid):

@@ -10,8 +10,8 @@ class Session:
 
     def __init__(self, server, *, user="postgres", dbname="postgres"):
         self.process = subprocess.Popen(
-            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d",
-             server.dsn(user, dbname)],
+            [*getattr(server, "prefix", []), "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
+             "-d", server.dsn(user, dbname)], cwd="/",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, sql):

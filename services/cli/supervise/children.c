@@ -18,6 +18,7 @@
 #include "cli/processes.h"
 #include "cli/supervise/operators.h"
 #include "cli/supervise/sandbox.h"
+#include "cli/supervise/servers.h"
 #include "cli/supervise/spawn.h"
 #include "db/db.h"
 #include "db/migrate.h"
@@ -28,7 +29,7 @@
 #define STOP_SECONDS 25
 #define FORCE_SECONDS 5
 #define CMDLINE_MAX 16384
-#define ARGV_MAX 24
+#define ARGV_MAX 48
 
 static const struct child_row {
     enum child_id id;
@@ -48,6 +49,22 @@ const char *children_name(enum child_id id)
 
 /* --- commands ------------------------------------------------------------------------------- */
 
+/* On the command line: no file of the database changes them. Nobody streams from it, nobody comes
+ * by TCP, and what it acknowledges is on the disk. */
+static const char *const postgres_settings[] = {
+    "listen_addresses=",
+    "unix_socket_permissions=0700",
+    "shared_buffers=16MB",
+    "max_connections=60",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_replication_slots=0",
+    "archive_mode=off",
+    "fsync=on",
+    "full_page_writes=on",
+    "log_connections=off",
+};
+
 static const char *const *command_of(struct hf_arena *arena, const struct place *place,
                                      enum child_id id)
 {
@@ -63,27 +80,16 @@ static const char *const *command_of(struct hf_arena *arena, const struct place 
         argv[n++] = place->run;
         argv[n++] = "-p";
         argv[n++] = PLACE_PG_PORT;
-        argv[n++] = "-c";
-        argv[n++] = "listen_addresses=";
-        argv[n++] = "-c";
-        argv[n++] = "shared_buffers=16MB";
-        argv[n++] = "-c";
-        argv[n++] = "max_connections=60";
-        argv[n++] = "-c";
-        argv[n++] = "jit=off"; /* it makes code at run time */
+        for (size_t i = 0; i < sizeof(postgres_settings) / sizeof(postgres_settings[0]); i++) {
+            argv[n++] = "-c";
+            argv[n++] = postgres_settings[i];
+        }
         break;
     case CHILD_REDIS:
         argv[n++] = "/usr/bin/redis-server";
-        argv[n++] = "--port";
-        argv[n++] = "0";
-        argv[n++] = "--unixsocket";
+        argv[n++] = hf_path_join(arena, place->dir, "redis.conf");
+        argv[n++] = "--unixsocket"; /* by this it is recognised before it has its title */
         argv[n++] = place->redis_socket;
-        argv[n++] = "--save";
-        argv[n++] = "";
-        argv[n++] = "--maxmemory";
-        argv[n++] = "64mb";
-        argv[n++] = "--maxmemory-policy";
-        argv[n++] = "noeviction";
         break;
     case CHILD_BACKUP:
         argv[n++] = hf_path_join(arena, place->bin, "holdfast-backup");
@@ -127,7 +133,7 @@ static bool has_word(const struct hf_buf *text, const char *word)
 
 /* Parent and real user of a process. The owner of /proc/PID would not do: the service makes itself
  * unreadable, and then that is root. */
-static bool read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid)
+bool children_read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
@@ -160,8 +166,8 @@ static bool is_child(struct hf_arena *arena, const struct place *place, enum chi
 
     hf_buf_init(&text, CMDLINE_MAX);
     if (!hf_is_ok(hf_read_file(arena, hf_printf(arena, "/proc/%d/cmdline", (int)pid), &text)) ||
-        text.len == 0 || !processes_is_alive(pid) || !read_kin(arena, pid, &parent, &uid) ||
-        uid != place->uid) {
+        text.len == 0 || !processes_is_alive(pid) ||
+        !children_read_kin(arena, pid, &parent, &uid) || uid != geteuid()) {
         return false;
     }
     const char *first = (const char *)text.ptr;
@@ -184,7 +190,7 @@ static pid_t eldest(struct hf_arena *arena, const struct place *place, enum chil
     pid_t parent = 0;
     uid_t uid = 0;
 
-    while (read_kin(arena, pid, &parent, &uid) && parent > 1 &&
+    while (children_read_kin(arena, pid, &parent, &uid) && parent > 1 &&
            is_child(arena, place, id, parent)) {
         pid = parent;
     }
@@ -213,6 +219,21 @@ static pid_t find_child(const struct place *place, enum child_id id)
     return found;
 }
 
+/* What an earlier program started would let in others, or not the service. */
+static bool is_current(struct hf_ctx *ctx, const struct place *place, enum child_id id, pid_t pid)
+{
+    switch (id) {
+    case CHILD_POSTGRES:
+        return servers_is_postgres_current(ctx, place);
+    case CHILD_REDIS:
+        return servers_is_redis_current(ctx, place, pid);
+    case CHILD_BACKUP:
+    case CHILDREN:
+        break;
+    }
+    return true;
+}
+
 void children_adopt(struct hf_ctx *ctx, const struct place *place, struct children *children)
 {
     *children = (struct children){.place = place};
@@ -222,9 +243,14 @@ void children_adopt(struct hf_ctx *ctx, const struct place *place, struct childr
         child->pid = find_child(place, (enum child_id)i);
         child->started_us = hf_mono_us();
         child->pause_us = PAUSE_FIRST_US;
-        if (child->pid != 0) {
-            hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[i].name),
-                    HF_INT("pid", child->pid));
+        if (child->pid == 0) {
+            continue;
+        }
+        hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[i].name),
+                HF_INT("pid", child->pid));
+        if (!is_current(ctx, place, (enum child_id)i, child->pid)) {
+            hf_info(ctx, HF_EVENT("child.outdated"), HF_TEXT("name", rows[i].name));
+            kill(child->pid, rows[i].stop_signal); /* it is started again as it should be */
         }
     }
 }
@@ -291,7 +317,12 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
     struct child *child = &children->list[id];
 
     clear_stale(children->place, id);
-    struct hf_status status = launch(ctx, children->place, id, &child->pid);
+    struct hf_status status =
+        id == CHILD_POSTGRES ? servers_prepare_postgres(ctx, children->place) : hf_success();
+
+    if (hf_is_ok(status)) {
+        status = launch(ctx, children->place, id, &child->pid);
+    }
 
     child->started_us = hf_mono_us();
     child->is_ours = hf_is_ok(status);
@@ -308,14 +339,7 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
 struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place)
 {
     const struct db_schema schemas[] = {auth_schema()};
-    const char *super = place_conninfo(ctx->arena, place, "holdfast_super", "postgres");
-    struct hf_status made = db_bootstrap(ctx, super, "CREATE DATABASE holdfast");
 
-    if (!hf_is_ok(made) && made.code == HF_UNAVAILABLE) {
-        return made;
-    }
-    HF_TRY(db_bootstrap(ctx, place_conninfo(ctx->arena, place, "holdfast_super", "holdfast"),
-                        auth_bootstrap_sql()));
     HF_TRY(db_migrate(ctx, place_conninfo(ctx->arena, place, "holdfast_migrate", "holdfast"),
                       schemas, 1));
     const struct db_options options = {

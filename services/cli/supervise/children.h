@@ -33,7 +33,10 @@ struct hf_status children_stop(struct hf_ctx *ctx, struct children *children) HF
 /* run/processes.json, the supervisor included (pid 0: none). */
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
                                pid_t supervisor) HF_MUST_USE;
-/* Databases and roles in the private PostgreSQL; repeatable. UNAVAILABLE while it starts. */
+/* The schema that identities need, and the command line's own; repeatable. UNAVAILABLE while
+ * PostgreSQL starts. */
+/* Parent and real user of a process; false when it is gone. */
+bool children_read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid);
 struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place) HF_MUST_USE;
 
 #endif

@@ -76,8 +76,7 @@ static void check_programs(struct doctor *doctor)
 struct private
 {
     const char *name;
-    bool is_key;      /* nobody can make it anew */
-    bool may_be_root; /* the servers do not need it */
+    bool is_key; /* nobody can make it anew */
 };
 
 static void check_private(struct doctor *doctor, const struct private *item)
@@ -85,22 +84,21 @@ static void check_private(struct doctor *doctor, const struct private *item)
     struct hf_arena *arena = doctor->cli->ctx.arena;
     const char *path = hf_path_join(arena, doctor->place.dir, item->name);
     const char *word = out_word(arena, path);
-    const unsigned uid = (unsigned)doctor->place.uid;
+    const char *user = doctor->place.user;
     struct stat found;
 
     if (stat(path, &found) != 0) {
         tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
              item->is_key
-                 ? hf_printf(arena, "install -m 600 -o %u COPY %s  # or mount its disk", uid, word)
+                 ? hf_printf(arena, "install -m 600 -o %s COPY %s  # or mount its disk", user, word)
                  : up_command(doctor));
         return;
     }
-    bool is_own = found.st_uid == doctor->place.uid || (item->may_be_root && found.st_uid == 0);
-    bool is_private = (found.st_mode & 077) == 0 && is_own;
+    bool is_private = (found.st_mode & 077) == 0 && found.st_uid == geteuid();
 
     tell(doctor, is_private ? GOOD : BAD, item->name,
          is_private ? path : hf_printf(arena, "%s is open to others or has another owner", path),
-         hf_printf(arena, "chown %u %s && chmod go= %s", uid, word, word));
+         hf_printf(arena, "chown %s %s && chmod go= %s", user, word, word));
 }
 
 static void check_permissions(struct doctor *doctor)
@@ -114,10 +112,11 @@ static void check_permissions(struct doctor *doctor)
         {.name = "keys/signing.key", .is_key = true},
         {.name = "keys/secrets.key", .is_key = true},
         {.name = "keys/escrow.pub", .is_key = true},
-        {.name = "pki/ca", .may_be_root = true},
+        {.name = "pki/ca"},
     };
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    struct hf_status reach = place_check_reach(&doctor->cli->ctx, &doctor->place);
+    const struct account self = account_of(arena, geteuid(), getegid());
+    struct hf_status reach = place_check_reach(&doctor->cli->ctx, doctor->place.dir, &self);
     const char *kit = hf_path_join(arena, doctor->place.dir, "recovery-kit.txt");
 
     tell(doctor, hf_is_ok(reach) ? GOOD : BAD, "directory",
@@ -407,8 +406,8 @@ struct hf_status cmd_doctor(struct cli *cli)
     struct doctor doctor = {.cli = cli};
     struct dir_settings settings;
 
-    HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
-    HF_TRY(place_of(&cli->ctx, cli->dir, settings.user, &doctor.place));
+    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
+    HF_TRY(place_of(&cli->ctx, cli->dir, &doctor.place));
     doctor.place.settings = settings;
     check_programs(&doctor);
     check_permissions(&doctor);

@@ -1,10 +1,7 @@
 /* down: say which slots stay behind, stop the supervisor and what it left, destroy when asked to.
  */
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -14,15 +11,13 @@
 #include "base/vec.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/dir.h"
 #include "cli/input.h"
 #include "cli/out.h"
-#include "cli/processes.h"
-#include "cli/supervise/children.h"
-#include "cli/supervise/supervisor.h"
+#include "cli/supervise/stop.h"
 #include "codec/json.h"
 #include "pgwire/dsn.h"
 
-#define STOP_SECONDS 120
 #define LINE_MAX_BYTES 4096
 #define JSON_MAX ((size_t)4 << 20)
 
@@ -124,38 +119,6 @@ static struct hf_status print_json(struct cli *cli, const struct left *left, boo
     return out_json(cli, hf_buf_text(&text), ret_is_done);
 }
 
-/* Its lock goes before the process itself, of which a pidfd tells, whoever gets its pid next. */
-static struct hf_status await_end(struct cli *cli, const struct place *place, pid_t pid, int pidfd)
-{
-    int64_t end_us = hf_mono_us() + STOP_SECONDS * HF_US_PER_S;
-    short events = 0;
-
-    while (supervisor_find(&cli->ctx, place) == pid) {
-        if (hf_mono_us() > end_us) {
-            kill(pid, SIGKILL);
-        }
-        HF_TRY(hf_ctx_sleep(&cli->ctx, 50));
-    }
-    while (pidfd >= 0 && events == 0 && hf_mono_us() < end_us) {
-        HF_TRY(hf_ctx_wait_fd(&cli->ctx, pidfd, POLLIN, 1000, &events));
-    }
-    return hf_success();
-}
-
-static struct hf_status stop_supervisor(struct cli *cli, const struct place *place)
-{
-    pid_t pid = supervisor_find(&cli->ctx, place);
-    HF_CLEANUP(hf_close) int pidfd = pid == 0 ? -1 : pidfd_open(pid, 0);
-
-    if (pid == 0 || supervisor_find(&cli->ctx, place) != pid) {
-        return hf_success(); /* it has just ended; the pid may be another's by now */
-    }
-    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) {
-        return hf_fail_errno(cli->ctx.arena, errno, "stopping the supervisor (pid %d)", (int)pid);
-    }
-    return await_end(cli, place, pid, pidfd);
-}
-
 static struct hf_status confirm(struct cli *cli)
 {
     const char *line = "";
@@ -173,28 +136,31 @@ static struct hf_status confirm(struct cli *cli)
                                                    "not confirmed: nothing was removed");
 }
 
+/* Where the directory's own name is not ours to remove, an empty one stays; root takes it away. */
+static struct hf_status destroy(struct cli *cli)
+{
+    struct hf_status status = hf_remove_tree(cli->ctx.arena, cli->dir);
+    bool is_emptied = !hf_is_ok(status) && rmdir(cli->dir) != 0 && errno == EACCES &&
+                      !hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml"));
+
+    return is_emptied ? hf_success() : status;
+}
+
 struct hf_status cmd_down(struct cli *cli)
 {
     struct dir_settings settings;
-    struct place place;
-    struct children children;
     struct left left = {.arena = cli->ctx.arena};
     bool is_done = false;
 
-    HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
-    HF_TRY(place_of(&cli->ctx, cli->dir, settings.user, &place));
-    place.settings = settings;
+    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
     if (cli_flag(cli, "destroy")) {
         HF_TRY(confirm(cli));
     }
     find_slots(cli, &left);
     name_slots(&left);
-    HF_TRY(stop_supervisor(cli, &place));
-    children_adopt(&cli->ctx, &place, &children); /* of a supervisor that was killed */
-    HF_TRY(children_stop(&cli->ctx, &children));
-    HF_TRY(children_save(&cli->ctx, &children, 0));
+    HF_TRY(stop_own(cli));
     if (cli_flag(cli, "destroy")) {
-        HF_TRY(hf_remove_tree(cli->ctx.arena, cli->dir));
+        HF_TRY(destroy(cli));
     }
     HF_TRY(print_json(cli, &left, &is_done));
     if (cli->output == CLI_TABLE) {

@@ -19,26 +19,22 @@
 #define READY_SECONDS 60
 #define LOG_MAX_BYTES ((size_t)16 << 20)
 
-/* The servers' user stays what the first up made it: files belong to that one. */
-static struct hf_status choose_user(struct cli *cli, const char **ret_user)
+/* Without root the servers are ours; root has become their owner before it comes here. */
+static struct hf_status check_self(struct cli *cli, const struct place *place)
 {
+    const struct account self = account_of(cli->ctx.arena, geteuid(), getegid());
     const char *wanted = cli_option(cli, "user");
-    struct dir_settings settings;
+    const char *objection = account_objection(&self);
 
-    if (!hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml"))) {
-        *ret_user = wanted != NULL ? wanted : place_default_user(cli->ctx.arena);
-        return hf_success();
+    if (objection != NULL) {
+        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
+                            "the servers cannot run as %s: %s; run it as another user, or as root",
+                            self.name, objection);
     }
-    HF_TRY(dir_load(&cli->ctx, cli->dir, &settings));
-    if (wanted != NULL && !hf_text_equal(wanted, settings.user)) {
-        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "FIRST_UP_ONLY", NULL,
-                            "the servers of %s run as user %s since the first up; --user cannot "
-                            "change that",
-                            cli->dir,
-                            hf_text_empty(settings.user) ? "of the directory" : settings.user);
-    }
-    *ret_user = settings.user;
-    return hf_success();
+    return wanted == NULL || hf_text_equal(wanted, place->user)
+               ? hf_success()
+               : cli_usage(cli, "--user is for root: %s cannot run servers as %s", place->user,
+                           wanted);
 }
 
 static struct hf_status take_port(struct cli *cli, int64_t *ret_port)
@@ -186,13 +182,12 @@ static struct hf_status print(struct cli *cli, const struct place *place, bool i
 struct hf_status cmd_up(struct cli *cli)
 {
     struct place place;
-    const char *user = "";
     int64_t port = 0;
     bool is_new = false;
 
     HF_TRY(take_port(cli, &port));
-    HF_TRY(choose_user(cli, &user));
-    HF_TRY(place_of(&cli->ctx, cli->dir, user, &place));
+    HF_TRY(place_of(&cli->ctx, cli->dir, &place));
+    HF_TRY(check_self(cli, &place));
     HF_TRY(place_find_postgres(&cli->ctx, &place));
     HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));
     HF_TRY(check_port(cli, &place, port));

@@ -15,7 +15,8 @@ static const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 struct hf_status lock_take(struct hf_ctx *ctx, const char *path, int wait_ms, int *ret_fd)
 {
     int64_t end_us = hf_mono_us() + INT64_C(1000) * wait_ms;
-    HF_CLEANUP(hf_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    HF_CLEANUP(hf_close)
+    int fd = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);
@@ -35,13 +36,16 @@ struct hf_status lock_take(struct hf_ctx *ctx, const char *path, int wait_ms, in
     return hf_success();
 }
 
-pid_t lock_owner(const char *path)
+pid_t lock_owner_of(int fd)
 {
-    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct flock found = whole;
 
-    if (fd < 0 || fcntl(fd, F_GETLK, &found) != 0 || found.l_type == F_UNLCK) {
-        return 0;
-    }
-    return found.l_pid;
+    return fd < 0 || fcntl(fd, F_GETLK, &found) != 0 || found.l_type == F_UNLCK ? 0 : found.l_pid;
+}
+
+pid_t lock_owner(const char *path)
+{
+    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+
+    return lock_owner_of(fd);
 }

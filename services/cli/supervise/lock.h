@@ -18,5 +18,6 @@ struct hf_status lock_take(struct hf_ctx *ctx, const char *path, int wait_ms,
                            int *ret_fd) HF_MUST_USE;
 /* The process that holds the lock, 0 when nobody does. Not to be asked by the holder. */
 pid_t lock_owner(const char *path);
+pid_t lock_owner_of(int fd);
 
 #endif

@@ -1,9 +1,7 @@
-/* Paths and the servers' user. The surprise: root's home is 0700, so a directory below it cannot be
- * entered by the user that PostgreSQL must run as; that is refused before anything is made. */
+/* Paths. The surprise: root's home is 0700, so a directory below it cannot be entered by the user
+ * that PostgreSQL must run as; that is refused before anything is made. */
 #include "cli/supervise/place.h"
 
-#include <errno.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,44 +11,6 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
-
-#define PASSWD_TEXT 16384
-
-static bool find_user(struct hf_arena *arena, const char *name, uid_t *ret_uid, gid_t *ret_gid)
-{
-    struct passwd entry;
-    struct passwd *found = NULL;
-    char *text = hf_alloc(arena, PASSWD_TEXT);
-
-    if (getpwnam_r(name, &entry, text, PASSWD_TEXT, &found) != 0 || found == NULL) {
-        return false;
-    }
-    *ret_uid = entry.pw_uid;
-    *ret_gid = entry.pw_gid;
-    return true;
-}
-
-const char *place_default_user(struct hf_arena *arena)
-{
-    uid_t uid = 0;
-    gid_t gid = 0;
-
-    if (geteuid() != 0) {
-        return "";
-    }
-    return find_user(arena, "holdfast", &uid, &gid) ? "holdfast" : "postgres";
-}
-
-/* Whose files a user's own installation are, when root looks at it: root cannot run PostgreSQL. */
-static void take_owner(struct place *place)
-{
-    struct stat found;
-
-    if (place->is_root && hf_text_empty(place->user) && stat(place->dir, &found) == 0) {
-        place->uid = found.st_uid;
-        place->gid = found.st_gid;
-    }
-}
 
 /* Major version that made the private database, 0 before there is one. */
 static uint64_t made_by(struct hf_arena *arena, const char *pg)
@@ -80,29 +40,28 @@ static const char *own_directory(struct hf_arena *arena)
     return slash == NULL || slash == path ? "/" : hf_strndup(arena, path, (size_t)(slash - path));
 }
 
-struct hf_status place_of(struct hf_ctx *ctx, const char *dir, const char *user,
-                          struct place *ret_place)
+struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret_place)
 {
     struct hf_arena *arena = ctx->arena;
+    const struct account self = account_of(arena, geteuid(), getegid());
     struct place place = {
         .dir = dir,
         .run = hf_path_join(arena, dir, "run"),
         .log = hf_path_join(arena, dir, "log"),
         .pg = hf_path_join(arena, dir, "pg"),
         .redis_socket = hf_path_join(arena, dir, "run/redis.sock"),
+        .redis_pass = hf_path_join(arena, dir, "keys/redis.pass"),
         .pki = hf_path_join(arena, dir, "pki"),
         .keys = hf_path_join(arena, dir, "keys"),
         .bin = own_directory(arena),
-        .user = user,
-        .uid = geteuid(),
-        .gid = getegid(),
-        .is_root = geteuid() == 0,
+        .user = self.name,
     };
 
-    if (place.is_root && !hf_text_empty(user) && !find_user(arena, user, &place.uid, &place.gid)) {
-        return hf_fail(arena, HF_NOT_FOUND, "there is no user %s on this machine", user);
+    if (!self.is_known) {
+        return hf_fail(arena, HF_FAILED_PRECONDITION,
+                       "%s has no name on this machine, and PostgreSQL does not run without one",
+                       self.name);
     }
-    take_owner(&place);
     *ret_place = place;
     return hf_success();
 }
@@ -139,65 +98,54 @@ struct hf_status place_find_postgres(struct hf_ctx *ctx, struct place *place)
 }
 
 /* The path goes into socket addresses, connection strings and YAML. */
-struct hf_status place_check_path(struct hf_ctx *ctx, const struct place *place)
+struct hf_status place_check_path(struct hf_ctx *ctx, const char *dir)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX};
     const size_t longest = sizeof(address.sun_path) - sizeof("/run/.s.PGSQL.5432");
 
-    for (const char *at = place->dir; *at != '\0'; at++) {
+    for (const char *at = dir; *at != '\0'; at++) {
         if ((unsigned char)*at < ' ' || strchr("\"'\\,", *at) != NULL) {
             return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DIRECTORY_NAME", NULL,
                                 "the path of an installation cannot hold quotes, backslashes, "
                                 "commas or control characters; choose another --dir");
         }
     }
-    if (strlen(place->dir) > longest) {
+    if (strlen(dir) > longest) {
         return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "DIRECTORY_NAME", NULL,
                             "%s is too long: sockets are below it and their addresses are short; "
                             "choose a --dir of at most %zu bytes",
-                            place->dir, longest);
+                            dir, longest);
     }
     return hf_success();
 }
 
-static bool may_enter(const struct stat *found, const struct place *place)
+static bool may_enter(const struct stat *found, const struct account *account)
 {
-    if (found->st_uid == place->uid) {
+    if (found->st_uid == account->uid) {
         return (found->st_mode & S_IXUSR) != 0;
     }
-    if (found->st_gid == place->gid) {
+    if (found->st_gid == account->gid) {
         return (found->st_mode & S_IXGRP) != 0;
     }
     return (found->st_mode & S_IXOTH) != 0;
 }
 
-struct hf_status place_check_reach(struct hf_ctx *ctx, const struct place *place)
+struct hf_status place_check_reach(struct hf_ctx *ctx, const char *dir,
+                                   const struct account *account)
 {
     struct stat found;
 
-    if (!place->is_root) {
-        return hf_success();
-    }
-    for (const char *slash = strchr(place->dir + 1, '/'); slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        const char *parent = hf_strndup(ctx->arena, place->dir, (size_t)(slash - place->dir));
+    for (const char *slash = strchr(dir + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        const char *parent = hf_strndup(ctx->arena, dir, (size_t)(slash - dir));
 
-        if (stat(parent, &found) == 0 && !may_enter(&found, place)) {
-            const char *const metadata[] = {"directory", parent, "user", place->user, NULL};
+        if (stat(parent, &found) == 0 && !may_enter(&found, account)) {
+            const char *const metadata[] = {"directory", parent, "user", account->name, NULL};
 
             return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "DIRECTORY_CLOSED", metadata,
                                 "user %s, who runs the servers, cannot enter %s; choose another "
                                 "--dir or another --user",
-                                place->user, parent);
+                                account->name, parent);
         }
-    }
-    return hf_success();
-}
-
-struct hf_status place_own(struct hf_ctx *ctx, const struct place *place, const char *path)
-{
-    if (place->is_root && lchown(path, place->uid, place->gid) != 0) {
-        return hf_fail_errno(ctx->arena, errno, "giving %s to %s", path, place->user);
     }
     return hf_success();
 }

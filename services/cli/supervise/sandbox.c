@@ -2,6 +2,8 @@
  * which they need to be started at all, starts no other. */
 #include "cli/supervise/sandbox.h"
 
+#include "base/fd.h"
+
 #define SERVER_FILES                                                                               \
     "/usr/lib", "/usr/share", "/lib", "/lib64", "/etc", "/proc", "/sys/devices/system/cpu",        \
         "/sys/kernel/mm/transparent_hugepage", "/dev/urandom", "/dev/random", "/dev/zero"
@@ -9,7 +11,9 @@
 struct hf_status sandbox_make(struct hf_ctx *ctx, const struct place *place, enum child_id id,
                               const char *program, struct svc_confine_plan **ret_plan)
 {
-    static const char *const read[] = {SERVER_FILES, NULL};
+    const char *const read[] = {
+        SERVER_FILES, id == CHILD_REDIS ? hf_path_join(ctx->arena, place->dir, "redis.conf") : NULL,
+        NULL};
     const char *const programs[] = {program, SVC_CONFINE_LOADER, NULL};
     const char *const of_postgres[] = {place->pg, place->run, "/dev/shm", NULL};
     const char *const of_redis[] = {place->run, NULL};

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "cli/supervise/lock.h"
 #include "cli/supervise/place.h"
+#include "cli/supervise/servers.h"
 #include "cli/supervise/spawn.h"
 #include "vault/keyring.h"
 #include "vault/marker.h"
@@ -34,36 +35,21 @@
 
 /* --- directories ---------------------------------------------------------------------------- */
 
-static struct hf_status make_dir(struct hf_ctx *ctx, const struct place *place, const char *path,
-                                 mode_t mode)
+static struct hf_status make_dir(struct hf_ctx *ctx, const char *path)
 {
-    HF_TRY(hf_make_dirs(ctx->arena, path, mode));
-    if (chmod(path, mode) != 0) {
-        return hf_fail_errno(ctx->arena, errno, "setting the mode of %s", path);
-    }
-    return place_own(ctx, place, path);
-}
-
-/* Parents that are not there yet are made so that the servers' user can pass. */
-static struct hf_status make_parents(struct hf_ctx *ctx, const struct place *place)
-{
-    const char *slash = strrchr(place->dir, '/');
-
-    return slash == NULL || slash == place->dir
+    HF_TRY(hf_make_dirs(ctx->arena, path, 0700));
+    return chmod(path, 0700) == 0
                ? hf_success()
-               : hf_make_dirs(ctx->arena,
-                              hf_strndup(ctx->arena, place->dir, (size_t)(slash - place->dir)),
-                              place->is_root ? 0755 : 0700);
+               : hf_fail_errno(ctx->arena, errno, "setting the mode of %s", path);
 }
 
 static struct hf_status make_dirs(struct hf_ctx *ctx, const struct place *place)
 {
     static const char *const names[] = {"run", "log", "vault", "keys", "pki", "cache"};
 
-    HF_TRY(make_parents(ctx, place));
-    HF_TRY(make_dir(ctx, place, place->dir, 0700));
+    HF_TRY(make_dir(ctx, place->dir));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        HF_TRY(make_dir(ctx, place, hf_path_join(ctx->arena, place->dir, names[i]), 0700));
+        HF_TRY(make_dir(ctx, hf_path_join(ctx->arena, place->dir, names[i])));
     }
     return hf_success();
 }
@@ -129,8 +115,7 @@ static struct hf_status write_kit(struct hf_ctx *ctx, const struct place *place,
         "escrow private key: %s\n",
         place->settings.install_id, place->keys, private_text);
 
-    /* Stays with whoever runs up: services never need it. One that is there is of a first run that
-     * was cut off before its public half was kept. */
+    /* One that is there is of a first run that was cut off before its public half was kept. */
     return hf_replace_file(ctx->arena, path, text, strlen(text), 0600);
 }
 
@@ -148,8 +133,7 @@ static struct hf_status make_escrow(struct hf_ctx *ctx, const struct place *plac
     explicit_bzero(private_text, strlen(private_text));
     const char *text = hf_printf(ctx->arena, "%s\n", hf_hex(ctx->arena, public_key, VAULT_KEY_LEN));
 
-    HF_TRY(hf_create_file(ctx->arena, path, text, strlen(text), 0600));
-    return place_own(ctx, place, path);
+    return hf_create_file(ctx->arena, path, text, strlen(text), 0600);
 }
 
 static struct hf_status make_key(struct hf_ctx *ctx, const struct place *place, const char *name,
@@ -157,10 +141,7 @@ static struct hf_status make_key(struct hf_ctx *ctx, const struct place *place, 
 {
     const char *path = hf_path_join(ctx->arena, place->keys, name);
 
-    if (!hf_path_exists(path)) {
-        HF_TRY(make(ctx, path));
-    }
-    return place_own(ctx, place, path);
+    return hf_path_exists(path) ? hf_success() : make(ctx, path);
 }
 
 /* A new key beside an old vault would only hide that the vault cannot be opened. */
@@ -235,6 +216,7 @@ static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
     HF_TRY(make_key(ctx, place, "signing.key", vault_signing_key_make));
     HF_TRY(make_key(ctx, place, "secrets.key", secret_key_create));
     HF_TRY(make_key(ctx, place, "metrics.token", make_metrics_token));
+    HF_TRY(make_key(ctx, place, "redis.pass", secret_key_create));
     return make_escrow(ctx, place);
 }
 
@@ -254,17 +236,6 @@ static bool is_to_renew(struct hf_ctx *ctx, const struct place *place, const cha
            !hf_is_ok(pki_verify(ctx, crt, ca, 0));
 }
 
-static struct hf_status own_certificate(struct hf_ctx *ctx, const struct place *place,
-                                        const char *dir)
-{
-    static const char *const names[] = {"", "tls.crt", "tls.key", "ca.crt"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        HF_TRY(place_own(ctx, place, hf_path_join(ctx->arena, dir, names[i])));
-    }
-    return hf_success();
-}
-
 static struct hf_status issue(struct hf_ctx *ctx, const struct place *place, bool is_server,
                               const char *name)
 {
@@ -281,11 +252,7 @@ static struct hf_status issue(struct hf_ctx *ctx, const struct place *place, boo
         .validity_s = is_server ? SERVICE_HOURS * INT64_C(3600) : CLIENT_DAYS * PKI_DAY_S,
     };
 
-    if (!is_to_renew(ctx, place, out, left_s)) {
-        return hf_success();
-    }
-    HF_TRY(pki_issue(ctx, &request));
-    return own_certificate(ctx, place, out);
+    return is_to_renew(ctx, place, out, left_s) ? pki_issue(ctx, &request) : hf_success();
 }
 
 static struct hf_status make_certificates(struct hf_ctx *ctx, const struct place *place)
@@ -315,7 +282,7 @@ static struct hf_status make_database(struct hf_ctx *ctx, const struct place *pl
                                 "-U",
                                 "holdfast_super",
                                 "-A",
-                                "trust",
+                                "reject",
                                 "-k",
                                 "-E",
                                 "UTF8",
@@ -326,8 +293,11 @@ static struct hf_status make_database(struct hf_ctx *ctx, const struct place *pl
         return hf_success();
     }
     HF_TRY(hf_remove_tree(ctx->arena, partial));
-    HF_TRY(make_dir(ctx, place, partial, 0700));
-    HF_TRY(spawn_wait(ctx, place, argv, "initdb.log", 120));
+    HF_TRY(make_dir(ctx, partial));
+    const struct spawn_job job = {
+        .argv = argv, .log_name = "initdb.log", .input = -1, .seconds = 120};
+
+    HF_TRY(spawn_wait(ctx, place, &job));
     if (rename(partial, place->pg) != 0) {
         return hf_fail_errno(ctx->arena, errno, "renaming %s", partial);
     }
@@ -346,7 +316,8 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         "tls_ca: \"%s/backup/ca.crt\"\ntls_cert: \"%s/backup/tls.crt\"\n"
         "tls_key: \"%s/backup/tls.key\"\n"
         "database: \"%s\"\ndatabase_dispatch: \"%s\"\ndatabase_migrate: \"%s\"\n"
-        "redis: \"%s\"\nvault_dir: \"%s/vault\"\ncache_dir: \"%s/cache\"\n"
+        "redis: \"%s\"\nredis_user: \"" SERVERS_REDIS_USER "\"\n"
+        "redis_password_file: \"%s\"\nvault_dir: \"%s/vault\"\ncache_dir: \"%s/cache\"\n"
         "vault_key_file: \"%s/vault.key\"\nsigning_key_file: \"%s/signing.key\"\n"
         "escrow_key_file: \"%s/escrow.pub\"\nsecrets_key_file: \"%s/secrets.key\"\n"
         "epoch_file: \"%s/epoch\"\n"
@@ -356,11 +327,10 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         place_conninfo(arena, place, "holdfast_app", "holdfast"),
         place_conninfo(arena, place, "holdfast_dispatch", "holdfast"),
         place_conninfo(arena, place, "holdfast_migrate", "holdfast"), place->redis_socket,
-        place->dir, place->dir, place->keys, place->keys, place->keys, place->keys, place->keys,
-        place->dir);
+        place->redis_pass, place->dir, place->dir, place->keys, place->keys, place->keys,
+        place->keys, place->keys, place->dir);
 
-    HF_TRY(hf_replace_file(arena, path, text, strlen(text), 0600));
-    return place_own(ctx, place, path);
+    return hf_replace_file(arena, path, text, strlen(text), 0600);
 }
 
 static struct hf_status choose_settings(struct hf_ctx *ctx, struct place *place, int64_t wanted)
@@ -370,7 +340,6 @@ static struct hf_status choose_settings(struct hf_ctx *ctx, struct place *place,
     HF_TRY(choose_ports(ctx, wanted, &port));
     place->settings = (struct dir_settings){
         .install_id = hf_uuid_new_text(ctx->arena, hf_now_us()),
-        .user = place->user,
         .endpoint = hf_printf(ctx->arena, "127.0.0.1:%u", (unsigned)port),
         .metrics = hf_printf(ctx->arena, "127.0.0.1:%u", (unsigned)port + 1),
     };
@@ -385,13 +354,14 @@ static struct hf_status make_all(struct hf_ctx *ctx, struct place *place, int64_
         HF_TRY(hf_remove_tree(ctx->arena, hf_path_join(ctx->arena, place->pki, "ca")));
         HF_TRY(choose_settings(ctx, place, port));
     } else {
-        HF_TRY(dir_load(ctx, place->dir, &place->settings));
+        HF_TRY(dir_load_own(ctx, place->dir, &place->settings));
         HF_TRY(check_keys(ctx, place));
         HF_TRY(check_vault(ctx, place));
     }
     HF_TRY(make_keys(ctx, place));
     HF_TRY(make_pki(ctx, place));
     HF_TRY(make_database(ctx, place));
+    HF_TRY(servers_write_redis(ctx, place));
     HF_TRY(write_config(ctx, place));
     return is_new ? dir_save(ctx, place->dir, &place->settings) : hf_success();
 }
@@ -414,8 +384,7 @@ struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port
 {
     HF_CLEANUP(hf_close) int lock = -1;
 
-    HF_TRY(place_check_path(ctx, place));
-    HF_TRY(place_check_reach(ctx, place));
+    HF_TRY(place_check_path(ctx, place->dir));
     HF_TRY(make_dirs(ctx, place));
     HF_TRY(take_lock(ctx, place, SETUP_MS, &lock));
     *ret_is_new = !hf_path_exists(hf_path_join(ctx->arena, place->dir, "holdfast.yaml"));

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -22,13 +21,13 @@ struct launch {
     const char *const *argv;
     const char *const *environment;
     const char *dir;
-    const struct place *place;
     const struct svc_confine_plan *plan; /* NULL: not confined */
+    int input;                           /* -1: none */
     int log;
     bool is_short; /* waited for: it ends with its parent, however that ends */
 };
 
-static _Noreturn void become(const struct launch *launch)
+static _Noreturn void exec_it(const struct launch *launch)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDONLY);
@@ -37,15 +36,10 @@ static _Noreturn void become(const struct launch *launch)
     sigemptyset(&none);
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): the child of a fork has one thread */
     sigprocmask(SIG_SETMASK, &none, NULL);
-    dup2(null, 0);
+    dup2(launch->input >= 0 ? launch->input : null, 0);
     dup2(launch->log, 1);
     dup2(launch->log, 2);
-    if (launch->place->is_root &&
-        (setgroups(1, &launch->place->gid) != 0 || setgid(launch->place->gid) != 0 ||
-         setuid(launch->place->uid) != 0)) {
-        _exit(126);
-    }
-    if (launch->is_short && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { /* setuid would reset it */
+    if (launch->is_short && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         _exit(126);
     }
     umask(077);
@@ -69,17 +63,14 @@ static struct hf_status start(struct hf_ctx *ctx, const struct place *place, con
     static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
                                               NULL};
     const char *path = hf_path_join(ctx->arena, place->log, log_name);
-    /* The directory belongs to the servers' user: no link of theirs leads root elsewhere. */
     HF_CLEANUP(hf_close)
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (log < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);
     }
-    HF_TRY(place_own(ctx, place, path));
     launch->environment = environment;
     launch->dir = place->dir;
-    launch->place = place;
     launch->log = log;
     pid_t pid = fork();
 
@@ -87,7 +78,7 @@ static struct hf_status start(struct hf_ctx *ctx, const struct place *place, con
         return hf_fail_errno(ctx->arena, errno, "starting %s", launch->argv[0]);
     }
     if (pid == 0) {
-        become(launch);
+        exec_it(launch);
     }
     *ret_pid = pid;
     return hf_success();
@@ -97,7 +88,7 @@ struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
                              const char *const argv[], const char *log_name,
                              const struct svc_confine_plan *plan, pid_t *ret_pid)
 {
-    struct launch launch = {.argv = argv, .plan = plan};
+    struct launch launch = {.argv = argv, .plan = plan, .input = -1};
 
     return start(ctx, place, log_name, &launch, ret_pid);
 }
@@ -117,24 +108,25 @@ static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, co
                    len > LOG_TAIL ? all + len - LOG_TAIL : all);
 }
 
-struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
-                            const char *log_name, int seconds)
+struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,
+                            const struct spawn_job *job)
 {
-    int64_t end_us = hf_mono_us() + seconds * HF_US_PER_S;
-    struct launch launch = {.argv = argv, .is_short = true};
+    int64_t end_us = hf_mono_us() + job->seconds * HF_US_PER_S;
+    struct launch launch = {.argv = job->argv, .input = job->input, .is_short = true};
     pid_t pid = 0;
     int status = 0;
 
-    HF_TRY(start(ctx, place, log_name, &launch, &pid));
+    HF_TRY(start(ctx, place, job->log_name, &launch, &pid));
     while (waitpid(pid, &status, WNOHANG) == 0) {
         struct hf_status slept = hf_ctx_sleep(ctx, 50);
 
         if (!hf_is_ok(slept) || hf_mono_us() > end_us) {
             kill(-pid, SIGKILL);
             (void)waitpid(pid, &status, 0);
-            return hf_is_ok(slept) ? failed(ctx, place, argv[0], log_name) : slept;
+            return hf_is_ok(slept) ? failed(ctx, place, job->argv[0], job->log_name) : slept;
         }
     }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? hf_success()
-                                                         : failed(ctx, place, argv[0], log_name);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? hf_success()
+               : failed(ctx, place, job->argv[0], job->log_name);
 }

@@ -1,4 +1,4 @@
-/* Programs started as the servers' user with a clean environment. */
+/* Programs started with a clean environment. */
 #ifndef HF_CLI_SUPERVISE_SPAWN_H
 #define HF_CLI_SUPERVISE_SPAWN_H
 
@@ -10,9 +10,17 @@
 struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
                              const char *const argv[], const char *log_name,
                              const struct svc_confine_plan *plan, pid_t *ret_pid) HF_MUST_USE;
+
+struct spawn_job {
+    const char *const *argv;
+    const char *log_name;
+    int input; /* standard input; -1: none */
+    int seconds;
+};
+
 /* Start and wait at most seconds; INTERNAL with the end of the log when it fails. The program does
  * not outlive this process. */
-struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
-                            const char *log_name, int seconds) HF_MUST_USE;
+struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,
+                            const struct spawn_job *job) HF_MUST_USE;
 
 #endif

@@ -215,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_DIR(test_replace_file__replaces_with_exact_mode),
+        WITH_DIR(test_read_below__takes_ordinary_files_only),
         WITH_DIR(test_create_file__never_overwrites),
         WITH_DIR(test_read_file__has_a_ceiling_and_names_the_path),
         WITH_DIR(test_pread_pwrite__move_all_bytes),

@@ -1,0 +1,107 @@
+/* getpwnam_r and useradd. The environment of whoever calls is none of useradd's business. */
+#include "cli/supervise/account.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+#define PASSWD_TEXT 16384
+#define USERADD "/usr/sbin/useradd"
+#define HOW_TO_MAKE                                                                                \
+    "`useradd --system --user-group --no-create-home --home-dir /nonexistent --shell "             \
+    "/usr/sbin/nologin " ACCOUNT_NAME "`"
+
+static struct account account_from(struct hf_arena *arena, const struct passwd *entry)
+{
+    return (struct account){.name = hf_strdup(arena, entry->pw_name),
+                            .uid = entry->pw_uid,
+                            .gid = entry->pw_gid,
+                            .is_known = true};
+}
+
+bool account_find(struct hf_arena *arena, const char *name, struct account *ret_account)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+
+    if (getpwnam_r(name, &entry, text, PASSWD_TEXT, &found) != 0 || found == NULL) {
+        return false;
+    }
+    *ret_account = account_from(arena, found);
+    return true;
+}
+
+struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+
+    if (getpwuid_r(uid, &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL) {
+        return account_from(arena, found);
+    }
+    return (struct account){
+        .name = hf_printf(arena, "user %u", (unsigned)uid), .uid = uid, .gid = gid};
+}
+
+const char *account_objection(const struct account *account)
+{
+    if (account->uid == 0) {
+        return "servers never run as root";
+    }
+    if (hf_text_equal(account->name, "postgres")) {
+        return "whoever owns the protected server must not own the vault and its keys";
+    }
+    return account->is_known ? NULL : "this machine has no such user";
+}
+
+static _Noreturn void exec_useradd(void)
+{
+    static const char *const words[] = {
+        USERADD,        "--system", "--user-group",      "--no-create-home", "--home-dir",
+        "/nonexistent", "--shell",  "/usr/sbin/nologin", ACCOUNT_NAME,       NULL};
+    static const char *const variables[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
+                                            NULL};
+    union {
+        const char *const *in;
+        char *const *out;
+    } argv = {words}, environment = {variables};
+
+    close_range(3, ~0U, 0);
+    if (chdir("/") == 0) {
+        execve(USERADD, argv.out, environment.out);
+    }
+    _exit(127);
+}
+
+static struct hf_status run_useradd(struct hf_ctx *ctx)
+{
+    int status = 0;
+    pid_t pid = access(USERADD, X_OK) == 0 ? fork() : -1;
+
+    if (pid == 0) {
+        exec_useradd();
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? hf_success()
+               : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "NO_USER", NULL,
+                              "the servers need a user of their own, and it could not be made; "
+                              "make it with " HOW_TO_MAKE " or name another with --user");
+}
+
+struct hf_status account_ensure(struct hf_ctx *ctx, struct account *ret_account)
+{
+    if (account_find(ctx->arena, ACCOUNT_NAME, ret_account)) {
+        return hf_success();
+    }
+    struct hf_status made = run_useradd(ctx);
+
+    /* Two at once: one of them finds it there. */
+    return account_find(ctx->arena, ACCOUNT_NAME, ret_account) ? hf_success() : made;
+}

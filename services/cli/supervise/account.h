@@ -1,0 +1,29 @@
+/* Users of this machine: whom the servers run as. */
+#ifndef HF_CLI_SUPERVISE_ACCOUNT_H
+#define HF_CLI_SUPERVISE_ACCOUNT_H
+
+#include <sys/types.h>
+
+#include "base/ctx.h"
+
+#define ACCOUNT_NAME "holdfast"
+
+struct account {
+    const char *name; /* "user 117" of one that has no name here */
+    uid_t uid;
+    gid_t gid;
+    bool is_known; /* this machine has such a user */
+};
+
+/* False: there is no such user. */
+bool account_find(struct hf_arena *arena, const char *name, struct account *ret_account);
+/* Of a number, whether it has a name or not. */
+struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid);
+/* NULL, or why the servers must not run as this user: whoever owns a protected server's account
+ * must not own the vault and its keys. Static. */
+const char *account_objection(const struct account *account);
+/* The user `holdfast`, made when it is missing (root). FAILED_PRECONDITION, reason NO_USER, names
+ * the command that makes it. */
+struct hf_status account_ensure(struct hf_ctx *ctx, struct account *ret_account) HF_MUST_USE;
+
+#endif

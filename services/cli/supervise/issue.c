@@ -1,0 +1,285 @@
+/* A client's directory: tls.crt, tls.key, ca.crt and a holdfast.yaml, so that --dir takes it. */
+#include "cli/supervise/issue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/operator.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/out.h"
+#include "cli/supervise/operators.h"
+#include "cli/supervise/place.h"
+#include "cli/walk.h"
+#include "codec/hash.h"
+#include "codec/json.h"
+
+#define DAYS_DEFAULT 90
+#define DAYS_MAX 825
+#define JSON_MAX ((size_t)1 << 16)
+
+void issue_done(struct issue *issue)
+{
+    if (issue->made.key != NULL) {
+        codec_wipe(issue->made.key, strlen(issue->made.key));
+    }
+    hf_close_cleanup(&issue->out);
+}
+
+/* --- words ---------------------------------------------------------------------------------- */
+
+static struct hf_status take_days(struct cli *cli, int64_t *ret_days)
+{
+    const char *text = cli_option(cli, "days");
+
+    *ret_days = DAYS_DEFAULT;
+    if (text != NULL && (!hf_parse_i64(text, ret_days) || *ret_days < 1 || *ret_days > DAYS_MAX)) {
+        return cli_usage(cli, "--days must be 1 to %d, not %s", DAYS_MAX, text);
+    }
+    return hf_success();
+}
+
+static struct hf_status take_owner(struct cli *cli, struct account *ret_owner)
+{
+    const char *name = cli_option(cli, "owner");
+
+    *ret_owner = account_of(cli->ctx.arena, geteuid(), getegid());
+    if (name == NULL || hf_text_equal(name, ret_owner->name)) {
+        return hf_success();
+    }
+    if (geteuid() != 0) {
+        return cli_usage(cli, "--owner is for root: files of ours cannot be given to %s", name);
+    }
+    return account_find(cli->ctx.arena, name, ret_owner)
+               ? hf_success()
+               : hf_fail(cli->ctx.arena, HF_NOT_FOUND, "there is no user %s on this machine", name);
+}
+
+struct hf_status issue_parse(struct cli *cli, struct issue *issue)
+{
+    issue->name = cli_arg(cli, 0);
+    issue->role = cli_flag(cli, "role") ? cli_option(cli, "role") : "admin";
+    if (hf_text_empty(cli_option(cli, "out"))) {
+        return cli_usage(cli, "--out DIR is missing");
+    }
+    if (!hf_is_name(issue->name)) {
+        return cli_usage(cli,
+                         "%s is no name: a lower-case letter and up to 39 letters, digits or "
+                         "hyphens",
+                         issue->name);
+    }
+    if (!auth_role_exists(issue->role) && !hf_text_equal(issue->role, AUTH_OPERATOR_ROLE)) {
+        return cli_usage(cli,
+                         "--role must be admin, operator, viewer or " AUTH_OPERATOR_ROLE ", not %s",
+                         issue->role);
+    }
+    HF_TRY(take_owner(cli, &issue->owner));
+    return take_days(cli, &issue->days);
+}
+
+/* --- the directory --------------------------------------------------------------------------- */
+
+struct hf_status issue_open(struct cli *cli, struct issue *issue)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    HF_CLEANUP(walk_done) struct walk walk = {.fd = -1};
+    const char *said = "";
+    bool is_made = false;
+    struct stat found;
+
+    HF_TRY(dir_absolute(&cli->ctx, cli_option(cli, "out"), &said));
+    HF_TRY(walk_open(&cli->ctx, said, &walk));
+    HF_TRY(walk_make(&cli->ctx, &walk, issue->owner.uid, &issue->out, &is_made));
+    issue->out_path = walk.path;
+    if (is_made && fchown(issue->out, issue->owner.uid, issue->owner.gid) != 0) {
+        return hf_fail_errno(arena, errno, "giving %s to %s", walk.path, issue->owner.name);
+    }
+    if (fstat(issue->out, &found) != 0 ||
+        (found.st_uid != issue->owner.uid && found.st_uid != geteuid())) {
+        return hf_fail_info(arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
+                            "%s belongs to user %u; choose a new --out, or say whose the files "
+                            "are with --owner",
+                            walk.path, (unsigned)found.st_uid);
+    }
+    return hf_success();
+}
+
+/* --- as the owner ---------------------------------------------------------------------------- */
+
+/* The right first: a certificate without one would only be refused with another message. */
+static struct hf_status grant(struct cli *cli, const struct place *place, const struct issue *issue)
+{
+    const struct db_options options = {
+        .conninfo = place_conninfo(cli->ctx.arena, place, "holdfast_app", "holdfast"),
+        .role = DB_APP,
+        .schema = "platform",
+        .application_name = "holdfast-certs"};
+    HF_CLEANUP(db_free) struct db *db = db_new(&options);
+    const struct auth_peer peer = {"client", issue->name};
+    bool is_operator = hf_text_equal(issue->role, AUTH_OPERATOR_ROLE);
+
+    HF_TRY(operators_set(&cli->ctx, place, issue->name, is_operator));
+    return auth_identity_put(&cli->ctx, db, cli->tenant, &peer,
+                             is_operator ? "admin" : issue->role);
+}
+
+struct hf_status issue_make(struct cli *cli, struct issue *issue)
+{
+    struct place place;
+
+    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &issue->settings));
+    HF_TRY(place_of(&cli->ctx, cli->dir, &place));
+    const struct pki_request request = {
+        .ca_dir = hf_path_join(cli->ctx.arena, place.pki, "ca"),
+        .install_id = issue->settings.install_id,
+        .kind = "client",
+        .name = issue->name,
+        .validity_s = issue->days * PKI_DAY_S,
+    };
+
+    HF_TRY(
+        hf_wrap(cli->ctx.arena, grant(cli, &place, issue), "registering client %s", issue->name));
+    return pki_sign(&cli->ctx, &request, &issue->made);
+}
+
+struct hf_status issue_send(struct cli *cli, void *arg, int fd)
+{
+    struct issue *issue = arg;
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    HF_TRY(issue_make(cli, issue));
+    hf_buf_init(&text, JSON_MAX);
+    struct codec_json json = codec_json_open(&text, 0);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "installId", issue->settings.install_id);
+    codec_json_put_text(&json, "endpoint", issue->settings.endpoint);
+    codec_json_put_text(&json, "metrics", issue->settings.metrics);
+    codec_json_put_text(&json, "crt", issue->made.crt);
+    codec_json_put_text(&json, "key", issue->made.key);
+    codec_json_put_text(&json, "ca", issue->made.ca);
+    codec_json_put_int(&json, "notAfterUs", issue->made.not_after_us);
+    codec_json_end(&json);
+    struct hf_status status = codec_json_close(&json, cli->ctx.arena, "the certificate");
+
+    if (hf_is_ok(status)) {
+        status = hf_write_all(cli->ctx.arena, fd, text.ptr, text.len, "the certificate");
+    }
+    codec_wipe(text.ptr, text.len);
+    return status;
+}
+
+/* --- as the caller --------------------------------------------------------------------------- */
+
+struct hf_status issue_take(struct cli *cli, const struct hf_buf *text, struct issue *issue)
+{
+    const struct codec_value *value = NULL;
+
+    HF_TRY(codec_json_parse(cli->ctx.arena, (struct hf_str){(const char *)text->ptr, text->len},
+                            "the certificate", &value));
+    const char *const texts[] = {
+        codec_value_text(value, "installId"), codec_value_text(value, "endpoint"),
+        codec_value_text(value, "metrics"),   codec_value_text(value, "crt"),
+        codec_value_text(value, "key"),       codec_value_text(value, "ca")};
+
+    for (size_t i = 0; i < HF_LEN(texts); i++) {
+        if (texts[i] == NULL) {
+            return hf_fail(cli->ctx.arena, HF_INTERNAL, "the certificate lacks a part");
+        }
+    }
+    issue->settings =
+        (struct dir_settings){.install_id = texts[0], .endpoint = texts[1], .metrics = texts[2]};
+    issue->made = (struct pki_issued){.crt = texts[3],
+                                      .key = hf_strdup(cli->ctx.arena, texts[4]),
+                                      .ca = texts[5],
+                                      .not_after_us = codec_value_int(value, "notAfterUs", 0)};
+    return hf_success();
+}
+
+/* New under another name, given away by its descriptor, then renamed: all below the held directory.
+ */
+static struct hf_status save_file(struct cli *cli, const struct issue *issue, const char *name,
+                                  const char *text)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    const char *temp = hf_printf(arena, ".%s.%d", name, (int)getpid());
+    HF_CLEANUP(hf_close)
+    int fd = openat(issue->out, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return hf_fail_errno(arena, errno, "creating %s/%s", issue->out_path, temp);
+    }
+    struct hf_status status = hf_write_all(arena, fd, text, strlen(text), name);
+
+    if (hf_is_ok(status) &&
+        (fchmod(fd, 0600) != 0 ||
+         (geteuid() == 0 && fchown(fd, issue->owner.uid, issue->owner.gid) != 0) ||
+         fsync(fd) != 0 || renameat(issue->out, temp, issue->out, name) != 0)) {
+        status = hf_fail_errno(arena, errno, "creating %s/%s", issue->out_path, name);
+    }
+    if (!hf_is_ok(status)) {
+        (void)unlinkat(issue->out, temp, 0);
+    }
+    return status;
+}
+
+static struct hf_status print(struct cli *cli, const struct issue *issue)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    bool is_done = false;
+
+    hf_buf_init(&text, JSON_MAX);
+    struct codec_json json = codec_json_open(&text, 2);
+
+    codec_json_begin_object(&json);
+    codec_json_put_text(&json, "name", issue->name);
+    codec_json_put_text(&json, "tenant", cli->tenant);
+    codec_json_put_text(&json, "role", issue->role);
+    codec_json_put_text(&json, "certificate", hf_path_join(arena, issue->out_path, "tls.crt"));
+    codec_json_put_text(&json, "key", hf_path_join(arena, issue->out_path, "tls.key"));
+    codec_json_put_text(&json, "ca", hf_path_join(arena, issue->out_path, "ca.crt"));
+    codec_json_put_text(&json, "expireTime",
+                        hf_printf(arena, "%.19sZ", hf_time_text(arena, issue->made.not_after_us)));
+    codec_json_put_text(&json, "endpoint", issue->settings.endpoint);
+    codec_json_put_text(&json, "directory", issue->out_path);
+    codec_json_end(&json);
+    HF_TRY(codec_json_close(&json, arena, "the certificate"));
+    HF_TRY(out_json(cli, hf_buf_text(&text), &is_done));
+    if (cli->output == CLI_TABLE) {
+        printf("%s/tls.crt, tls.key, ca.crt: client %s, %s in tenant %s, %lld days\nendpoint %s\n"
+               "holdfast --dir %s works as this client\n",
+               issue->out_path, issue->name, issue->role, cli->tenant, (long long)issue->days,
+               issue->settings.endpoint, out_word(arena, issue->out_path));
+    }
+    return hf_success();
+}
+
+struct hf_status issue_save(struct cli *cli, struct issue *issue)
+{
+    issue->settings.client = issue->name;
+    const struct {
+        const char *name;
+        const char *text;
+    } files[] = {
+        {"tls.key", issue->made.key},
+        {"tls.crt", issue->made.crt},
+        {"ca.crt", issue->made.ca},
+        {"holdfast.yaml", dir_text(cli->ctx.arena, &issue->settings)},
+    };
+
+    for (size_t i = 0; i < HF_LEN(files); i++) {
+        HF_TRY(save_file(cli, issue, files[i].name, files[i].text));
+    }
+    if (fsync(issue->out) != 0) {
+        return hf_fail_errno(cli->ctx.arena, errno, "flushing %s", issue->out_path);
+    }
+    return print(cli, issue);
+}
