@@ -9,6 +9,9 @@
 #include "base/vec.h"
 #include "pgformat/wal.h"
 
+#define ENTRIES_MAX 10000
+#define SWITCH_LSN_MAX (UINT64_C(1) << 62)
+
 struct parse {
     struct hf_arena *arena;
     uint32_t timeline;
@@ -74,7 +77,8 @@ static struct hf_status line_parse(struct parse *parse, struct hf_str line)
         return line_fail(parse, "expected a timeline number");
     }
     word = word_take(parse->arena, line, &pos);
-    if (word == NULL || !pgf_lsn_parse(word, &entry.switch_lsn)) {
+    if (word == NULL || !pgf_lsn_parse(word, &entry.switch_lsn) ||
+        entry.switch_lsn > SWITCH_LSN_MAX) {
         return line_fail(parse, "expected a switch point");
     }
     while (pos < line.len && is_blank(line.ptr[pos])) {
@@ -83,6 +87,9 @@ static struct hf_status line_parse(struct parse *parse, struct hf_str line)
     entry.timeline = (uint32_t)timeline;
     entry.reason = hf_strndup(parse->arena, line.ptr + pos, line.len - pos);
     HF_TRY(entry_check(parse, &entry));
+    if (parse->entries.len >= ENTRIES_MAX) {
+        return line_fail(parse, "more ancestors than any server has");
+    }
     *HF_VEC_ADD(parse->arena, &parse->entries) = entry;
     return hf_success();
 }

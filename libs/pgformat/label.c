@@ -130,7 +130,8 @@ static struct hf_status entry_parse(struct hf_arena *arena, char *entry,
     }
     *space = '\0';
     if (!hf_parse_u64(entry, &oid) || oid == 0 || oid > UINT32_MAX || space[1] == '\0') {
-        return hf_fail(arena, HF_DATA_LOSS, "tablespace_map has a bad line for \"%s\"", entry);
+        return hf_fail(arena, HF_DATA_LOSS, "tablespace_map has a bad line for \"%s\"",
+                       hf_text_show(arena, entry, strlen(entry), HF_SHOWN_MAX));
     }
     *ret_item = (struct pgf_tablespace){(uint32_t)oid, space + 1};
     return hf_success();

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/str.h"
 #include "pgformat/path.h"
 
 #define OFFSET_NAME 0
@@ -145,6 +146,12 @@ static bool numbers_parse(const uint8_t *header, struct pgf_tar_member *member)
     return true;
 }
 
+/* The path for a message: it is the source's text. */
+static const char *shown(const struct pgf_tar *tar, struct hf_arena *arena)
+{
+    return hf_text_show(arena, tar->path, strlen(tar->path), sizeof(tar->path));
+}
+
 static struct hf_status member_decode(struct pgf_tar *tar, struct hf_arena *arena,
                                       struct pgf_tar_member *ret_member)
 {
@@ -152,19 +159,20 @@ static struct hf_status member_decode(struct pgf_tar *tar, struct hf_arena *aren
 
     if (!checksum_ok(header)) {
         return hf_fail(arena, HF_DATA_LOSS, "tar header with a wrong checksum after %s",
-                       tar->path[0] != '\0' ? tar->path : "the beginning");
+                       tar->path[0] != '\0' ? shown(tar, arena) : "the beginning");
     }
     path_build(header, tar->path);
     if (!pgf_path_is_sane(tar->path)) {
-        return hf_fail(arena, HF_DATA_LOSS, "tar member with an unsafe path \"%s\"", tar->path);
+        return hf_fail(arena, HF_DATA_LOSS, "tar member with an unsafe path \"%s\"",
+                       shown(tar, arena));
     }
     if (!kind_parse(header[OFFSET_TYPE], &ret_member->kind)) {
-        return hf_fail(arena, HF_DATA_LOSS, "tar member %s is of unknown type %d", tar->path,
-                       header[OFFSET_TYPE]);
+        return hf_fail(arena, HF_DATA_LOSS, "tar member %s is of unknown type %d",
+                       shown(tar, arena), header[OFFSET_TYPE]);
     }
     if (!numbers_parse(header, ret_member)) {
         return hf_fail(arena, HF_DATA_LOSS, "tar member %s has an impossible number in its header",
-                       tar->path);
+                       shown(tar, arena));
     }
     tar->link[0] = '\0';
     if (ret_member->kind == PGF_TAR_SYMLINK) {
@@ -256,7 +264,7 @@ struct hf_status pgf_tar_finish(struct pgf_tar *tar, struct hf_arena *arena)
 
     if (tar->data_left > 0 || tar->padding_left > 0 || tar->header_len > 0) {
         return hf_fail(arena, HF_DATA_LOSS, "tar archive is cut off in or after member %s",
-                       tar->path[0] != '\0' ? tar->path : "number one");
+                       tar->path[0] != '\0' ? shown(tar, arena) : "number one");
     }
     pgf_tar_init(tar, &events);
     return hf_success();

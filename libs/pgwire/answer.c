@@ -59,7 +59,13 @@ bool pgwire_cell_u64(struct hf_arena *arena, struct hf_str cell, uint64_t max, u
 
 bool pgwire_cell_lsn(struct hf_arena *arena, struct hf_str cell, uint64_t *ret_lsn)
 {
-    return pgf_lsn_parse(cell_text(arena, cell), ret_lsn);
+    uint64_t lsn = 0;
+
+    if (!pgf_lsn_parse(cell_text(arena, cell), &lsn) || lsn > PGWIRE_LSN_MAX) {
+        return false;
+    }
+    *ret_lsn = lsn;
+    return true;
 }
 
 static uint32_t be16(const uint8_t *p)

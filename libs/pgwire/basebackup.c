@@ -53,8 +53,8 @@ static char *command_print(struct hf_ctx *ctx, const struct pgwire_conn *conn,
 
 static struct hf_status stream_fail(struct hf_ctx *ctx, const char *what)
 {
-    return hf_fail(ctx->arena, HF_DATA_LOSS, "the server's base backup stream is malformed: %s",
-                   what);
+    return hf_fail_info(ctx->arena, HF_DATA_LOSS, "PROTOCOL_VIOLATION", NULL,
+                        "the server's base backup stream is malformed: %s", what);
 }
 
 /* One row: LSN and timeline. */

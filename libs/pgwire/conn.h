@@ -101,6 +101,8 @@ const char *pgwire_user(const struct pgwire_conn *conn);
 int pgwire_backend_pid(const struct pgwire_conn *conn);
 
 #define PGWIRE_ROWS_MAX 10000
+/* No server writes so much WAL; beyond it, positions could overflow. */
+#define PGWIRE_LSN_MAX (UINT64_C(1) << 62)
 
 /* Rows as clean text (hf_text_show), all in ctx->arena; NULL values are NULL. */
 struct pgwire_rows {
@@ -110,7 +112,9 @@ struct pgwire_rows {
 };
 static inline const char *pgwire_value(const struct pgwire_rows *rows, size_t row, size_t column)
 {
-    return rows->values[row * rows->columns + column];
+    /* An answer may be smaller than its question. */
+    return row < rows->rows && column < rows->columns ? rows->values[row * rows->columns + column]
+                                                      : NULL;
 }
 
 /* One statement, params text or NULL entries. In replication mode params_len must be 0 and sql is a

@@ -127,6 +127,13 @@ static int64_t number_or(const char *text, int64_t otherwise)
     return text != NULL && hf_parse_i64(text, &value) ? value : otherwise;
 }
 
+static uint64_t lsn_or_none(const char *text)
+{
+    uint64_t lsn = 0;
+
+    return text != NULL && pgf_lsn_parse(text, &lsn) && lsn <= PGWIRE_LSN_MAX ? lsn : 0;
+}
+
 static struct hf_status read_by_sql(struct hf_ctx *ctx, struct pgwire_conn *conn, const char *name,
                                     struct pgwire_slot *slot)
 {
@@ -145,7 +152,7 @@ static struct hf_status read_by_sql(struct hf_ctx *ctx, struct pgwire_conn *conn
     slot->is_physical = hf_text_equal(pgwire_value(&rows, 0, 0), "physical");
     slot->is_active = hf_text_equal(pgwire_value(&rows, 0, 1), "t");
     slot->active_pid = (int)number_or(pgwire_value(&rows, 0, 2), 0);
-    (void)(lsn != NULL && pgf_lsn_parse(lsn, &slot->restart_lsn));
+    slot->restart_lsn = lsn_or_none(lsn);
     slot->wal = wal_parse(pgwire_value(&rows, 0, 4));
     slot->safe_wal_bytes = number_or(pgwire_value(&rows, 0, 5), -1);
     return hf_success();
@@ -177,7 +184,7 @@ static struct hf_status read_by_command(struct hf_ctx *ctx, struct pgwire_conn *
     lsn = pgwire_value(&rows, 0, 1);
     slot->exists = true;
     slot->is_physical = hf_text_equal(pgwire_value(&rows, 0, 0), "physical");
-    (void)(lsn != NULL && pgf_lsn_parse(lsn, &slot->restart_lsn));
+    slot->restart_lsn = lsn_or_none(lsn);
     return hf_success();
 }
 

@@ -30,6 +30,14 @@ static void finding_add(struct look *look, const char *reason, const char *messa
     *HF_VEC_ADD(look->ctx->arena, &look->findings) = (struct pgwire_finding){reason, message, fix};
 }
 
+/* Is it an unsigned number, as it is stored and compared? */
+static bool is_number(const char *text)
+{
+    uint64_t value;
+
+    return strlen(text) <= 20 && hf_parse_u64(text, &value);
+}
+
 struct hf_status pgwire_identify(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                  struct pgwire_identity *ret_identity)
 {
@@ -40,8 +48,10 @@ struct hf_status pgwire_identify(struct hf_ctx *ctx, struct pgwire_conn *conn,
     HF_TRY(pgwire_query(ctx, conn, "IDENTIFY_SYSTEM", NULL, 0, &rows));
     if (rows.rows != 1 || rows.columns < 3 || pgwire_value(&rows, 0, 0) == NULL ||
         pgwire_value(&rows, 0, 1) == NULL || pgwire_value(&rows, 0, 2) == NULL ||
-        !hf_parse_u64(pgwire_value(&rows, 0, 1), &timeline) || timeline > UINT32_MAX ||
-        !pgf_lsn_parse(pgwire_value(&rows, 0, 2), &identity.flush_lsn)) {
+        !is_number(pgwire_value(&rows, 0, 0)) ||
+        !hf_parse_u64(pgwire_value(&rows, 0, 1), &timeline) || timeline == 0 ||
+        timeline > INT32_MAX || !pgf_lsn_parse(pgwire_value(&rows, 0, 2), &identity.flush_lsn) ||
+        identity.flush_lsn > PGWIRE_LSN_MAX) {
         return hf_fail_info(ctx->arena, HF_INTERNAL, "SERVER_ERROR", NULL,
                             "the server's answer to IDENTIFY_SYSTEM makes no sense");
     }
@@ -58,7 +68,8 @@ struct hf_status pgwire_show(struct hf_ctx *ctx, struct pgwire_conn *conn, const
 
     HF_TRY(pgwire_query(ctx, conn, hf_printf(ctx->arena, "SHOW %s", setting), NULL, 0, &rows));
     if (rows.rows != 1 || rows.columns != 1 || pgwire_value(&rows, 0, 0) == NULL) {
-        return hf_fail(ctx->arena, HF_INTERNAL, "the server does not show %s", setting);
+        return hf_fail_info(ctx->arena, HF_INTERNAL, "SERVER_ERROR", NULL,
+                            "the server does not show %s", setting);
     }
     *ret_value = pgwire_value(&rows, 0, 0);
     return hf_success();
@@ -137,11 +148,14 @@ static const char *try_sql(struct look *look, const char *sql)
     return pgwire_value(&rows, 0, 0);
 }
 
+/* A count or size that can be: not negative, and small enough to be added and subtracted. */
 static int64_t number_or(const char *text, int64_t otherwise)
 {
     int64_t value;
 
-    return text != NULL && hf_parse_i64(text, &value) ? value : otherwise;
+    return text != NULL && hf_parse_i64(text, &value) && value >= 0 && value <= INT64_MAX / 2
+               ? value
+               : otherwise;
 }
 
 static struct hf_status version_check(struct look *look)
@@ -267,7 +281,7 @@ static void look_at_clock(struct look *look)
     int64_t server_us = number_or(text, 0);
 
     look->source.clock_skew_us = INT64_MIN;
-    if (server_us > 0) {
+    if (server_us > 0 && hf_time_in_range(server_us)) {
         look->source.clock_skew_us = server_us - (before_us + (hf_now_us() - before_us) / 2);
     }
 }
@@ -336,6 +350,24 @@ static bool slot_is_ours(struct look *look)
            rows.rows == 1;
 }
 
+/* In steps, so that the same clock gives the same words at each look. */
+static const char *skew_text(int64_t skew_us)
+{
+    static const struct {
+        int64_t seconds;
+        const char *text;
+    } steps[] = {{86400 * 365, "a year"}, {86400, "a day"}, {3600, "an hour"},
+                 {600, "10 minutes"},     {60, "a minute"}, {10, "10 s"}};
+    int64_t us = skew_us < 0 ? -skew_us : skew_us;
+
+    for (size_t i = 0; i < HF_LEN(steps); i++) {
+        if (us / HF_US_PER_S >= steps[i].seconds) {
+            return steps[i].text;
+        }
+    }
+    return "2 s";
+}
+
 static void findings_judge(struct look *look)
 {
     const struct pgwire_source *source = &look->source;
@@ -367,12 +399,10 @@ static void findings_judge(struct look *look)
     }
     if (source->clock_skew_us != INT64_MIN &&
         (source->clock_skew_us > SKEW_US || source->clock_skew_us < -SKEW_US)) {
-        finding_add(
-            look, "CLOCK_SKEW",
-            hf_printf(arena, "the source's clock differs from ours by %s",
-                      hf_duration_text(arena, source->clock_skew_us < 0 ? -source->clock_skew_us
-                                                                        : source->clock_skew_us)),
-            "synchronise both clocks");
+        finding_add(look, "CLOCK_SKEW",
+                    hf_printf(arena, "the source's clock differs from ours by more than %s",
+                              skew_text(source->clock_skew_us)),
+                    "synchronise both clocks");
     }
     if (source->config_file == NULL) {
         finding_add(look, "SETTINGS_UNREADABLE",

@@ -31,10 +31,17 @@ static void put_be64(char *p, uint64_t value)
     }
 }
 
-/* Unsigned, so that a hostile time wraps instead of overflowing. */
+/* Unsigned, so that a hostile time wraps instead of overflowing; 0: no time of any year. */
 static int64_t unix_time(const uint8_t *p)
 {
-    return (int64_t)(be64(p) + (uint64_t)HF_PG_EPOCH_US);
+    int64_t time_us = (int64_t)(be64(p) + (uint64_t)HF_PG_EPOCH_US);
+
+    return hf_time_in_range(time_us) ? time_us : 0;
+}
+
+static bool event_ok(const struct pgwire_wal_event *event)
+{
+    return event->lsn <= PGWIRE_LSN_MAX && event->server_lsn <= PGWIRE_LSN_MAX;
 }
 
 /* Row (next timeline, switch point) of a result. */
@@ -44,11 +51,11 @@ static struct hf_status end_decode(struct hf_ctx *ctx, struct pgwire_conn *conn,
     uint64_t timeline, lsn;
 
     if (result->rows != 1 || result->columns != 2 ||
-        !pgwire_cell_u64(ctx->arena, pgwire_cell(result, 0, 0), UINT32_MAX, &timeline) ||
-        !pgwire_cell_lsn(ctx->arena, pgwire_cell(result, 0, 1), &lsn)) {
+        !pgwire_cell_u64(ctx->arena, pgwire_cell(result, 0, 0), INT32_MAX, &timeline) ||
+        timeline == 0 || !pgwire_cell_lsn(ctx->arena, pgwire_cell(result, 0, 1), &lsn)) {
         conn->is_broken = true;
-        return hf_fail(ctx->arena, HF_DATA_LOSS,
-                       "the server ended a timeline without naming the next one");
+        return hf_fail_info(ctx->arena, HF_DATA_LOSS, "PROTOCOL_VIOLATION", NULL,
+                            "the server ended a timeline without naming the next one");
     }
     conn->stream_next_timeline = (uint32_t)timeline;
     conn->stream_switch_lsn = lsn;
@@ -115,6 +122,13 @@ static struct pgwire_wal_event end_event(const struct pgwire_conn *conn)
                                      .switch_lsn = conn->stream_switch_lsn};
 }
 
+static struct hf_status position_fail(struct hf_ctx *ctx, struct pgwire_conn *conn)
+{
+    conn->is_broken = true;
+    return hf_fail_info(ctx->arena, HF_DATA_LOSS, "PROTOCOL_VIOLATION", NULL,
+                        "the WAL stream names a position that cannot be");
+}
+
 static struct hf_status message_decode(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                        struct hf_bytes message, struct pgwire_wal_event *ret_event)
 {
@@ -127,18 +141,18 @@ static struct hf_status message_decode(struct hf_ctx *ctx, struct pgwire_conn *c
                                                .server_lsn = be64(p + 9),
                                                .server_time_us = unix_time(p + 17),
                                                .bytes = {p + DATA_HEADER, len - DATA_HEADER}};
-        return hf_success();
+        return event_ok(ret_event) ? hf_success() : position_fail(ctx, conn);
     }
     if (len == KEEPALIVE_LEN && p[0] == 'k') {
         *ret_event = (struct pgwire_wal_event){.kind = PGWIRE_WAL_KEEPALIVE,
                                                .server_lsn = be64(p + 1),
                                                .server_time_us = unix_time(p + 9),
                                                .is_reply_requested = p[17] != 0};
-        return hf_success();
+        return event_ok(ret_event) ? hf_success() : position_fail(ctx, conn);
     }
     conn->is_broken = true;
-    return hf_fail(ctx->arena, HF_DATA_LOSS, "the WAL stream holds an unknown message of %zu bytes",
-                   len);
+    return hf_fail_info(ctx->arena, HF_DATA_LOSS, "PROTOCOL_VIOLATION", NULL,
+                        "the WAL stream holds an unknown message of %zu bytes", len);
 }
 
 struct hf_status pgwire_wal_next(struct hf_ctx *ctx, struct pgwire_conn *conn, int timeout_ms,

@@ -353,6 +353,11 @@ void vault_wal_writer_clock(struct vault_wal_writer *writer, uint64_t lsn, int64
     }
 }
 
+void vault_wal_writer_clock_forget(struct vault_wal_writer *writer)
+{
+    writer->waiting = (struct vault_wal_clock){0};
+}
+
 bool vault_wal_writer_is_pending(const struct vault_wal_writer *writer)
 {
     return writer->position > writer->durable || is_clock_due(writer);

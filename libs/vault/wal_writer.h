@@ -51,6 +51,8 @@ struct hf_status vault_wal_writer_append(struct hf_ctx *ctx, struct vault_wal_wr
 /* All WAL that existed at server time time_us lies below lsn. It is written once the position
  * reaches lsn, at most once a second, and durable with the flush after that. */
 void vault_wal_writer_clock(struct vault_wal_writer *writer, uint64_t lsn, int64_t time_us);
+/* A time whose LSN is not reached yet is given up: another server speaks now. */
+void vault_wal_writer_clock_forget(struct vault_wal_writer *writer);
 /* Has bytes or a clock record that a flush would write? */
 bool vault_wal_writer_is_pending(const struct vault_wal_writer *writer);
 

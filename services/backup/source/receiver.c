@@ -13,9 +13,8 @@
 
 static void copy_text(char *target, size_t size, const char *text)
 {
-    size_t len = strlen(text);
+    size_t len = hf_utf8_cut(text, strlen(text), size - 1);
 
-    len = len < size ? len : size - 1;
     memcpy(target, text, len);
     target[len] = '\0';
 }

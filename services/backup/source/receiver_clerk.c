@@ -12,6 +12,7 @@
 #define COMPACT_US (5 * HF_US_PER_S)
 #define MEMBERS_US (15 * HF_US_PER_S)
 #define CONNECT_MS 3000
+#define LOOK_MIN_US (1 * HF_US_PER_S)
 #define SOURCE_US (10 * HF_US_PER_S)
 
 struct clerk {
@@ -22,9 +23,10 @@ struct clerk {
     int64_t compact_us;
     int64_t members_us;
     int64_t source_us;
-    uint64_t connects; /* of the stream, when the source was looked at */
-    bool has_failed;   /* the last look did: said once */
-    bool is_wire_only; /* the role may not have an SQL connection: asked anew after a connect */
+    int64_t source_min_us; /* not before, however often the source lets us in */
+    uint64_t connects;     /* of the stream, when the source was looked at */
+    bool has_failed;       /* the last look did: said once */
+    bool is_wire_only;     /* the role may not have an SQL connection: asked anew after a connect */
 };
 
 static bool has_news(const struct receiver_status *now, const struct receiver_status *told)
@@ -104,12 +106,14 @@ static void look_at_source(struct hf_ctx *ctx, struct clerk *clerk,
     clerk->is_wire_only = clerk->is_wire_only && clerk->connects == now->connects;
     clerk->connects = now->connects;
     clerk->source_us = hf_mono_us() + clerk->receiver->options.look_us;
+    clerk->source_min_us = hf_mono_us() + LOOK_MIN_US;
     bounded.deadline_us = hf_mono_us() + SOURCE_US;
     struct hf_status status = look_once(&bounded, clerk, &source);
 
     if (!hf_is_ok(status) && !clerk->is_wire_only && is_refusal(status)) {
         clerk->is_wire_only = true;
         clerk->source_us = 0; /* at once the other way */
+        clerk->source_min_us = 0;
         return;
     }
     if (hf_is_ok(status)) {
@@ -143,6 +147,7 @@ static void look(struct hf_ctx *ctx, struct clerk *clerk)
         clerk->members_us = hf_mono_us() + MEMBERS_US;
     }
     if (clerk->receiver->options.hooks.on_look != NULL && now.state == RECEIVER_STREAMING &&
+        hf_mono_us() >= clerk->source_min_us &&
         (now.connects != clerk->connects || hf_mono_us() >= clerk->source_us)) {
         look_at_source(ctx, clerk, &now);
     }

@@ -17,6 +17,15 @@ struct receiver_end {
     uint64_t lsn;
 };
 
+/* What a source may make happen here within an hour; counted over all its connections. */
+struct receiver_budget {
+    int64_t since_us; /* hf_mono_us() */
+    unsigned used;
+};
+#define RECEIVER_FORKS_PER_HOUR 6 /* new lineages */
+#define RECEIVER_GAPS_PER_HOUR 30
+#define RECEIVER_TURNS_PER_HOUR 100 /* timelines left behind */
+
 struct receiver {
     struct hf_lock lock; /* guards status, ends and forks */
     struct receiver_status status;
@@ -37,7 +46,11 @@ struct receiver {
     char lineage[RECEIVER_LINEAGE_MAX];
     bool is_gap_due; /* gap_peer has lost the WAL at the position */
     char gap_peer[RECEIVER_PEER_MAX];
-    unsigned failures;
+    char said[RECEIVER_ERROR_MAX]; /* the failure that was logged last; "" after a steady stream */
+    unsigned failures;             /* in a row: only a stream that held for a while ends the row */
+    struct receiver_budget fork_budget;
+    struct receiver_budget gap_budget;
+    struct receiver_budget turn_budget;
 };
 
 /* One connection. Its data lives in ctx->arena until it ends. */
@@ -47,6 +60,7 @@ struct receiver_session {
     bool is_standby;            /* no host of the DSN is a primary: streaming from a standby */
     int64_t leave_us;           /* hf_mono_us() when a primary is looked for again; 0: never */
     uint32_t timeline;          /* of the server */
+    uint32_t next_timeline;     /* the server has said that it is there; 0: it has not */
     uint64_t flush_lsn;         /* of the server when it was asked */
     struct pgf_history history; /* of the server's timeline */
     struct vault_wal_place place;
@@ -57,6 +71,10 @@ struct hf_status receiver_plan(struct hf_ctx *ctx, struct receiver_session *sess
 /* Begin a new lineage at the server's end, because of cause (a WAL_CONFLICT). */
 struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_session *session,
                                        const char *why) HF_MUST_USE;
+/* Spend one of a budget.
+ * Errors   FAILED_PRECONDITION HISTORY_UNSTABLE what happened most times within the hour */
+struct hf_status receiver_spend(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
+                                const char *what) HF_MUST_USE;
 /* receiver_stream.c: stream the writer's timeline until it ends (OK) or something fails. */
 struct hf_status receiver_stream(struct hf_ctx *ctx, struct receiver_session *session) HF_MUST_USE;
 /* receiver_loop.c: body of the streaming thread. */

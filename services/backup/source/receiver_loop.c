@@ -17,7 +17,9 @@
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS 10000
 #define STANDBY_US (30 * HF_US_PER_S) /* on a standby, when a primary may be elsewhere */
-#define CLOSE_US (10 * HF_US_PER_S)   /* the last flush when the receiver is stopped */
+#define LEGS_MAX 64                   /* timelines of one session */
+#define LEG_PAUSE_MS 100
+#define CLOSE_US (10 * HF_US_PER_S) /* the last flush when the receiver is stopped */
 
 static bool has_reason(struct hf_status status, const char *reason)
 {
@@ -62,6 +64,12 @@ static struct hf_status identify(struct hf_ctx *ctx, struct receiver_session *se
                             "answers at this DSN",
                             pgwire_peer(session->conn), identity.system_identifier,
                             options->system_identifier);
+    }
+    if (identity.timeline < session->next_timeline) {
+        return hf_fail(ctx->arena, HF_UNAVAILABLE,
+                       "%s says that its timeline %u has ended, and is on timeline %u",
+                       pgwire_peer(session->conn), (unsigned)session->next_timeline - 1,
+                       (unsigned)identity.timeline);
     }
     session->timeline = identity.timeline;
     session->flush_lsn = identity.flush_lsn;
@@ -112,14 +120,18 @@ static struct hf_status judge_failure(struct hf_ctx *ctx, struct receiver_sessio
     return status;
 }
 
+/* A server that turns the page again and again is left, and comes back after the pause of any
+ * failure. */
 static struct hf_status run_legs(struct hf_ctx *ctx, struct receiver_session *session)
 {
-    for (;;) {
-        HF_TRY(hf_ctx_check(ctx));
+    for (int legs = 0; legs < LEGS_MAX; legs++) {
+        HF_TRY(hf_ctx_sleep(ctx, legs < 2 ? 0 : LEG_PAUSE_MS));
         HF_TRY(identify(ctx, session));
         HF_TRY(receiver_plan(ctx, session));
         HF_TRY(receiver_stream(ctx, session));
     }
+    return hf_fail(ctx->arena, HF_UNAVAILABLE, "%s has ended %d timelines in one connection",
+                   pgwire_peer(session->conn), LEGS_MAX);
 }
 
 static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receiver)
@@ -149,7 +161,7 @@ static bool needs_person(struct hf_status status)
     return status.code == HF_PERMISSION_DENIED || status.code == HF_INVALID_ARGUMENT ||
            has_reason(status, "FOREIGN_SYSTEM") || has_reason(status, "OLD_TIMELINE") ||
            has_reason(status, "SEGMENT_SIZE") || has_reason(status, "WAL_LEVEL_MINIMAL") ||
-           has_reason(status, "SLOT_NAME_TAKEN");
+           has_reason(status, "HISTORY_UNSTABLE") || has_reason(status, "SLOT_NAME_TAKEN");
 }
 
 /* Full jitter above a floor, so that a hundred receivers do not come back together. */
@@ -165,16 +177,18 @@ static int backoff_ms(struct receiver *receiver)
     return most / 2 + (int)(random % (uint32_t)(most / 2 + 1));
 }
 
-/* Logged when it is news: a source that is away for a day fails ten thousand times alike. */
+/* Logged when it is news: a source that is away for a day fails ten thousand times alike, also when
+ * it lets us in for a moment each time. */
 static void note_failure(struct hf_ctx *ctx, struct receiver *receiver, struct hf_status status)
 {
     enum receiver_state state = needs_person(status) ? RECEIVER_STALLED : RECEIVER_WAITING;
     const char *message = status.message == NULL ? "" : status.message;
-    struct receiver_status before;
+    size_t len = hf_utf8_cut(message, strlen(message), sizeof(receiver->said) - 1);
 
-    receiver_status_get(receiver, &before);
     receiver_note_state(receiver, state, message);
-    if (strncmp(before.error, message, sizeof(before.error) - 1) != 0) {
+    if (strncmp(receiver->said, message, len) != 0 || receiver->said[len] != '\0') {
+        memcpy(receiver->said, message, len);
+        receiver->said[len] = '\0';
         hf_warn(ctx, HF_EVENT("wal.receiver.failed"), HF_TEXT("cluster", receiver->options.cluster),
                 HF_TEXT("code", hf_code_name(status.code)), HF_TEXT("error", message));
     }

@@ -8,10 +8,31 @@
 
 #include "backup/source/receiver_internal.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "pgwire/slot.h"
 #include "pgwire/source.h"
 #include "pgwire/walstream.h"
 #include "vault/wal_index.h"
+
+#define HOUR_US (3600 * HF_US_PER_S)
+
+struct hf_status receiver_spend(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
+                                const char *what)
+{
+    int64_t now_us = hf_mono_us();
+
+    if (budget->used == 0 || now_us - budget->since_us > HOUR_US) {
+        *budget = (struct receiver_budget){.since_us = now_us};
+    }
+    if (budget->used >= most) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "HISTORY_UNSTABLE", NULL,
+                            "%s %u times within an hour: no more of it until the hour is over; is "
+                            "it one healthy server that answers at this DSN?",
+                            what, budget->used);
+    }
+    budget->used++;
+    return hf_success();
+}
 
 static uint64_t segment_start(const struct receiver_session *session, uint64_t lsn)
 {
@@ -144,6 +165,8 @@ struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_sessi
     if (receiver->options.hooks.on_lineage == NULL) {
         return hf_fail(ctx->arena, HF_FAILED_PRECONDITION, "a new lineage must begin: %s", why);
     }
+    HF_TRY(receiver_spend(ctx, &receiver->fork_budget, RECEIVER_FORKS_PER_HOUR,
+                          "the source's history became another one"));
     HF_TRY(receiver->options.hooks.on_lineage(ctx, receiver->options.hooks.arg, &fork, &lineage));
     HF_CHECK(strlen(lineage) < RECEIVER_LINEAGE_MAX);
     vault_wal_writer_free(HF_TAKE(receiver->writer));
@@ -162,6 +185,8 @@ static struct hf_status record_gap(struct hf_ctx *ctx, struct receiver *receiver
         .to = to,
     };
 
+    HF_TRY(receiver_spend(ctx, &receiver->gap_budget, RECEIVER_GAPS_PER_HOUR,
+                          "the source had removed WAL before it was stored"));
     if (receiver->options.hooks.on_gap != NULL) {
         HF_TRY(receiver->options.hooks.on_gap(ctx, receiver->options.hooks.arg, receiver->lineage,
                                               &gap));
@@ -184,6 +209,7 @@ static struct hf_status cross_gap(struct hf_ctx *ctx, struct receiver_session *s
         lsn = session->flush_lsn;
     }
     if (segment_start(session, lsn) <= position) {
+        session->receiver->is_gap_due = false; /* it may have it again: asked anew */
         return hf_fail(ctx->arena, HF_UNAVAILABLE,
                        "the server has removed the WAL at its own end, %s",
                        vault_wal_lsn_text(ctx->arena, position));
@@ -226,6 +252,8 @@ static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_sessi
         *ret_is_done = !receiver->is_gap_due;
         return receiver->is_gap_due ? record_gap(ctx, receiver, entry->switch_lsn) : hf_success();
     }
+    HF_TRY(receiver_spend(ctx, &receiver->turn_budget, RECEIVER_TURNS_PER_HOUR,
+                          "the source went to another timeline"));
     receiver_note_end(receiver, receiver->timeline, entry->switch_lsn);
     HF_TRY(close_writer(ctx, receiver));
     return open_writer(ctx, session, next, segment_start(session, entry->switch_lsn));
@@ -249,6 +277,13 @@ static struct hf_status judge_behind(struct hf_ctx *ctx, struct receiver_session
                   stored));
 }
 
+/* A timeline of which nothing is stored, because the server only spoke of it, binds nobody. */
+static bool is_hollow(const struct receiver *receiver)
+{
+    return receiver->writer != NULL && vault_wal_writer_position(receiver->writer) ==
+                                           vault_wal_writer_range_start(receiver->writer);
+}
+
 static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *session)
 {
     struct receiver *receiver = session->receiver;
@@ -259,6 +294,11 @@ static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *sessio
         receiver->is_gap_due &&
         strncmp(receiver->gap_peer, pgwire_peer(session->conn), RECEIVER_PEER_MAX - 1) == 0;
     HF_TRY(ensure_writer(ctx, session));
+    if (receiver->timeline > session->timeline && is_hollow(receiver)) {
+        vault_wal_writer_free(HF_TAKE(receiver->writer));
+        receiver->timeline = 0;
+        HF_TRY(ensure_writer(ctx, session));
+    }
     if (receiver->writer == NULL || receiver->timeline > session->timeline) {
         return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OLD_TIMELINE", NULL,
                             "%s is on timeline %" PRIu32 ", but WAL of a later one is stored: an "

@@ -13,6 +13,12 @@
 #define SILENCE_US (60 * HF_US_PER_S)   /* without a word the connection counts as dead */
 #define BATCH_BYTES ((uint64_t)4 << 20) /* at most this much before a flush */
 #define PAGE 8192u
+#define BATCH_EVENTS 4096
+#define STEADY_US (10 * HF_US_PER_S) /* a stream that holds so long ends a row of failures */
+#define EMPTY_PER_S 1000             /* messages that bring (nearly) nothing */
+#define EMPTY_BYTES 16
+#define REPEATED_MAX ((uint64_t)1 << 20) /* of WAL that is stored already, in one stream */
+#define AHEAD_US (24 * 3600 * HF_US_PER_S)
 #define OVERLAP (2 * PAGE) /* of stored WAL that is asked for again, to compare it */
 
 struct stream {
@@ -26,6 +32,10 @@ struct stream {
     bool was_data;        /* the last message had WAL */
     int64_t server_us[2]; /* server times of the last message and the one before */
     uint64_t batch_bytes;
+    int64_t begin_us;        /* hf_mono_us() */
+    int64_t empty_us;        /* when the counting of empty messages began */
+    unsigned empty;          /* since then */
+    uint64_t repeated_bytes; /* that were stored already */
     bool is_ended;
     uint32_t next_timeline;
     uint64_t switch_lsn;
@@ -60,11 +70,38 @@ static void note_clock(struct stream *stream, const struct pgwire_wal_event *eve
         vault_wal_writer_clock(stream->receiver->writer, event->server_lsn, proven_us);
     }
     stream->server_us[1] = stream->server_us[0];
-    stream->server_us[0] = event->server_time_us;
+    /* A clock that is days ahead proves nothing: what it said would count for ever. */
+    stream->server_us[0] =
+        event->server_time_us > hf_now_us() + AHEAD_US ? 0 : event->server_time_us;
     stream->was_data = is_data;
     if (event->server_lsn > stream->server_lsn) {
         stream->server_lsn = event->server_lsn;
     }
+}
+
+/* A peer that keeps us busy with nothing. */
+static struct hf_status judge_event(struct hf_ctx *ctx, struct stream *stream,
+                                    const struct pgwire_wal_event *event)
+{
+    uint64_t position = vault_wal_writer_position(stream->receiver->writer);
+    int64_t now_us = hf_mono_us();
+
+    if (event->kind == PGWIRE_WAL_DATA && event->lsn < position) {
+        stream->repeated_bytes += event->bytes.len;
+    }
+    if (now_us - stream->empty_us > HF_US_PER_S) {
+        stream->empty_us = now_us;
+        stream->empty = 0;
+    }
+    stream->empty += event->bytes.len < EMPTY_BYTES;
+    if (stream->empty > EMPTY_PER_S || stream->repeated_bytes > REPEATED_MAX) {
+        const char *const metadata[] = {"host", pgwire_peer(stream->session->conn), NULL};
+
+        return hf_fail_info(ctx->arena, HF_RESOURCE_EXHAUSTED, "FLOODED", metadata,
+                            "%s floods the stream with messages that bring no WAL",
+                            pgwire_peer(stream->session->conn));
+    }
+    return hf_success();
 }
 
 static struct hf_status take_event(struct hf_ctx *ctx, struct stream *stream,
@@ -97,17 +134,19 @@ static struct hf_status drain(struct hf_ctx *ctx, struct stream *stream)
     int64_t wait_us = stream->asked_us + STATUS_US - hf_mono_us();
     int timeout_ms = wait_us <= 0 ? 0 : (int)(wait_us / 1000) + 1;
     struct pgwire_wal_event event = {.kind = PGWIRE_WAL_IDLE};
+    int events = 0;
 
     stream->batch_bytes = 0;
     do {
         HF_TRY(pgwire_wal_next(ctx, stream->session->conn, timeout_ms, &event));
-        HF_TRY(take_event(ctx, stream, &event));
         if (event.kind != PGWIRE_WAL_IDLE) {
+            HF_TRY(judge_event(ctx, stream, &event));
             stream->heard_us = hf_mono_us();
         }
+        HF_TRY(take_event(ctx, stream, &event));
         timeout_ms = 0;
     } while (event.kind != PGWIRE_WAL_IDLE && !stream->is_ended &&
-             stream->batch_bytes < BATCH_BYTES);
+             stream->batch_bytes < BATCH_BYTES && ++events < BATCH_EVENTS);
     receiver_note_heard(stream->receiver, stream->server_lsn, stream->batch_bytes);
     return hf_success();
 }
@@ -152,6 +191,11 @@ static struct hf_status check_time(struct hf_ctx *ctx, const struct stream *stre
 {
     int64_t now_us = hf_mono_us();
 
+    if (now_us - stream->begin_us > STEADY_US) {
+        stream->receiver->failures = 0;
+        stream->receiver->said[0] = '\0';
+    }
+
     if (now_us - stream->heard_us > SILENCE_US) {
         return hf_fail(ctx->arena, HF_UNAVAILABLE, "%s has been silent for %d s",
                        pgwire_peer(stream->session->conn), (int)(SILENCE_US / HF_US_PER_S));
@@ -195,14 +239,21 @@ struct hf_status receiver_stream(struct hf_ctx *ctx, struct receiver_session *se
         .receiver = session->receiver,
         .asked_us = hf_mono_us() - STATUS_US,
         .heard_us = hf_mono_us(),
+        .begin_us = hf_mono_us(),
         .server_lsn = session->flush_lsn,
     };
 
+    vault_wal_writer_clock_forget(session->receiver->writer);
     HF_TRY(pgwire_wal_start(ctx, session->conn, session->receiver->options.slot, start_lsn(&stream),
                             session->receiver->timeline));
     receiver_note_state(session->receiver, RECEIVER_STREAMING, "");
-    session->receiver->failures = 0;
     HF_TRY(run(ctx, &stream));
+    if (stream.next_timeline != 0 && stream.next_timeline <= session->receiver->timeline) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "%s names timeline %u as the one after %u",
+                       pgwire_peer(session->conn), (unsigned)stream.next_timeline,
+                       (unsigned)session->receiver->timeline);
+    }
+    session->next_timeline = stream.next_timeline;
     if (stream.next_timeline == 0) {
         return hf_fail(ctx->arena, HF_UNAVAILABLE, "%s ended the stream: it shuts down",
                        pgwire_peer(session->conn));

@@ -12,6 +12,7 @@
 #include "backup/work/work.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "pgwire/conn.h"
@@ -21,6 +22,7 @@
 #define WAL_WAIT_US (INT64_C(600) * HF_US_PER_S)
 #define STREAM_WAIT_US (INT64_C(30) * HF_US_PER_S)
 #define STREAM_POLL_MS 100
+#define CLOCK_AHEAD_US (INT64_C(86400) * HF_US_PER_S) /* a clock further ahead tells nothing */
 
 struct backup_work {
     struct jobs_run *run;
@@ -118,7 +120,9 @@ static int64_t server_time(struct hf_ctx *ctx, const struct source *source)
         hf_is_ok(pgwire_query(
             ctx, conn, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text",
             NULL, 0, &rows)) &&
-        rows.rows == 1 && hf_parse_i64(pgwire_value(&rows, 0, 0), &time_us)) {
+        rows.rows == 1 && pgwire_value(&rows, 0, 0) != NULL &&
+        hf_parse_i64(pgwire_value(&rows, 0, 0), &time_us) && time_us > 0 &&
+        time_us < hf_now_us() + CLOCK_AHEAD_US) {
         return time_us;
     }
     return hf_now_us();
@@ -391,6 +395,11 @@ struct hf_status work_backup_end(struct hf_ctx *ctx, struct db_tx *tx, const str
         .error_reason = job->error.reason,
     };
 
+    struct hf_uuid uuid;
+
     (void)app;
+    if (hf_uuid_parse(target.cluster_id, &uuid) != 0) {
+        return hf_success(); /* no row can follow; the job ends all the same */
+    }
     return backups_set_ended(ctx, tx, &row);
 }

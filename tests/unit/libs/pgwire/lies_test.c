@@ -206,6 +206,7 @@ static struct hf_status hear(struct hf_ctx *ctx, uint16_t port)
     const struct pgwire_options options = {
         .dsn = hf_printf(ctx->arena, "host=127.0.0.1 port=%u user=x sslmode=disable", port),
         .password = PASSWORD,
+        .access = wire_access(),
         .mode = PGWIRE_SQL,
         .answer_timeout_ms = 500,
     };
