@@ -85,7 +85,8 @@ static void show_cluster(const char *tenant_id, const char *cluster,
     const char *const labels[] = {tenant_id, cluster};
     uint64_t lag = seen->source_lsn > seen->durable_lsn ? seen->source_lsn - seen->durable_lsn : 0;
 
-    obs_set(obs_series(telemetry->obs, WAL_LAG, labels), (int64_t)lag);
+    obs_set(obs_series(telemetry->obs, WAL_LAG, labels),
+            lag < INT64_MAX ? (int64_t)lag : INT64_MAX);
     obs_set(obs_series(telemetry->obs, WAL_STREAMING, labels), seen->state == RECEIVER_STREAMING);
     if (seen->durable_time_us != 0) {
         obs_set(obs_series(telemetry->obs, WAL_AGE, labels), hf_now_us() - seen->durable_time_us);

@@ -61,6 +61,11 @@ static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct
         wal->window_start = convert_time(ctx->arena, window.start_us);
         wal->window_end = convert_time(ctx->arena, window.end_us);
     }
+    if (hf_text_empty(wal->error) && seen->row.is_unusable) {
+        struct hf_status damaged = clusters_usable(ctx->arena, &seen->row);
+
+        wal->error = convert_text(ctx->arena, damaged.message);
+    }
     wal->slot_is_unbounded = seen->row.is_slot_unbounded;
 }
 

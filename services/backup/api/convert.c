@@ -65,7 +65,7 @@ char *convert_text(struct hf_arena *arena, const char *text)
 
 Google__Protobuf__Timestamp *convert_time(struct hf_arena *arena, int64_t time_us)
 {
-    if (time_us == 0) {
+    if (time_us == 0 || !hf_time_in_range(time_us)) {
         return NULL;
     }
     Google__Protobuf__Timestamp *time =
@@ -115,6 +115,7 @@ void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cl
     ret_cluster->slot = convert_text(arena, row->slot);
     ret_cluster->size_bytes = (int64_t)row->size_bytes;
     ret_cluster->create_time = convert_time(arena, row->create_time_us);
+    ret_cluster->damage = convert_text(arena, row->damage);
     ret_cluster->etag = hf_printf(arena, "%lld", (long long)row->revision);
     ret_cluster->has_ca = row->ca_sealed.len > 0;
     ret_cluster->has_certificate = row->cert_sealed.len > 0;
@@ -187,6 +188,7 @@ void convert_backup(struct hf_arena *arena, const char *tenant, const struct bac
     ret_backup->etag = hf_printf(arena, "%lld", (long long)row->revision);
     ret_backup->verify_time = convert_time(arena, row->verify_time_us);
     ret_backup->lineage = convert_text(arena, row->lineage);
+    ret_backup->damage = convert_text(arena, row->damage);
     convert_lines(arena, row->findings, &ret_backup->n_findings, &ret_backup->findings);
 }
 
@@ -212,6 +214,7 @@ void convert_restore(struct hf_arena *arena, const char *tenant, const struct re
     ret_restore->create_time = convert_time(arena, row->create_time_us);
     ret_restore->end_time = convert_time(arena, row->end_time_us);
     ret_restore->restored_bytes = (int64_t)row->restored_bytes;
+    ret_restore->damage = convert_text(arena, row->damage);
 }
 
 void convert_job(struct hf_arena *arena, const char *tenant, const struct jobs_job *job,
@@ -269,8 +272,9 @@ void convert_wal(struct hf_arena *arena, const char *tenant, const struct cluste
     ret_wal->timeline = (int32_t)seen->timeline;
     ret_wal->durable_lsn = convert_lsn(arena, seen->durable_lsn);
     ret_wal->source_lsn = convert_lsn(arena, seen->source_lsn);
-    ret_wal->lag_bytes =
-        seen->source_lsn > seen->durable_lsn ? (int64_t)(seen->source_lsn - seen->durable_lsn) : 0;
+    uint64_t lag = seen->source_lsn > seen->durable_lsn ? seen->source_lsn - seen->durable_lsn : 0;
+
+    ret_wal->lag_bytes = lag < INT64_MAX ? (int64_t)lag : INT64_MAX;
     ret_wal->durable_time = convert_time(arena, seen->durable_time_us);
     if (seen->durable_time_us != 0 && now_us > seen->durable_time_us) {
         ret_wal->lag_seconds = (double)(now_us - seen->durable_time_us) / (double)HF_US_PER_S;

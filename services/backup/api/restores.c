@@ -19,6 +19,8 @@
 #include "svc/page.h"
 
 #define REPORT_TTL_S 60
+#define PHASE_MAX 64
+#define ERROR_MAX 2000
 
 static struct hf_status begin(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx **ret_tx)
 {
@@ -225,20 +227,57 @@ static struct hf_status backup_reported(struct hf_arena *arena, const struct res
     return hf_success();
 }
 
-static void take_report(const PbBackup__Restore *restore, const char *state,
-                        struct restore_row *row)
+static struct hf_status field_fail(struct hf_arena *arena, const char *field, const char *must)
 {
+    const char *const metadata[] = {"field", field, NULL};
+
+    return hf_fail_info(arena, HF_INVALID_ARGUMENT, "OUT_OF_RANGE", metadata, "%s must be %s",
+                        field, must);
+}
+
+/* µs of a reported time; 0: none. */
+static struct hf_status time_reported(struct hf_arena *arena,
+                                      const Google__Protobuf__Timestamp *time, int64_t *ret_us)
+{
+    static const int64_t most_s = HF_TIME_MAX_US / HF_US_PER_S;
+    static const int64_t least_s = HF_TIME_MIN_US / HF_US_PER_S;
+
+    *ret_us = 0;
+    if (time == NULL) {
+        return hf_success();
+    }
+    if (time->seconds < least_s || time->seconds > most_s || time->nanos < 0 ||
+        time->nanos > 999999999) {
+        return field_fail(arena, "restore.resolved_time", "a time of the years 1 to 9999");
+    }
+    *ret_us = time->seconds * HF_US_PER_S + time->nanos / 1000;
+    return hf_success();
+}
+
+/* Texts are made safe and cut where they are stored. */
+static struct hf_status take_report(struct hf_arena *arena,
+                                    const PbBackup__ReportRestoreRequest *want, const char *state,
+                                    struct restore_row *row)
+{
+    const PbBackup__Restore *restore = want->restore;
+
+    if (restore->restored_bytes < 0 ||
+        (want->progress != NULL &&
+         (want->progress->done_bytes < 0 || want->progress->total_bytes < 0))) {
+        return field_fail(arena, "a number of bytes", "0 or more");
+    }
+    HF_TRY(time_reported(arena, restore->resolved_time, &row->resolved_time_us));
     row->state = state;
     row->resolved_lsn = 0;
-    (void)pgf_lsn_parse(restore->resolved_lsn, &row->resolved_lsn); /* 0 while it is not known */
-    row->resolved_time_us =
-        restore->resolved_time == NULL
-            ? 0
-            : hf_time_of_parts(restore->resolved_time->seconds, restore->resolved_time->nanos);
-    row->restored_bytes = restore->restored_bytes < 0 ? 0 : (uint64_t)restore->restored_bytes;
+    if (!hf_text_empty(restore->resolved_lsn) &&
+        !pgf_lsn_parse(restore->resolved_lsn, &row->resolved_lsn)) {
+        return field_fail(arena, "restore.resolved_lsn", "an LSN such as 16/B374D848");
+    }
+    row->restored_bytes = (uint64_t)restore->restored_bytes;
     row->error_code = restore->error == NULL ? "" : restore->error->code;
     row->error_message = restore->error == NULL ? "" : restore->error->message;
     row->error_reason = restore->error == NULL ? "" : restore->error->reason;
+    return hf_success();
 }
 
 struct reported {
@@ -254,7 +293,9 @@ static struct hf_status report_job(struct hf_ctx *ctx, struct api_thread *thread
     const PbBackup__ReportRestoreRequest *want = reported->want;
     const struct restore_row *row = reported->row;
     const struct jobs_report report = {
-        .phase = want->progress == NULL ? NULL : want->progress->phase,
+        .phase = want->progress == NULL ? NULL
+                                        : hf_text_show(ctx->arena, want->progress->phase,
+                                                       strlen(want->progress->phase), PHASE_MAX),
         .done_bytes = want->progress == NULL ? 0 : want->progress->done_bytes,
         .total_bytes = want->progress == NULL ? 0 : want->progress->total_bytes,
     };
@@ -266,7 +307,10 @@ static struct hf_status report_job(struct hf_ctx *ctx, struct api_thread *thread
     }
     return jobs_external_finish(
         ctx, tx, thread->app->jobs, row->job_id,
-        (struct hf_status){.code = reported->outcome, .message = row->error_message}, NULL);
+        (struct hf_status){.code = reported->outcome,
+                           .message = hf_text_show(ctx->arena, row->error_message,
+                                                   strlen(row->error_message), ERROR_MAX)},
+        NULL);
 }
 
 API_UNARY(api_report_restore)
@@ -292,7 +336,7 @@ API_UNARY(api_report_restore)
         convert_restore(ctx->arena, thread->grant.tenant_name, &row, reply);
         return hf_success(); /* the last report came twice */
     }
-    take_report(want->restore, state, &row);
+    HF_TRY(take_report(ctx->arena, want, state, &row));
     row.backup_id = backup;
     HF_TRY(restores_report(ctx, tx, &row));
     const struct reported reported = {want, &row, outcome};

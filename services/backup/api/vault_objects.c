@@ -7,6 +7,7 @@
 #include "backup/api/handlers.h"
 #include "backup/domain/names.h"
 #include "backup/source/source.h"
+#include "backup/store/clusters.h"
 #include "base/str.h"
 #include "pgformat/wal.h"
 #include "rpc/message.h"
@@ -22,7 +23,8 @@ static struct hf_status load(struct hf_ctx *ctx, struct api_thread *thread, cons
     struct resource_name name;
 
     HF_TRY(name_parse(ctx->arena, "parent", parent, NAME_CLUSTER, &name));
-    return source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, ret_source);
+    HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, ret_source));
+    return clusters_usable(ctx->arena, &ret_source->row);
 }
 
 /* The same for what does not exist and for what belongs to somebody else. */

@@ -37,6 +37,9 @@ static struct hf_status load(struct hf_ctx *ctx, struct backup_app *app, const c
     struct source source = {.app = app, .tenant_id = hf_strdup(ctx->arena, tenant_id)};
 
     HF_TRY(load_row(ctx, &source, cluster_id, name));
+    if (cluster_id != NULL) { /* by its name it can at least be removed */
+        HF_TRY(clusters_usable(ctx->arena, &source.row));
+    }
     HF_TRY(finish_load(ctx, &source));
     *ret_source = source;
     return hf_success();

@@ -1,58 +1,56 @@
 /* The catalogue of backups. One column list serves get and list: load() follows its order. */
 #include "backup/store/backups.h"
 
+#include "backup/store/reading.h"
 #include "backup_queries.h"
 #include "base/str.h"
 
-static uint64_t number(const struct db_rows *rows, size_t row, size_t column)
-{
-    uint64_t value = 0;
-
-    return hf_parse_u64(db_text(rows, row, column), &value) ? value : 0;
-}
-
-static const char *or_empty(const char *text)
-{
-    return text == NULL ? "" : text;
-}
+static const char *const states[] = {"FAILED",    "PENDING",   "RUNNING",
+                                     "SUCCEEDED", "CANCELLED", NULL};
+static const char *const checkpoints[] = {"FAST", "SPREAD", NULL};
+static const char *const verdicts[] = {"", "VERIFIED", "DAMAGED", NULL};
 
 static const char *lsn_text(struct hf_ctx *ctx, uint64_t lsn)
 {
     return hf_printf(ctx->arena, "%llu", (unsigned long long)lsn);
 }
 
-static void load(const struct db_rows *rows, size_t i, struct backup_row *ret_row)
+static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
+                 struct backup_row *ret_row)
 {
+    struct reading r = {ctx->arena, rows, i, NULL};
+
     *ret_row = (struct backup_row){
-        .id = db_text(rows, i, 0),
-        .cluster = db_text(rows, i, 1),
-        .cluster_id = db_text(rows, i, 2),
-        .state = db_text(rows, i, 3),
-        .checkpoint = db_text(rows, i, 4),
-        .job_id = or_empty(db_text(rows, i, 5)),
-        .lineage = db_text(rows, i, 6),
-        .timeline = (uint32_t)db_int(rows, i, 7),
-        .start_lsn = number(rows, i, 8),
-        .stop_lsn = number(rows, i, 9),
-        .create_time_us = db_time(rows, i, 10),
-        .start_time_us = db_time(rows, i, 11),
-        .end_time_us = db_time(rows, i, 12),
-        .source_bytes = (uint64_t)db_int(rows, i, 13),
-        .changed_bytes = (uint64_t)db_int(rows, i, 14),
-        .stored_bytes = (uint64_t)db_int(rows, i, 15),
-        .files = (uint64_t)db_int(rows, i, 16),
-        .journal_entry = (uint64_t)db_int(rows, i, 17),
-        .server_version = (uint32_t)db_int(rows, i, 18),
-        .predecessor = db_text(rows, i, 19),
-        .root = db_text(rows, i, 20),
-        .error_code = db_text(rows, i, 21),
-        .error_message = db_text(rows, i, 22),
-        .error_reason = db_text(rows, i, 23),
-        .verification = db_text(rows, i, 24),
-        .verify_time_us = db_time(rows, i, 25),
-        .findings = db_text(rows, i, 26),
-        .revision = db_int(rows, i, 27),
+        .id = reading_exact(&r, 0, "id", STORE_ID_MAX),
+        .cluster = reading_exact(&r, 1, "cluster", STORE_ID_MAX),
+        .cluster_id = reading_exact(&r, 2, "cluster_id", STORE_WORD_MAX),
+        .state = reading_word(&r, 3, "state", states),
+        .checkpoint = reading_word(&r, 4, "checkpoint", checkpoints),
+        .job_id = reading_exact(&r, 5, "job_id", STORE_WORD_MAX),
+        .lineage = reading_exact(&r, 6, "lineage", STORE_ID_MAX),
+        .timeline = (uint32_t)reading_int(&r, 7, "timeline", 0, INT32_MAX),
+        .start_lsn = reading_lsn(&r, 8, "start_lsn"),
+        .stop_lsn = reading_lsn(&r, 9, "stop_lsn"),
+        .create_time_us = reading_time(&r, 10, "create_time"),
+        .start_time_us = reading_time(&r, 11, "start_time"),
+        .end_time_us = reading_time(&r, 12, "end_time"),
+        .source_bytes = reading_count(&r, 13, "source_bytes"),
+        .changed_bytes = reading_count(&r, 14, "changed_bytes"),
+        .stored_bytes = reading_count(&r, 15, "stored_bytes"),
+        .files = reading_count(&r, 16, "files"),
+        .journal_entry = reading_count(&r, 17, "journal_entry"),
+        .server_version = (uint32_t)reading_int(&r, 18, "server_version", 0, INT32_MAX),
+        .predecessor = reading_exact(&r, 19, "predecessor", STORE_ID_MAX),
+        .root = reading_exact(&r, 20, "root", STORE_ROOT_MAX),
+        .error_code = reading_text(&r, 21, "error_code", STORE_WORD_MAX),
+        .error_message = reading_text(&r, 22, "error_message", STORE_MESSAGE_MAX),
+        .error_reason = reading_text(&r, 23, "error_reason", STORE_WORD_MAX),
+        .verification = reading_word(&r, 24, "verification", verdicts),
+        .verify_time_us = reading_time(&r, 25, "verify_time"),
+        .findings = reading_lines(&r, 26, "findings", STORE_LINES_MAX),
+        .revision = reading_int(&r, 27, "revision", 0, INT64_MAX),
     };
+    ret_row->damage = r.damage;
 }
 
 struct hf_status backups_insert(struct hf_ctx *ctx, struct db_tx *tx, const struct backup_row *row)
@@ -77,7 +75,7 @@ struct hf_status backups_get(struct hf_ctx *ctx, struct db_tx *tx, const char *c
                             "cluster %s has no backup %s; list them with `holdfast backup list %s`",
                             cluster, id, cluster);
     }
-    load(rows, 0, ret_row);
+    load(ctx, rows, 0, ret_row);
     return hf_success();
 }
 
@@ -95,7 +93,7 @@ struct hf_status backups_list(struct hf_ctx *ctx, struct db_tx *tx,
     struct backup_row *list = HF_NEW_N(ctx->arena, struct backup_row, len + 1);
 
     for (size_t i = 0; i < len; i++) {
-        load(rows, i, &list[i]);
+        load(ctx, rows, i, &list[i]);
     }
     *ret_rows = list;
     *ret_len = len;
@@ -124,10 +122,13 @@ struct hf_status backups_summary(struct hf_ctx *ctx, struct db_tx *tx, const cha
                     DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster_id)), &newest));
     HF_TRY(db_query(ctx, tx, sql_backup_last_verify,
                     DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster_id)), &verify));
+    struct reading first = {ctx->arena, newest, 0, NULL};
+    struct reading last = {ctx->arena, verify, 0, NULL};
+
     *ret_summary = (struct backups_summary){
         .newest = db_len(newest) == 0 ? NULL : db_text(newest, 0, 0),
-        .newest_time_us = db_len(newest) == 0 ? 0 : db_time(newest, 0, 1),
-        .last_verify_us = db_time(verify, 0, 0),
+        .newest_time_us = db_len(newest) == 0 ? 0 : reading_time(&first, 1, "end_time"),
+        .last_verify_us = reading_time(&last, 0, "verify_time"),
     };
     return hf_success();
 }
@@ -142,11 +143,18 @@ struct hf_status backups_moments(struct hf_ctx *ctx, struct db_tx *tx,
         ctx, tx, sql_backup_points,
         DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster->id), DB_TEXT(cluster->lineage)),
         &rows));
-    size_t len = db_len(rows);
-    struct backup_moment *moments = HF_NEW_N(ctx->arena, struct backup_moment, len + 1);
+    struct backup_moment *moments = HF_NEW_N(ctx->arena, struct backup_moment, db_len(rows) + 1);
+    size_t len = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        moments[i] = (struct backup_moment){number(rows, i, 0), db_time(rows, i, 1)};
+    HF_TRY(hf_ctx_check(ctx));
+    for (size_t i = 0; i < db_len(rows); i++) {
+        struct reading r = {ctx->arena, rows, i, NULL};
+        const struct backup_moment moment = {reading_lsn(&r, 0, "stop_lsn"),
+                                             reading_time(&r, 1, "end_time")};
+
+        if (r.damage == NULL && moment.end_time_us != 0) { /* a damaged one opens no window */
+            moments[len++] = moment;
+        }
     }
     *ret_moments = moments;
     *ret_len = len;
@@ -174,8 +182,10 @@ struct hf_status backups_set_ended(struct hf_ctx *ctx, struct db_tx *tx,
 {
     return db_exec(ctx, tx, sql_backup_set_ended,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->cluster_id), DB_TEXT(row->id),
-                           DB_TEXT(row->state), DB_TEXT(row->error_code),
-                           DB_TEXT(row->error_message), DB_TEXT(row->error_reason)),
+                           DB_TEXT(row->state),
+                           DB_TEXT(store_text(ctx->arena, row->error_code, STORE_WORD_MAX)),
+                           DB_TEXT(store_text(ctx->arena, row->error_message, STORE_MESSAGE_MAX)),
+                           DB_TEXT(store_text(ctx->arena, row->error_reason, STORE_WORD_MAX))),
                    NULL);
 }
 
@@ -212,7 +222,8 @@ struct hf_status backups_set_verified(struct hf_ctx *ctx, struct db_tx *tx,
 {
     return db_exec(ctx, tx, sql_backup_set_verified,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->cluster_id), DB_TEXT(row->id),
-                           DB_TEXT(row->verification), DB_TEXT(row->findings)),
+                           DB_TEXT(row->verification),
+                           DB_TEXT(store_lines(ctx->arena, row->findings, STORE_LINES_MAX))),
                    NULL);
 }
 

@@ -3,41 +3,83 @@
 
 #include <string.h>
 
+#include "backup/store/reading.h"
 #include "backup_queries.h"
 #include "base/buf.h"
 
-static uint64_t number(const struct db_rows *rows, size_t row, size_t column)
-{
-    uint64_t value = 0;
+#define JOURNAL_HASH_LEN 32
+#define COUNTER_MAX (INT64_C(1) << 62) /* what is counted up stays below any overflow */
 
-    return hf_parse_u64(db_text(rows, row, column), &value) ? value : 0;
+static bool is_segment_size(uint64_t bytes)
+{
+    return bytes >= (UINT64_C(1) << 20) && bytes <= (UINT64_C(1) << 30) &&
+           (bytes & (bytes - 1)) == 0;
 }
 
-static void load(const struct db_rows *rows, size_t i, struct cluster_row *ret_row)
+/* What is used and not only shown: when one of these cannot be, nothing is done with the row. */
+static void judge(struct reading *r, const struct cluster_row *row)
 {
+    uint64_t system = 0;
+
+    if (!is_segment_size(row->segment_bytes)) {
+        reading_blame(r, "segment_bytes", "no size of WAL segments");
+    }
+    if (!hf_is_name(row->lineage)) {
+        reading_blame(r, "lineage", "no name");
+    }
+    if (!hf_parse_u64(row->system_identifier, &system)) {
+        reading_blame(r, "system_identifier", "no number");
+    }
+    if (row->journal_hash.len != 0 && row->journal_hash.len != JOURNAL_HASH_LEN) {
+        reading_blame(r, "journal_hash", "no digest");
+    }
+}
+
+static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
+                 struct cluster_row *ret_row)
+{
+    struct reading r = {ctx->arena, rows, i, NULL};
+    struct reading shown = r;
+
     *ret_row = (struct cluster_row){
-        .id = db_text(rows, i, 0),
-        .name = db_text(rows, i, 1),
-        .dsn = db_text(rows, i, 2),
-        .password_sealed = db_bytes(rows, i, 3),
-        .system_identifier = db_text(rows, i, 4),
-        .server_version = (uint32_t)db_int(rows, i, 5),
-        .segment_bytes = (uint64_t)db_int(rows, i, 6),
-        .lineage = db_text(rows, i, 7),
-        .slot = db_text(rows, i, 8),
-        .warnings = db_text(rows, i, 9),
-        .size_bytes = (uint64_t)db_int(rows, i, 10),
-        .next_pack = (uint64_t)db_int(rows, i, 11),
-        .journal_head = (uint64_t)db_int(rows, i, 12),
-        .journal_hash = db_bytes(rows, i, 13),
-        .create_time_us = db_time(rows, i, 14),
-        .revision = db_int(rows, i, 15),
+        .id = reading_exact(&r, 0, "id", STORE_WORD_MAX),
+        .name = reading_exact(&r, 1, "name", STORE_ID_MAX),
+        .dsn = reading_exact(&r, 2, "dsn", STORE_MESSAGE_MAX),
+        .password_sealed = reading_bytes(&r, 3, "password_sealed", STORE_SECRET_MAX),
+        .system_identifier = reading_exact(&r, 4, "system_identifier", STORE_SYSTEM_MAX),
+        .server_version = (uint32_t)reading_int(&shown, 5, "server_version", 0, INT32_MAX),
+        .segment_bytes = reading_count(&r, 6, "segment_bytes"),
+        .lineage = reading_exact(&r, 7, "lineage", STORE_ID_MAX),
+        .slot = reading_exact(&r, 8, "slot", STORE_WORD_MAX - 1),
+        .warnings = reading_lines(&shown, 9, "warnings", STORE_LINES_MAX),
+        .size_bytes = reading_count(&shown, 10, "size_bytes"),
+        .next_pack = (uint64_t)reading_int(&r, 11, "next_pack", 0, COUNTER_MAX),
+        .journal_head = (uint64_t)reading_int(&r, 12, "journal_head", 0, COUNTER_MAX),
+        .journal_hash = reading_bytes(&r, 13, "journal_hash", STORE_WORD_MAX),
+        .create_time_us = reading_time(&shown, 14, "create_time"),
+        .revision = reading_int(&shown, 15, "revision", 0, INT64_MAX),
         .is_slot_unbounded = db_bool(rows, i, 16),
-        .ca_sealed = db_bytes(rows, i, 17),
-        .cert_sealed = db_bytes(rows, i, 18),
-        .key_sealed = db_bytes(rows, i, 19),
+        .ca_sealed = reading_bytes(&r, 17, "ca_sealed", STORE_SECRET_MAX),
+        .cert_sealed = reading_bytes(&r, 18, "cert_sealed", STORE_SECRET_MAX),
+        .key_sealed = reading_bytes(&r, 19, "key_sealed", STORE_SECRET_MAX),
         .is_operator_made = db_bool(rows, i, 20),
     };
+    judge(&r, ret_row);
+    ret_row->is_unusable = r.damage != NULL;
+    ret_row->damage = r.damage != NULL ? r.damage : shown.damage;
+}
+
+struct hf_status clusters_usable(struct hf_arena *arena, const struct cluster_row *row)
+{
+    if (!row->is_unusable) {
+        return hf_success();
+    }
+    const char *const metadata[] = {"cluster", row->name, "damage", row->damage, NULL};
+
+    return hf_fail_info(arena, HF_DATA_LOSS, "ROW_DAMAGED", metadata,
+                        "the stored row of cluster %s is damaged (%s); `holdfast catalog rebuild` "
+                        "takes what the vault knows",
+                        row->name, row->damage);
 }
 
 struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
@@ -49,7 +91,8 @@ struct hf_status clusters_insert(struct hf_ctx *ctx, struct db_tx *tx,
                 DB_BYTES(row->password_sealed.ptr, row->password_sealed.len),
                 DB_TEXT(row->system_identifier), DB_INT(row->server_version),
                 DB_INT(row->segment_bytes), DB_TEXT(row->lineage), DB_TEXT(row->slot),
-                DB_TEXT(row->warnings), DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded),
+                DB_TEXT(store_lines(ctx->arena, row->warnings, STORE_LINES_MAX)),
+                DB_INT(row->size_bytes), DB_BOOL(row->is_slot_unbounded),
                 DB_BYTES(row->ca_sealed.ptr, row->ca_sealed.len),
                 DB_BYTES(row->cert_sealed.ptr, row->cert_sealed.len),
                 DB_BYTES(row->key_sealed.ptr, row->key_sealed.len), DB_BOOL(row->is_operator_made)),
@@ -101,7 +144,7 @@ struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
         return hf_fail_info(ctx->arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", metadata,
                             "there is no cluster named %s%s", name, near_name(ctx, tx, name));
     }
-    load(rows, 0, ret_row);
+    load(ctx, rows, 0, ret_row);
     return hf_success();
 }
 
@@ -130,7 +173,7 @@ struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const cha
     if (db_len(rows) == 0) {
         return removed(ctx);
     }
-    load(rows, 0, ret_row);
+    load(ctx, rows, 0, ret_row);
     return hf_success();
 }
 
@@ -145,7 +188,7 @@ struct hf_status clusters_list(struct hf_ctx *ctx, struct db_tx *tx, const char 
     struct cluster_row *list = HF_NEW_N(ctx->arena, struct cluster_row, len + 1);
 
     for (size_t i = 0; i < len; i++) {
-        load(rows, i, &list[i]);
+        load(ctx, rows, i, &list[i]);
     }
     *ret_rows = list;
     *ret_len = len;
@@ -156,6 +199,16 @@ struct hf_status clusters_delete(struct hf_ctx *ctx, struct db_tx *tx, const cha
 {
     return db_exec(ctx, tx, sql_cluster_delete, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)),
                    NULL);
+}
+
+struct hf_status clusters_mend(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row)
+{
+    return db_exec(
+        ctx, tx, sql_cluster_mend,
+        DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->system_identifier),
+                DB_INT(row->server_version), DB_INT(row->segment_bytes), DB_TEXT(row->lineage),
+                DB_INT(row->journal_head), DB_BYTES(row->journal_hash.ptr, row->journal_hash.len)),
+        NULL);
 }
 
 struct hf_status clusters_set_pack(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
@@ -187,7 +240,8 @@ struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
                                        const struct cluster_row *row)
 {
     return db_exec(ctx, tx, sql_cluster_set_warnings,
-                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_TEXT(row->warnings),
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id),
+                           DB_TEXT(store_lines(ctx->arena, row->warnings, STORE_LINES_MAX)),
                            DB_BOOL(row->is_slot_unbounded)),
                    NULL);
 }
@@ -272,8 +326,11 @@ struct hf_status gaps_list(struct hf_ctx *ctx, struct db_tx *tx, const struct cl
     struct gap_row *gaps = HF_NEW_N(ctx->arena, struct gap_row, len + 1);
 
     for (size_t i = 0; i < len; i++) {
-        gaps[i] =
-            (struct gap_row){(uint32_t)db_int(rows, i, 0), number(rows, i, 1), number(rows, i, 2)};
+        struct reading r = {ctx->arena, rows, i, NULL};
+
+        /* One that cannot be read cuts nothing off: its numbers are 0. */
+        gaps[i] = (struct gap_row){(uint32_t)reading_int(&r, 0, "timeline", 0, INT32_MAX),
+                                   reading_lsn(&r, 1, "from_lsn"), reading_lsn(&r, 2, "to_lsn")};
     }
     *ret_gaps = gaps;
     *ret_len = len;

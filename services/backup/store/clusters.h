@@ -24,6 +24,11 @@ struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const cha
 struct hf_status clusters_list(struct hf_ctx *ctx, struct db_tx *tx, const char *after,
                                size_t limit, struct cluster_row **ret_rows,
                                size_t *ret_len) HF_MUST_USE;
+/* Give a damaged row the vault's facts of row: system, version, segment size, lineage, head. */
+struct hf_status clusters_mend(struct hf_ctx *ctx, struct db_tx *tx,
+                               const struct cluster_row *row) HF_MUST_USE;
+/* May something be done with it?  Errors  DATA_LOSS ROW_DAMAGED */
+struct hf_status clusters_usable(struct hf_arena *arena, const struct cluster_row *row) HF_MUST_USE;
 struct hf_status clusters_delete(struct hf_ctx *ctx, struct db_tx *tx, const char *id) HF_MUST_USE;
 struct hf_status clusters_set_pack(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                    uint64_t next_pack) HF_MUST_USE;

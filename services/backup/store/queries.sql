@@ -13,16 +13,20 @@ VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, 
         $12::bigint, $13::boolean, $14::bytea, $15::bytea, $16::bytea, $17::boolean)
 
 -- name: cluster_by_name
-SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
-       lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded, ca_sealed, cert_sealed, key_sealed, is_operator_made
+SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
+       left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
+       left(warnings, 16385), size_bytes, next_pack, journal_head, substring(journal_hash FOR 65),
+       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 131073),
+       substring(cert_sealed FOR 131073), substring(key_sealed FOR 131073), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND name = $2 AND delete_time IS NULL
 
 -- name: cluster_by_id
-SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
-       lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded, ca_sealed, cert_sealed, key_sealed, is_operator_made
+SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
+       left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
+       left(warnings, 16385), size_bytes, next_pack, journal_head, substring(journal_hash FOR 65),
+       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 131073),
+       substring(cert_sealed FOR 131073), substring(key_sealed FOR 131073), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
 
@@ -35,10 +39,11 @@ FOR NO KEY UPDATE
 
 -- name: cluster_list
 -- params: tenant, after name, limit. Of certificates only whether there are any: they are large.
-SELECT id::text, name, dsn, password_sealed, system_identifier, server_version, segment_bytes,
-       lineage, slot, warnings, size_bytes, next_pack, journal_head, journal_hash, create_time,
-       revision, slot_is_unbounded, substring(ca_sealed FOR 1), substring(cert_sealed FOR 1),
-       substring(key_sealed FOR 1), is_operator_made
+SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
+       left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
+       left(warnings, 16385), size_bytes, next_pack, journal_head, substring(journal_hash FOR 65),
+       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 1),
+       substring(cert_sealed FOR 1), substring(key_sealed FOR 1), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND delete_time IS NULL AND name > $2
 ORDER BY name
@@ -83,6 +88,26 @@ UPDATE backup.clusters
 SET lineage = $3, system_identifier = $4
 WHERE tenant_id = $1::uuid AND id = $2::uuid
 
+-- name: cluster_mend
+-- A damaged row gets what the vault knows, and neutral values for the rest.
+-- params: tenant, id, system_identifier, server_version, segment_bytes, lineage, head, hash
+UPDATE backup.clusters
+SET system_identifier = $3, server_version = $4::integer, segment_bytes = $5::bigint, lineage = $6,
+    journal_head = $7::bigint, journal_hash = $8::bytea,
+    dsn = CASE WHEN octet_length(dsn) > 4096 OR dsn ~ '[[:cntrl:]]' THEN '' ELSE dsn END,
+    password_sealed = CASE WHEN octet_length(password_sealed) > 131072 THEN NULL
+                      ELSE password_sealed END,
+    ca_sealed = CASE WHEN octet_length(ca_sealed) > 131072 THEN NULL ELSE ca_sealed END,
+    cert_sealed = CASE WHEN octet_length(cert_sealed) > 131072 THEN NULL ELSE cert_sealed END,
+    key_sealed = CASE WHEN octet_length(key_sealed) > 131072 THEN NULL ELSE key_sealed END,
+    slot = CASE WHEN slot ~ '^[a-z0-9_]{0,63}$' THEN slot ELSE '' END,
+    warnings = left(warnings, 4096), size_bytes = greatest(size_bytes, 0),
+    next_pack = CASE WHEN next_pack BETWEEN 1 AND 4611686018427387904 THEN next_pack ELSE 1 END,
+    create_time = CASE WHEN create_time BETWEEN '0001-01-01' AND '9999-12-31' THEN create_time
+                  ELSE clock_timestamp() END,
+    revision = CASE WHEN revision BETWEEN 1 AND 4611686018427387904 THEN revision + 1 ELSE 1 END
+WHERE tenant_id = $1::uuid AND id = $2::uuid
+
 -- name: cluster_set_warnings
 -- params: tenant, id, warnings, slot_is_unbounded
 UPDATE backup.clusters
@@ -106,7 +131,8 @@ ON CONFLICT DO NOTHING
 SELECT timeline, from_lsn::text, to_lsn::text
 FROM backup.gaps
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND lineage = $3
-ORDER BY timeline, from_lsn
+ORDER BY to_lsn DESC
+LIMIT 1000
 
 -- name: vault_pin
 -- For the dispatch role; params: id of the vault. The first one stays.
@@ -125,11 +151,13 @@ INSERT INTO backup.backups (tenant_id, cluster_id, id, checkpoint, job_id, linea
 VALUES ($1::uuid, $2::uuid, $3, $4, $5::uuid, $6)
 
 -- name: backup_get
-SELECT b.id, c.name, b.cluster_id::text, b.state, b.checkpoint, b.job_id::text, b.lineage,
+SELECT b.id, c.name, b.cluster_id::text, left(b.state, 41), left(b.checkpoint, 41), b.job_id::text,
+       left(b.lineage, 41),
        b.timeline, b.start_lsn::text, b.stop_lsn::text, b.create_time, b.start_time, b.end_time,
        b.source_bytes, b.changed_bytes, b.stored_bytes, b.files, b.journal_entry, b.server_version,
-       b.predecessor, b.root, b.error_code, b.error_message, b.error_reason, b.verification,
-       b.verify_time, b.findings, b.revision
+       left(b.predecessor, 41), left(b.root, 1025), left(b.error_code, 65),
+       left(b.error_message, 4097), left(b.error_reason, 65), left(b.verification, 41),
+       b.verify_time, left(b.findings, 16385), b.revision
 FROM backup.backups b
 JOIN backup.clusters c ON c.tenant_id = b.tenant_id AND c.id = b.cluster_id
 WHERE b.tenant_id = $1::uuid AND c.name = $2 AND b.id = $3 AND b.delete_time IS NULL
@@ -138,11 +166,13 @@ LIMIT 1
 
 -- name: backup_list
 -- params: tenant, cluster name or '-', state or '', before id, limit. Ids sort by time.
-SELECT b.id, c.name, b.cluster_id::text, b.state, b.checkpoint, b.job_id::text, b.lineage,
+SELECT b.id, c.name, b.cluster_id::text, left(b.state, 41), left(b.checkpoint, 41), b.job_id::text,
+       left(b.lineage, 41),
        b.timeline, b.start_lsn::text, b.stop_lsn::text, b.create_time, b.start_time, b.end_time,
        b.source_bytes, b.changed_bytes, b.stored_bytes, b.files, b.journal_entry, b.server_version,
-       b.predecessor, b.root, b.error_code, b.error_message, b.error_reason, b.verification,
-       b.verify_time, b.findings, b.revision
+       left(b.predecessor, 41), left(b.root, 1025), left(b.error_code, 65),
+       left(b.error_message, 4097), left(b.error_reason, 65), left(b.verification, 41),
+       b.verify_time, left(b.findings, 16385), b.revision
 FROM backup.backups b
 JOIN backup.clusters c ON c.tenant_id = b.tenant_id AND c.id = b.cluster_id
 WHERE b.tenant_id = $1::uuid AND ($2 = '-' OR c.name = $2) AND ($3 = '' OR b.state = $3)
@@ -159,10 +189,10 @@ ORDER BY id
 LIMIT 1
 
 -- name: backup_newest
-SELECT id, end_time, coalesce(verify_time, 'epoch'::timestamptz)
+SELECT id, end_time
 FROM backup.backups
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND state = 'SUCCEEDED'
-  AND delete_time IS NULL
+  AND delete_time IS NULL AND end_time BETWEEN '0001-01-01' AND '9999-12-31'
 ORDER BY end_time DESC
 LIMIT 1
 
@@ -170,7 +200,7 @@ LIMIT 1
 SELECT coalesce(max(verify_time), 'epoch'::timestamptz)
 FROM backup.backups
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND verification = 'VERIFIED'
-  AND delete_time IS NULL
+  AND delete_time IS NULL AND verify_time BETWEEN '0001-01-01' AND '9999-12-31'
 
 -- name: backup_points
 -- The succeeded backups of a lineage, for the recovery window.
@@ -245,18 +275,20 @@ INSERT INTO backup.restores (tenant_id, cluster_id, id, job_id, target, director
 VALUES ($1::uuid, $2::uuid, $3, $4::uuid, $5, $6)
 
 -- name: restore_get
-SELECT r.id, c.name, r.cluster_id::text, r.state, r.job_id::text, r.target, r.backup_id, r.directory,
-       r.resolved_lsn::text, r.resolved_time, r.restored_bytes, r.error_code, r.error_message,
-       r.error_reason, r.create_time, r.end_time
+SELECT r.id, c.name, r.cluster_id::text, left(r.state, 41), r.job_id::text, left(r.target, 257),
+       left(r.backup_id, 41), left(r.directory, 4097), r.resolved_lsn::text, r.resolved_time,
+       r.restored_bytes, left(r.error_code, 65), left(r.error_message, 4097),
+       left(r.error_reason, 65), r.create_time, r.end_time
 FROM backup.restores r
 JOIN backup.clusters c ON c.tenant_id = r.tenant_id AND c.id = r.cluster_id
 WHERE r.tenant_id = $1::uuid AND c.name = $2 AND r.id = $3
 
 -- name: restore_list
 -- params: tenant, cluster name or '-', before id, limit
-SELECT r.id, c.name, r.cluster_id::text, r.state, r.job_id::text, r.target, r.backup_id, r.directory,
-       r.resolved_lsn::text, r.resolved_time, r.restored_bytes, r.error_code, r.error_message,
-       r.error_reason, r.create_time, r.end_time
+SELECT r.id, c.name, r.cluster_id::text, left(r.state, 41), r.job_id::text, left(r.target, 257),
+       left(r.backup_id, 41), left(r.directory, 4097), r.resolved_lsn::text, r.resolved_time,
+       r.restored_bytes, left(r.error_code, 65), left(r.error_message, 4097),
+       left(r.error_reason, 65), r.create_time, r.end_time
 FROM backup.restores r
 JOIN backup.clusters c ON c.tenant_id = r.tenant_id AND c.id = r.cluster_id
 WHERE r.tenant_id = $1::uuid AND ($2 = '-' OR c.name = $2) AND ($3 = '' OR r.id < $3)

@@ -1,36 +1,36 @@
 /* Restores: rows that the restoring party reports into. */
 #include "backup/store/restores.h"
 
+#include "backup/store/reading.h"
 #include "backup_queries.h"
 #include "base/str.h"
 
-static uint64_t number(const struct db_rows *rows, size_t row, size_t column)
-{
-    uint64_t value = 0;
+static const char *const states[] = {"FAILED", "RUNNING", "SUCCEEDED", "CANCELLED", NULL};
 
-    return hf_parse_u64(db_text(rows, row, column), &value) ? value : 0;
-}
-
-static void load(const struct db_rows *rows, size_t i, struct restore_row *ret_row)
+static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
+                 struct restore_row *ret_row)
 {
+    struct reading r = {ctx->arena, rows, i, NULL};
+
     *ret_row = (struct restore_row){
-        .id = db_text(rows, i, 0),
-        .cluster = db_text(rows, i, 1),
-        .cluster_id = db_text(rows, i, 2),
-        .state = db_text(rows, i, 3),
-        .job_id = db_text(rows, i, 4),
-        .target = db_text(rows, i, 5),
-        .backup_id = db_text(rows, i, 6),
-        .directory = db_text(rows, i, 7),
-        .resolved_lsn = number(rows, i, 8),
-        .resolved_time_us = db_time(rows, i, 9),
-        .restored_bytes = (uint64_t)db_int(rows, i, 10),
-        .error_code = db_text(rows, i, 11),
-        .error_message = db_text(rows, i, 12),
-        .error_reason = db_text(rows, i, 13),
-        .create_time_us = db_time(rows, i, 14),
-        .end_time_us = db_time(rows, i, 15),
+        .id = reading_exact(&r, 0, "id", STORE_ID_MAX),
+        .cluster = reading_exact(&r, 1, "cluster", STORE_ID_MAX),
+        .cluster_id = reading_exact(&r, 2, "cluster_id", STORE_WORD_MAX),
+        .state = reading_word(&r, 3, "state", states),
+        .job_id = reading_exact(&r, 4, "job_id", STORE_WORD_MAX),
+        .target = reading_text(&r, 5, "target", STORE_TARGET_MAX),
+        .backup_id = reading_exact(&r, 6, "backup_id", STORE_ID_MAX),
+        .directory = reading_text(&r, 7, "directory", STORE_MESSAGE_MAX),
+        .resolved_lsn = reading_lsn(&r, 8, "resolved_lsn"),
+        .resolved_time_us = reading_time(&r, 9, "resolved_time"),
+        .restored_bytes = reading_count(&r, 10, "restored_bytes"),
+        .error_code = reading_text(&r, 11, "error_code", STORE_WORD_MAX),
+        .error_message = reading_text(&r, 12, "error_message", STORE_MESSAGE_MAX),
+        .error_reason = reading_text(&r, 13, "error_reason", STORE_WORD_MAX),
+        .create_time_us = reading_time(&r, 14, "create_time"),
+        .end_time_us = reading_time(&r, 15, "end_time"),
     };
+    ret_row->damage = r.damage;
 }
 
 struct hf_status restores_insert(struct hf_ctx *ctx, struct db_tx *tx,
@@ -38,7 +38,9 @@ struct hf_status restores_insert(struct hf_ctx *ctx, struct db_tx *tx,
 {
     return db_exec(ctx, tx, sql_restore_insert,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->cluster_id), DB_TEXT(row->id),
-                           DB_UUID(row->job_id), DB_TEXT(row->target), DB_TEXT(row->directory)),
+                           DB_UUID(row->job_id),
+                           DB_TEXT(store_text(ctx->arena, row->target, STORE_TARGET_MAX)),
+                           DB_TEXT(store_text(ctx->arena, row->directory, STORE_MESSAGE_MAX))),
                    NULL);
 }
 
@@ -55,7 +57,7 @@ struct hf_status restores_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
         return hf_fail_info(ctx->arena, HF_NOT_FOUND, "RESTORE_NOT_FOUND", metadata,
                             "cluster %s has no restore %s", cluster, id);
     }
-    load(rows, 0, ret_row);
+    load(ctx, rows, 0, ret_row);
     return hf_success();
 }
 
@@ -73,7 +75,7 @@ struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx,
     struct restore_row *list = HF_NEW_N(ctx->arena, struct restore_row, len + 1);
 
     for (size_t i = 0; i < len; i++) {
-        load(rows, i, &list[i]);
+        load(ctx, rows, i, &list[i]);
     }
     *ret_rows = list;
     *ret_len = len;
@@ -90,8 +92,9 @@ struct hf_status restores_report(struct hf_ctx *ctx, struct db_tx *tx,
                    DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->cluster_id), DB_TEXT(row->id),
                            DB_TEXT(row->state), DB_TEXT(row->backup_id), DB_TEXT(lsn),
                            DB_INT(row->resolved_time_us), DB_INT(row->restored_bytes),
-                           DB_TEXT(row->error_code), DB_TEXT(row->error_message),
-                           DB_TEXT(row->error_reason)),
+                           DB_TEXT(store_text(ctx->arena, row->error_code, STORE_WORD_MAX)),
+                           DB_TEXT(store_text(ctx->arena, row->error_message, STORE_MESSAGE_MAX)),
+                           DB_TEXT(store_text(ctx->arena, row->error_reason, STORE_WORD_MAX))),
                    &affected));
     if (affected == 0) {
         const char *const metadata[] = {"restore", row->id, NULL};

@@ -31,6 +31,8 @@ struct cluster_row {
     struct hf_bytes journal_hash;
     int64_t create_time_us;
     int64_t revision;
+    const char *damage; /* what in the row cannot be; NULL: nothing */
+    bool is_unusable;   /* the damage is in what is used, not only shown */
 };
 
 struct backup_row {
@@ -62,6 +64,7 @@ struct backup_row {
     int64_t verify_time_us;
     const char *findings; /* one per line */
     int64_t revision;
+    const char *damage; /* what in the row cannot be; NULL: nothing */
 };
 
 struct restore_row {
@@ -81,6 +84,7 @@ struct restore_row {
     const char *error_reason;
     int64_t create_time_us;
     int64_t end_time_us;
+    const char *damage; /* what in the row cannot be; NULL: nothing */
 };
 
 struct gap_row {

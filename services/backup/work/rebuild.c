@@ -7,9 +7,14 @@
 #include "backup/source/source.h"
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
+#include "backup/store/reading.h"
 #include "backup/work/work.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+
+#define PAGE 1000
+#define SOURCE_ARENA ((size_t)256 << 20)
 
 struct rebuild {
     struct jobs_run *run;
@@ -30,6 +35,26 @@ static const struct vault_lineage_info *newest_lineage(const struct vault_source
     return state->lineages_len == 0 ? NULL : &state->lineages[state->lineages_len - 1];
 }
 
+static struct hf_status mend(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row,
+                             const struct vault_source_state *state)
+{
+    const struct vault_lineage_info *lineage = newest_lineage(state);
+    struct cluster_row known = *row;
+
+    if (row->damage == NULL) {
+        return hf_success();
+    }
+    hf_warn(ctx, HF_EVENT("catalog.row_mended"), HF_TEXT("cluster", row->name),
+            HF_TEXT("damage", row->damage));
+    known.system_identifier = state->source.system_identifier;
+    known.server_version = state->source.server_version;
+    known.segment_bytes = state->source.wal_segment_bytes;
+    known.lineage = lineage == NULL ? "l1" : lineage->lineage;
+    known.journal_head = state->head;
+    known.journal_hash = (struct hf_bytes){state->head_hash, VAULT_HASH_LEN};
+    return clusters_mend(ctx, tx, &known);
+}
+
 /* The row of the source, made when PostgreSQL has none. ret_is_removed: it was removed on purpose.
  */
 static struct hf_status ensure_row(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
@@ -45,7 +70,7 @@ static struct hf_status ensure_row(struct hf_ctx *ctx, struct db_tx *tx, const c
     struct hf_status found = clusters_get_id(ctx, tx, id, &row);
 
     if (found.code != HF_NOT_FOUND) {
-        return found;
+        return hf_is_ok(found) ? mend(ctx, tx, &row, state) : found;
     }
     const char *name = state->source.name;
     struct hf_status taken = clusters_get(ctx, tx, name, &row);
@@ -92,25 +117,56 @@ static void point_row(const char *cluster_id, const struct vault_source_state *s
     };
 }
 
-/* Take what the vault does not know off the catalogue. */
-static struct hf_status drop_unknown(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster_id,
-                                     const struct vault_source_state *state)
+/* One page of the catalogue: take what the vault does not know off. ret_last: its last id. */
+static struct hf_status drop_page(struct hf_ctx *ctx, struct db_tx *tx,
+                                  const struct backups_query *query,
+                                  const struct vault_source_state *state, const char **ret_last)
 {
-    struct cluster_row cluster;
     struct backup_row *rows = NULL;
     size_t len = 0;
 
-    HF_TRY(clusters_get_id(ctx, tx, cluster_id, &cluster));
-    const struct backups_query query = {
-        .cluster = cluster.name, .state = "SUCCEEDED", .before = "", .limit = 10000};
-
-    HF_TRY(backups_list(ctx, tx, &query, &rows, &len));
+    HF_TRY(backups_list(ctx, tx, query, &rows, &len));
     for (size_t i = 0; i < len; i++) {
         if (vault_state_point(state, rows[i].id) == NULL) {
             HF_TRY(backups_delete(ctx, tx, &rows[i]));
         }
     }
+    *ret_last = len < query->limit ? NULL : rows[len - 1].id;
     return hf_success();
+}
+
+static struct hf_status drop_unknown(struct hf_ctx *ctx, struct db_tx *tx, const char *cluster_id,
+                                     const struct vault_source_state *state)
+{
+    struct cluster_row cluster;
+    const char *last = "";
+
+    HF_TRY(clusters_get_id(ctx, tx, cluster_id, &cluster));
+    while (last != NULL) {
+        const struct backups_query query = {
+            .cluster = cluster.name, .state = "SUCCEEDED", .before = last, .limit = PAGE};
+
+        HF_TRY(hf_ctx_check(ctx));
+        HF_TRY(drop_page(ctx, tx, &query, state, &last));
+    }
+    return hf_success();
+}
+
+/* Can PostgreSQL hold it? Whoever has the key may have written anything. */
+static bool is_storable(const struct vault_point_info *point)
+{
+    const uint64_t counts[] = {point->source_bytes, point->changed_bytes,  point->stored_bytes,
+                               point->files,        point->server_version, point->timeline};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        if (counts[i] > INT64_MAX) {
+            return false;
+        }
+    }
+    return point->timeline <= INT32_MAX && point->server_version <= INT32_MAX &&
+           hf_time_in_range(point->start_time_us) && hf_time_in_range(point->stop_time_us) &&
+           hf_is_name(point->id) && hf_is_name(point->lineage) &&
+           strlen(point->root) <= STORE_ROOT_MAX;
 }
 
 static struct hf_status store_points(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
@@ -119,6 +175,12 @@ static struct hf_status store_points(struct hf_ctx *ctx, struct db_tx *tx, const
     for (size_t i = 0; i < state->points_len; i++) {
         struct backup_row row;
 
+        HF_TRY(hf_ctx_check(ctx));
+        if (!is_storable(&state->points[i])) {
+            hf_warn(ctx, HF_EVENT("catalog.point_left_out"), HF_TEXT("cluster", id),
+                    HF_INT("journal_entry", state->point_entries[i]));
+            continue;
+        }
         point_row(id, state, i, &row);
         HF_TRY(backups_upsert(ctx, tx, &row));
     }
@@ -172,6 +234,21 @@ static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebui
     return hf_success();
 }
 
+/* In an arena of its own: what one source's journal takes is given back. */
+static struct hf_status rebuild_one(struct hf_ctx *ctx, struct rebuild *rebuild, const char *prefix)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SOURCE_ARENA);
+    struct hf_ctx own = *ctx;
+
+    own.arena = arena;
+    struct hf_status status = rebuild_source(&own, rebuild, prefix);
+
+    if (hf_is_ok(status)) {
+        status = hf_arena_check(arena);
+    }
+    return hf_wrap(ctx->arena, hf_status_copy(ctx->arena, status), "source %s", source_id(prefix));
+}
+
 struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
 {
     struct rebuild rebuild = {.run = run, .app = run->app};
@@ -181,10 +258,17 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
     HF_TRY(auth_tenant_name(ctx, rebuild.app->db, run->job.tenant_id, &rebuild.tenant));
     HF_TRY(realms_get(ctx, rebuild.app->realms, rebuild.tenant, &rebuild.keyring));
     HF_TRY(vault_sources_list(ctx, rebuild.app->vault, rebuild.tenant, &prefixes, &len));
+    /* One source that cannot be read keeps no other from coming back. */
+    struct hf_status first = hf_success();
+
     for (size_t i = 0; i < len; i++) {
         HF_TRY(jobs_progress(ctx, run, "reading journals", (int64_t)i, (int64_t)len));
-        HF_TRY(hf_wrap(ctx->arena, rebuild_source(ctx, &rebuild, prefixes[i]), "source %s",
-                       source_id(prefixes[i])));
+        struct hf_status status = rebuild_one(ctx, &rebuild, prefixes[i]);
+
+        HF_TRY(hf_ctx_check(ctx));
+        if (!hf_is_ok(status) && hf_is_ok(first)) {
+            first = status;
+        }
     }
-    return hf_success();
+    return first;
 }

@@ -13,8 +13,15 @@ struct hf_status work_restore_end(struct hf_ctx *ctx, struct db_tx *tx, const st
     if (job->state == JOBS_SUCCEEDED) {
         return hf_success(); /* the report that ended it has written the row */
     }
-    HF_TRY(name_parse(ctx->arena, "target", job->target, NAME_RESTORE, &name));
-    HF_TRY(restores_get(ctx, tx, name.cluster, name.id, &row));
+    if (!hf_is_ok(name_parse(ctx->arena, "target", job->target, NAME_RESTORE, &name))) {
+        return hf_success(); /* no row can follow; the job ends all the same */
+    }
+    struct hf_status found = restores_get(ctx, tx, name.cluster, name.id, &row);
+
+    if (found.code == HF_NOT_FOUND) {
+        return hf_success();
+    }
+    HF_TRY(found);
     row.state = job->state == JOBS_CANCELLED ? "CANCELLED" : "FAILED";
     row.error_code = job->error.code == HF_OK ? "" : hf_code_name(job->error.code);
     row.error_message = job->error.message;
