@@ -25,7 +25,7 @@ static struct hf_status print_backup(struct cli *cli, const PbBackup__Backup *ba
         return hf_success();
     }
     if (cli->output == CLI_NAME) {
-        printf("%s\n", backup->name);
+        out_line(stdout, "", backup->name);
         return hf_success();
     }
     out_field("Name:", backup->name);
@@ -46,6 +46,7 @@ static struct hf_status print_backup(struct cli *cli, const PbBackup__Backup *ba
     out_field("Compared with:", out_short(backup->predecessor));
     out_field("Journal entry:", hf_printf(arena, "%lld", (long long)backup->journal_entry));
     out_field("Job:", out_short(backup->job));
+    out_field("Damaged row:", backup->damage);
     if (backup->verification != PB_BACKUP__BACKUP__VERIFICATION__VERIFICATION_UNSPECIFIED) {
         out_field("Verification:",
                   hf_printf(arena, "%s at %s",
@@ -67,7 +68,7 @@ static struct hf_status print_job_name(struct cli *cli, const PbJobs__Job *job)
 
     HF_TRY(out_message(cli, &job->base, &is_done));
     if (!is_done) {
-        printf("%s\n", cli->output == CLI_NAME ? job->target : job->name);
+        out_line(stdout, "", cli->output == CLI_NAME ? job->target : job->name);
     }
     if (cli->output == CLI_TABLE) {
         fprintf(stderr, "watch it with `holdfast job watch %s`\n", out_short(job->name));
@@ -134,7 +135,9 @@ struct hf_status out_backups(struct cli *cli, const PbBackup__ListBackupsRespons
         const char *const cells[] = {
             out_short(backup->name),
             cluster_of(cli, backup->name),
-            client_enum(&pb_backup__backup__state__descriptor, (int)backup->state),
+            hf_text_empty(backup->damage)
+                ? client_enum(&pb_backup__backup__state__descriptor, (int)backup->state)
+                : "DAMAGED",
             backup->state == PB_BACKUP__BACKUP__STATE__SUCCEEDED
                 ? client_time(cli, backup->end_time)
                 : "",
@@ -147,7 +150,7 @@ struct hf_status out_backups(struct cli *cli, const PbBackup__ListBackupsRespons
         };
 
         if (cli->output == CLI_NAME) {
-            printf("%s\n", backup->name);
+            out_line(stdout, "", backup->name);
         } else {
             out_table_row(&table, cells);
         }

@@ -132,11 +132,12 @@ static struct hf_status print_cluster(struct cli *cli, const PbBackup__Cluster *
         return hf_success();
     }
     if (cli->output == CLI_NAME) {
-        printf("%s\n", cluster->name);
+        out_line(stdout, "", cluster->name);
         return hf_success();
     }
     out_field("Name:", cluster->name);
     out_field("State:", client_enum(&pb_backup__cluster__state__descriptor, (int)cluster->state));
+    out_field("Damaged row:", cluster->damage);
     out_field("DSN:", cluster->dsn);
     out_field("System:", cluster->system_identifier);
     out_field("Server version:", hf_printf(cli->ctx.arena, "%d.%d", cluster->server_version / 10000,
@@ -173,7 +174,7 @@ static struct hf_status add(struct cli *cli, struct rpc_client *client, const ch
     const PbBackup__Cluster *made = resp;
 
     for (size_t i = 0; i < made->n_warnings; i++) {
-        fprintf(stderr, "warning: %s\n", made->warnings[i]);
+        out_line(stderr, "warning: ", made->warnings[i]);
     }
     return print_cluster(cli, made);
 }
@@ -204,7 +205,9 @@ static struct hf_status print_clusters(struct cli *cli, const PbBackup__ListClus
         const PbBackup__Cluster *cluster = list->clusters[i];
         const char *const cells[] = {
             out_short(cluster->name),
-            client_enum(&pb_backup__cluster__state__descriptor, (int)cluster->state),
+            hf_text_empty(cluster->damage)
+                ? client_enum(&pb_backup__cluster__state__descriptor, (int)cluster->state)
+                : "DAMAGED",
             hf_printf(cli->ctx.arena, "%d", cluster->server_version / 10000),
             hf_size_text(cli->ctx.arena, (uint64_t)cluster->size_bytes),
             client_time(cli, cluster->newest_backup_time),
@@ -213,7 +216,7 @@ static struct hf_status print_clusters(struct cli *cli, const PbBackup__ListClus
         };
 
         if (cli->output == CLI_NAME) {
-            printf("%s\n", cluster->name);
+            out_line(stdout, "", cluster->name);
         } else {
             out_table_row(&table, cells);
         }

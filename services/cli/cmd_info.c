@@ -102,6 +102,9 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
     const PbBackup__WalStatus *wal = cluster->wal;
     const char *name = out_short(cluster->name);
 
+    if (!hf_text_empty(cluster->damage)) {
+        out_line(stdout, hf_printf(cli->ctx.arena, "%s: DAMAGED: ", name), cluster->damage);
+    }
     if (wal == NULL || wal->window_start == NULL) {
         printf(
             "%s: NOT RECOVERABLE: there is no complete backup; run `holdfast backup create %s`\n",
@@ -119,7 +122,7 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
                                         ? "never: run `holdfast backup verify`"
                                         : client_time(cli, cluster->last_verify_time));
     for (size_t i = 0; i < cluster->n_warnings; i++) {
-        printf("  warning        %s\n", cluster->warnings[i]);
+        out_line(stdout, "  warning        ", cluster->warnings[i]);
     }
     if (wal->n_gaps > 0) {
         printf("  gaps           %zu ranges of WAL are missing; see `holdfast wal status %s`\n",

@@ -26,7 +26,7 @@ static struct hf_status print_job(struct cli *cli, const PbJobs__Job *job)
         return hf_success();
     }
     if (cli->output == CLI_NAME) {
-        printf("%s\n", job->name);
+        out_line(stdout, "", job->name);
         return hf_success();
     }
     out_field("Name:", job->name);
@@ -63,7 +63,7 @@ static void print_jobs(struct cli *cli, const PbJobs__ListJobsResponse *list)
         };
 
         if (cli->output == CLI_NAME) {
-            printf("%s\n", job->name);
+            out_line(stdout, "", job->name);
         } else {
             out_table_row(&table, cells);
         }

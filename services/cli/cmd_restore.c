@@ -437,7 +437,7 @@ static struct hf_status print(struct job *job)
     bool is_done = false;
 
     for (size_t i = 0; i < result->notes_len; i++) {
-        fprintf(stderr, "note: %s\n", result->notes[i]);
+        out_line(stderr, "note: ", result->notes[i]);
     }
     warn_of_root(job);
     HF_TRY(out_message(job->cli, &restore->base, &is_done));

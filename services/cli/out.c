@@ -21,33 +21,40 @@
 
 /* --- text of others ------------------------------------------------------------------------- */
 
-/* Length of the control character at text, also of those of ISO 6429 in UTF-8; 0: it is none. */
-static size_t control_len(const char *text, unsigned *ret_code)
-{
-    unsigned char byte = (unsigned char)text[0];
-    unsigned char next = (unsigned char)(byte == 0 ? 0 : text[1]);
+/* Characters above the blank that a terminal obeys or that turn or hide text, from first to last.
+ */
+static const struct {
+    unsigned first;
+    unsigned last;
+} hidden[] = {{0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x200b, 0x200f},
+              {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}};
 
-    *ret_code = byte == 0xc2 ? next : byte;
-    if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) {
-        return 2;
+static bool is_hidden(unsigned code)
+{
+    for (size_t i = 0; i < HF_LEN(hidden); i++) {
+        if (code >= hidden[i].first && code <= hidden[i].last) {
+            return true;
+        }
     }
-    return byte < 0x20 || byte == 0x7f ? 1 : 0;
+    return code < 0x20;
 }
 
-/* Control characters as \xNN, those that are kept aside. */
-static void append_clean(struct hf_buf *out, const char *text, const char *kept)
+/* The character at text, which is valid UTF-8, and its length; only those of up to three bytes are
+ * told apart. */
+static unsigned character_at(const char *text, size_t *ret_len)
 {
-    while (*text != '\0') {
-        unsigned code = 0;
-        size_t len = strchr(kept, *text) != NULL ? 0 : control_len(text, &code);
+    const unsigned char *p = (const unsigned char *)text;
 
-        if (len > 0) {
-            hf_buf_printf(out, "\\x%02x", code);
-        } else {
-            hf_buf_append(out, text, 1);
-        }
-        text += len > 0 ? len : 1;
+    *ret_len = 1;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf && p[1] != 0) {
+        *ret_len = 2;
+        return (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU);
     }
+    if (p[0] >= 0xe0 && p[0] <= 0xef && p[1] != 0 && p[2] != 0) {
+        *ret_len = 3;
+        return (p[0] & 0xfU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU);
+    }
+    return p[0] >= 0x80 ? 0xfffd : p[0];
 }
 
 /* JSON escapes what is below the blank; a terminal obeys some that are above, too. They can only be
@@ -55,17 +62,32 @@ static void append_clean(struct hf_buf *out, const char *text, const char *kept)
 static void print_json(const char *json)
 {
     while (*json != '\0') {
-        unsigned code = 0;
-        size_t len = *json == '\n' ? 0 : control_len(json, &code);
+        size_t len = 0;
+        unsigned code = *json == '\n' ? ' ' : character_at(json, &len);
 
-        if (len > 0) {
+        len = len == 0 ? 1 : len;
+        if (is_hidden(code)) {
             printf("\\u%04x", code);
         } else {
-            putchar(*json);
+            (void)fwrite(json, 1, len, stdout);
         }
-        json += len > 0 ? len : 1;
+        json += len;
     }
     putchar('\n');
+}
+
+/* Everything but the kept characters as hf_text_show makes it. */
+static void append_clean(struct hf_buf *out, const char *text, const char *kept)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JSON_MAX);
+
+    while (*text != '\0') {
+        size_t len = strcspn(text, kept);
+
+        hf_buf_text_append(out, hf_text_show(arena, text, len, JSON_MAX / 2));
+        hf_buf_append(out, text + len, text[len] != '\0');
+        text += len + (text[len] != '\0');
+    }
 }
 
 static void print_clean(FILE *file, const char *text, const char *kept)
@@ -75,6 +97,13 @@ static void print_clean(FILE *file, const char *text, const char *kept)
     hf_buf_init(&clean, JSON_MAX);
     append_clean(&clean, text, kept);
     fputs(hf_buf_text(&clean), file);
+}
+
+void out_line(FILE *file, const char *before, const char *text)
+{
+    fputs(before, file);
+    print_clean(file, text == NULL ? "" : text, "");
+    fputc('\n', file);
 }
 
 /* --- tables --------------------------------------------------------------------------------- */
@@ -112,14 +141,25 @@ void out_table_row(struct out_table *table, const char *const cells[])
     table->rows_len++;
 }
 
+/* Characters, not bytes; wide ones are taken for one column. */
+static int columns_of(const char *text)
+{
+    int columns = 0;
+
+    for (; *text != '\0'; text++) {
+        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return columns;
+}
+
 void out_table_print(const struct out_table *table)
 {
     int widths[OUT_COLUMNS_MAX] = {0};
 
     for (size_t c = 0; c < table->columns; c++) {
-        widths[c] = (int)strlen(table->heads[c]);
+        widths[c] = columns_of(table->heads[c]);
         for (size_t r = 0; r < table->rows_len; r++) {
-            int width = (int)strlen(table->rows[r][c]);
+            int width = columns_of(table->rows[r][c]);
 
             widths[c] = width > widths[c] ? width : widths[c];
         }
@@ -128,7 +168,7 @@ void out_table_print(const struct out_table *table)
         const char *const *cells = r == 0 ? table->heads : table->rows[r - 1];
 
         for (size_t c = 0; c + 1 < table->columns; c++) {
-            printf("%-*s  ", widths[c], cells[c]);
+            printf("%s%*s", cells[c], widths[c] - columns_of(cells[c]) + 2, "");
         }
         printf("%s\n", cells[table->columns - 1]);
     }
@@ -266,7 +306,9 @@ static void draw(struct hf_arena *arena, struct out_progress *progress, const st
                                  eta_text(arena, progress, step));
 
     fprintf(stderr, "\r\033[K");
-    print_clean(stderr, hf_strndup(arena, line, strnlen(line, (size_t)line_columns())), "");
+    print_clean(stderr,
+                hf_strndup(arena, line, hf_utf8_cut(line, strlen(line), (size_t)line_columns())),
+                "");
     fflush(stderr);
     progress->is_drawn = true;
 }

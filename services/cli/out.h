@@ -4,6 +4,7 @@
 #define HF_CLI_OUT_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
 
 #include "cli/cli.h"
 
@@ -27,6 +28,9 @@ struct hf_status out_message(struct cli *cli, const ProtobufCMessage *message,
                              bool *ret_is_done) HF_MUST_USE;
 /* Print text that is JSON already as JSON or YAML. */
 struct hf_status out_json(struct cli *cli, const char *json, bool *ret_is_done) HF_MUST_USE;
+
+/* before, which is ours, then foreign text made safe, and the end of the line. */
+void out_line(FILE *file, const char *before, const char *text);
 
 /* "key:   value" lines for describe; value NULL or "" prints nothing. */
 void out_field(const char *key, const char *value);

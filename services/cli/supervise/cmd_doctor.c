@@ -305,6 +305,10 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
     tell(doctor, has_window ? GOOD : WARN, name,
          has_window ? "can be restored" : "cannot be restored: it has no backup",
          hf_printf(arena, "holdfast backup create %s --wait", id));
+    if (!hf_text_empty(cluster->damage)) {
+        tell(doctor, BAD, name, hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
+             "holdfast catalog rebuild");
+    }
     for (size_t i = 0; i < cluster->n_warnings; i++) {
         tell_warning(doctor, name, cluster->warnings[i]);
     }
@@ -377,9 +381,10 @@ static void print_lines(const struct doctor *doctor)
     for (size_t i = 0; i < doctor->checks.len; i++) {
         const struct check *check = &doctor->checks.items[i];
 
-        printf("%-4s  %-20s  %s\n", verdicts[check->verdict], check->name, check->what);
+        printf("%-4s  %-20s", verdicts[check->verdict], check->name);
+        out_line(stdout, "  ", check->what);
         if (*check->fix != '\0') {
-            printf("      fix: %s\n", check->fix);
+            out_line(stdout, "      fix: ", check->fix);
         }
     }
 }
