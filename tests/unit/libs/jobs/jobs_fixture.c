@@ -125,6 +125,14 @@ static struct hf_status do_fail(struct hf_ctx *ctx, struct jobs_run *run)
     return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "BAD_THING", metadata, "it is bad \xff");
 }
 
+/* Succeeds with more memory than a job may have. */
+static struct hf_status do_over(struct hf_ctx *ctx, struct jobs_run *run)
+{
+    (void)run;
+    (void)hf_alloc(ctx->arena, (size_t)65 << 20);
+    return hf_success();
+}
+
 /* Cancels its own job and fails before it can know. */
 static struct hf_status do_flagged(struct hf_ctx *ctx, struct jobs_run *run)
 {
@@ -168,6 +176,7 @@ static struct hf_status work(struct hf_ctx *ctx, struct jobs_run *run)
         {"progress", do_progress},
         {"flagged", do_flagged},
         {"scratch", do_scratch},
+        {"over", do_over},
     };
 
     HF_TRY(note_run(ctx, run));
@@ -181,9 +190,7 @@ static struct hf_status work(struct hf_ctx *ctx, struct jobs_run *run)
 
 static struct hf_status plain(struct hf_ctx *ctx, struct jobs_run *run)
 {
-    (void)ctx;
-    (void)run;
-    return hf_success();
+    return strcmp(run->job.args, "over") == 0 ? do_over(ctx, run) : hf_success();
 }
 
 static struct hf_status end(struct hf_ctx *ctx, struct db_tx *tx, const struct jobs_job *job,

@@ -20,7 +20,8 @@ struct jobs_fixture {
  * "flaky" UNAVAILABLE until the third attempt; "wait" until cancelled; "slow" 300 ms, then effect;
  * "defer" until table down is empty; "zombie" outlives its lease and then tries to finish;
  * "progress" tells two phases; "flagged" cancels itself and fails at once; "scratch" tells
- * phases that do not live; "poison" has an end that cannot be written. Every run adds to table
+ * phases that do not live; "poison" has an end that cannot be written; "over" needs
+ * more memory than a job may have. Every run adds to table
  * runs, every end hook to table ends. */
 struct jobs_fixture *jobs_fixture_new(bool has_redis);
 void jobs_fixture_free(struct jobs_fixture *fix);

@@ -220,12 +220,30 @@ static void test_stop__puts_running_jobs_back_without_spending_attempts(void **u
         state_db_count(fix->state, "SELECT count(*) FROM backup.workers WHERE NOT is_dead"), 0);
 }
 
+/* It ends that job with a reason; the process and its other jobs go on. */
+static void test_worker__memory_over_the_limit_fails_the_job(void **unused)
+{
+    static const char *const kinds[] = {"work", "plain"};
+
+    (void)unused;
+    for (size_t i = 0; i < HF_LEN(kinds); i++) {
+        const struct jobs_spec spec = {
+            .kind = kinds[i], .args = "over", .priority = 5, .max_attempts = 1};
+        const char *id = jobs_fixture_add_spec(fix, &spec);
+        struct jobs_job job = jobs_fixture_await(fix, id, JOBS_FAILED);
+        assert_int_equal(job.error.code, HF_RESOURCE_EXHAUSTED);
+        assert_string_equal(job.error.reason, "MEMORY_LIMIT");
+        jobs_fixture_await(fix, jobs_fixture_add(fix, kinds[i], "ok"), JOBS_SUCCEEDED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worker__runs_a_job_and_its_effect_once),
         cmocka_unit_test(test_worker__success_without_effects_calls_the_hook),
         cmocka_unit_test(test_worker__failure_keeps_its_reason),
+        cmocka_unit_test(test_worker__memory_over_the_limit_fails_the_job),
         cmocka_unit_test(test_worker__unavailable_is_tried_again_after_a_pause),
         cmocka_unit_test(test_worker__attempts_run_out),
         cmocka_unit_test(test_cancel__reaches_a_running_job),
