@@ -13,6 +13,7 @@ import pytest
 from support import proc
 from support.reflected import Client, Schema
 from support.session import Session
+from support.state import open_state
 
 TENANT = "tenants/default"
 SERVICES = ["holdfast.backup.v1.BackupService", "holdfast.jobs.v1.JobService"]
@@ -33,16 +34,6 @@ EXTREMES = {
 }
 
 
-class StateDatabase:
-    """Where the installation keeps its state, for a Session."""
-
-    def __init__(self, house):
-        self.folder = house.path("run")
-
-    def dsn(self, user, dbname):
-        return f"host={self.folder} user={user} dbname={dbname}"
-
-
 def copied(psql, table, where, **values):
     """Inserts a copy of a row with other values; the columns are those of the schema now."""
     columns = psql("select string_agg(column_name, ',' order by ordinal_position) from "
@@ -60,7 +51,7 @@ class Poisoned:
 
     def __init__(self, house, source):
         self.house = house
-        self.session = Session(StateDatabase(house), user="holdfast_super", dbname="holdfast")
+        self.session = Session(open_state(house))
         psql = self.psql = self.session.run
         house.add_cluster("orders", source)
         self.point = house.backup("orders")
