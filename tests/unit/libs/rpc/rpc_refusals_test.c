@@ -288,8 +288,8 @@ static void test_refusals__bad_tenant(void **state)
         "0default",
         "a.b",
         "default\t",
-        "d\xc3\xa9"
-        "fault",
+        ("d\xc3\xa9"
+         "fault"),
         "d\xe9",
         "default\x7f",
         "*",
