@@ -165,9 +165,9 @@ def changing_system():
 
 # Rows that are made for several stages: everything that can be wrong with an answer as such.
 def answer_lies(place, stage):
-    yield place, "no rows", {stage: answers(pg.row_description(["a"]) + pg.complete())}, (
-        EITHER if stage == "slot-make" else REFUSED)
-    yield place, "an empty query", {stage: answers(pg.message(b"I"))}, REFUSED
+    empty = EITHER if stage == "slot-make" else REFUSED  # nobody reads what it says of a slot
+    yield place, "no rows", {stage: answers(pg.row_description(["a"]) + pg.complete())}, empty
+    yield place, "an empty query", {stage: answers(pg.message(b"I"))}, empty
     yield place, "CopyBoth instead of rows", {stage: says_and_waits(pg.copy_begin(b"W"))}, REFUSED
     yield place, "CopyIn instead of rows", {stage: says_and_waits(pg.copy_begin(b"G"))}, REFUSED
     yield place, "an endless CopyOut", {
@@ -437,10 +437,10 @@ STREAM = [
         ("ends its stream at once for timeline 2", answers(
             pg.copy_begin(b"W") + pg.COPY_DONE + pg.rows(("2", "0/3000000")) + pg.complete())),
         ("silence", says_and_waits()),
-        ("silence in the stream", says_and_waits(pg.copy_begin(b"W"))),
         ("a reset connection", reset),
         ("twelve errors of 3 MB", answers(lambda talk: pg.error(b"e" * 3_000_000) * 12)))
-]
+] + [("START_REPLICATION", "silence in the stream", {
+    "start": says_and_waits(pg.copy_begin(b"W"))}, EITHER)]
 WAL = [
     ("WAL stream", what, {"keepalive": act}, EITHER) for what, act in (
         ("WAL at LSN 0", says_and_waits(pg.wal(0, b"x" * 8192))),
