@@ -223,11 +223,22 @@ static struct hf_status find_owner(struct cli *cli, struct account *ret_owner)
     return hf_success();
 }
 
+/* A client's directory, whose holdfast.yaml says so, is nothing to be run or moved. */
+static struct hf_status check_kind(struct cli *cli, const struct site *site)
+{
+    struct dir_settings settings;
+    struct hf_status status =
+        site->is_installation ? dir_load_own(&cli->ctx, cli->dir, &settings) : hf_success();
+
+    return status.code == HF_UNAVAILABLE ? hf_success() : status;
+}
+
 struct hf_status root_up(struct cli *cli)
 {
     HF_CLEANUP(site_done) struct site site = {.walk = {.fd = -1}, .dir = -1};
 
     HF_TRY(look(cli, &site));
+    HF_TRY(check_kind(cli, &site));
     if (site.is_old || site.has_roots) {
         HF_TRY(move_over(cli, &site));
     } else if (!site.is_installation) {

@@ -1,0 +1,294 @@
+"""Whom the servers run as, what root does in their directory, and who reaches what is private.
+
+The servers' user is taken for hostile here: whatever he puts in the place of a file, root's commands
+change nothing outside of the directory.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from support import proc
+from support.holdfast import Holdfast
+from support.state import as_owner
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+USER = "holdfast"
+PLACES = ["holdfast.yaml", "backup.yaml", "redis.conf", "recovery-kit.txt", "run", "log", "keys", "cache",
+          "pki", "vault", "pg", "pki/ca", "pki/backup", "pki/cli", "pki/cli/tls.key", "keys/vault.key",
+          "keys/redis.pass", "run/supervisor.lock", "run/setup.lock", "run/processes.json",
+          "log/supervisor.log", "log/postgres.log", "pg/pg_hba.conf", "vault/holdfast-vault"]
+KINDS = ["link to a directory", "link to a file", "fifo", "second name"]
+COMMANDS = [("doctor",), ("info",), ("certs", "issue", "x", "--out"), ("down",), ("up", "--foreground")]
+
+
+def user_of(pid):
+    return pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
+
+
+def states(folder):
+    """Everything that can be changed of what is below a folder."""
+    def one(path):
+        state = os.lstat(path)
+        content = None
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                content = file.read()
+        return (state.st_uid, state.st_gid, state.st_mode, state.st_ino, content)
+
+    return {path: one(path) for parent, folders, files in os.walk(folder)
+            for path in [parent, *(os.path.join(parent, name) for name in files)]}
+
+
+@pytest.fixture
+def outside(folder):
+    """What belongs to root beside the installation, and a copy of how it was."""
+    path = os.path.join(folder, "outside")
+    os.makedirs(os.path.join(path, "dir", "ca"))
+    for name in ("file", "dir/tls.key", "dir/ca/ca.key", "dir/holdfast.yaml"):
+        with open(os.path.join(path, name), "w", encoding="ascii") as file:
+            file.write(f"root's {name}\n")
+    return path
+
+
+def put(kind, path, outside):
+    """What the servers' user can put in the place of a path."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
+    owner = os.stat(os.path.dirname(path))
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "second name":
+        os.link(os.path.join(outside, "file"), path)
+    else:
+        os.symlink(os.path.join(outside, "dir" if "directory" in kind else "file"), path)
+    if kind != "second name":
+        os.lchown(path, owner.st_uid, owner.st_gid)
+
+
+def run_for(house, seconds, *words):
+    """A command that may wait: it is ended after a while."""
+    command = subprocess.Popen([house.program, *words], env=house.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        command.wait(seconds)
+    except subprocess.TimeoutExpired:
+        proc.end(command.pid)
+        command.wait(20)
+
+
+@pytest.fixture(scope="module")
+def pattern(programs):
+    """An installation that is down, to be copied."""
+    home = proc.new_folder("hf-up-")
+    house = Holdfast(os.path.join(home, "dir"))
+    try:
+        house.up().down()
+        yield house
+    finally:
+        house.down()
+        proc.remove_folder(home)
+
+
+@pytest.fixture
+def copy(pattern, folder):
+    house = Holdfast(os.path.join(folder, "dir"))
+    subprocess.run(["cp", "-a", pattern.folder, house.folder], check=True)
+    yield house
+    house.down()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_root__changes_nothing_outside_whatever_stands_in_the_place_of_a_file(pattern, folder, outside,
+                                                                             kind):
+    before = states(outside)
+    links = os.stat(os.path.join(outside, "file")).st_nlink
+    step = 1 if os.environ.get("HOLDFAST_ATTACK") == "long" else 6  # in the short round each kind meets others
+    for number, place in list(enumerate(PLACES))[KINDS.index(kind)::step]:
+        house = Holdfast(os.path.join(folder, f"dir{number}"))
+        subprocess.run(["cp", "-a", pattern.folder, house.folder], check=True)
+        put(kind, house.path(place), outside)
+        # Each place meets each command over the kinds; `up` meets all of them in the end.
+        for words in (COMMANDS[number % 3], COMMANDS[4]):
+            last = [os.path.join(folder, f"issued{number}")] if words[0] == "certs" else []
+            run_for(house, 1, *words, *last)
+        house.down()
+        assert states(outside) == before, (kind, place)
+        shutil.rmtree(house.folder)
+    assert os.stat(os.path.join(outside, "file")).st_nlink == links
+
+
+def test_root__up_beside_a_user_who_swaps_directories_changes_nothing_outside(copy, outside):
+    before = states(outside)
+    script = f"""
+import os
+while True:
+    for name in {[place for place in PLACES if "/" not in place and "." not in place]!r}:
+        path = os.path.join({copy.folder!r}, name)
+        try:
+            os.rename(path, path + ".away")
+            os.symlink({outside + "/dir"!r}, path)
+            os.remove(path)
+            os.rename(path + ".away", path)
+        except OSError:
+            pass
+"""
+    swapping = subprocess.Popen([*as_owner(copy.folder), "python3", "-c", script], cwd="/",
+                                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            run_for(copy, 2, "up", "--foreground")
+            run_for(copy, 2, "down")
+    finally:
+        swapping.kill()
+        swapping.wait()
+    assert states(outside) == before
+
+
+# Whose it is.
+def test_up__runs_everything_as_a_user_of_its_own(copy):
+    copy.up()
+    assert {name: user_of(pid) for name, pid in copy.pids.items()} == dict.fromkeys(
+        ["supervisor", "postgres", "redis", "backup"], USER)
+    assert os.stat(copy.folder).st_mode & 0o777 == 0o700
+
+
+def test_up__never_runs_servers_as_who_owns_the_protected_server(programs, folder):
+    house = Holdfast(os.path.join(folder, "dir"))
+    assert "SERVERS_USER" in house.fails(4, "up", "--user", "postgres")
+    assert "SERVERS_USER" in house.fails(4, "up", "--user", "root")
+    house.prefix = proc.unprivileged()
+    assert "SERVERS_USER" in house.fails(4, "up")
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("owner, content", [("nobody", []), ("nobody", ["x"]), ("root", ["x"])])
+def test_up__refuses_a_directory_that_is_no_installation(programs, folder, owner, content):
+    house = Holdfast(os.path.join(folder, "dir"))
+    os.mkdir(house.folder)
+    for name in content:
+        os.mkdir(house.path(name))
+    shutil.chown(house.folder, owner)
+    before = states(folder)
+    assert "FOREIGN_DIRECTORY" in house.fails(4, "up")
+    assert states(folder) == before
+
+
+def test_up__follows_no_link_of_another_user(programs, folder):
+    os.symlink(f"{folder}/elsewhere", f"{folder}/link")
+    os.lchown(f"{folder}/link", pwd.getpwnam("nobody").pw_uid, -1)
+    assert "UNSAFE_PATH" in Holdfast(f"{folder}/link").fails(4, "up", "--dir", f"{folder}/link")
+    assert os.listdir(folder) == ["link"]
+
+
+# An installation of an earlier release.
+ODD = {"link": lambda path: os.symlink("/etc/passwd", path), "fifo": os.mkfifo,
+       "second name": lambda path: os.link(os.path.join(os.path.dirname(path), "keys", "epoch"), path),
+       "another user's": lambda path: (os.mkdir(path), shutil.chown(path, "nobody"))}
+
+
+def give_back(house, owner):
+    """The tree as an earlier release owned it."""
+    subprocess.run(["chown", "-R", f"{owner}:{owner}", house.folder], check=True)
+    for name in ("holdfast.yaml", "recovery-kit.txt", "pki/ca", "pki/ca/ca.key", "pki/ca/ca.crt"):
+        shutil.chown(house.path(name), "root", "root")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_move__refuses_what_is_no_installation_and_changes_nothing(copy, odd):
+    give_back(copy, "postgres")
+    ODD[odd](copy.path("odd"))
+    before = states(copy.folder)
+    said = copy.fails(4, "up")
+    assert "NOT_TO_BE_MOVED" in said and "odd" in said
+    assert states(copy.folder) == before
+    assert "OLD_OWNER" in copy.fails(4, "doctor")
+
+
+def test_move__that_was_cut_off_is_finished_by_the_next_up(copy):
+    give_back(copy, "postgres")
+    inode = os.stat(copy.path("vault", "holdfast-vault")).st_ino
+    for name in ("keys", "vault", "cache"):  # as far as a kill let it come
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", copy.path(name)], check=True)
+    shutil.chown(copy.folder, "root", "root")
+    done = copy.run("up", timeout=90)
+    copy.note_processes()
+    assert "moved" in done.stderr and "postgres" in done.stderr and USER in done.stderr
+    owner = pwd.getpwnam(USER).pw_uid
+    assert {state[0] for state in states(copy.folder).values()} == {owner}
+    assert os.stat(copy.path("vault", "holdfast-vault")).st_ino == inode
+    assert copy.run("doctor").returncode == 0
+    assert "moved" not in copy.run("up").stderr
+
+
+# What is private.
+def test_private_postgresql__lets_in_nobody_but_the_servers_user_as_its_roles(copy):
+    copy.up()
+    socket = copy.path("run")
+
+    def enters(prefix, role):
+        return proc.run([*prefix, "psql", "-h", socket, "-U", role, "-d", "postgres", "-c", "select 1"],
+                        check=False, cwd="/").returncode == 0
+
+    own = as_owner(copy.folder)
+    assert not enters([], "holdfast_app") and not enters([], "holdfast_super")
+    assert not enters(own, "holdfast_super") and not enters(own, "postgres")
+    settings = proc.run([*own, "psql", "-XAt", "-h", socket, "-U", "holdfast_app", "-d", "holdfast", "-c",
+                         "select name || '=' || setting from pg_settings where name in ('fsync', "
+                         "'max_wal_senders', 'wal_level', 'listen_addresses', 'full_page_writes', "
+                         "'unix_socket_permissions') order by 1"], cwd="/").stdout.split()
+    assert settings == ["fsync=on", "full_page_writes=on", "listen_addresses=", "max_wal_senders=0",
+                        "unix_socket_permissions=0700", "wal_level=minimal"]
+    replication = proc.run([*own, "psql", f"host={socket} user=holdfast_app dbname=holdfast "
+                            "replication=true", "-c", "IDENTIFY_SYSTEM"], check=False, cwd="/")
+    assert replication.returncode != 0
+
+
+def test_private_redis__obeys_nobody_without_the_password_and_only_the_doorbell_with_it(copy):
+    copy.up()
+    with open(copy.path("keys", "redis.pass"), encoding="ascii") as file:
+        password = file.read().strip()
+
+    def ask(*words, user=None):
+        login = ["--user", user, "--pass", password, "--no-auth-warning"] if user else []
+        return proc.run(["redis-cli", "-s", copy.path("run", "redis.sock"), *login, *words],
+                        check=False).stdout.strip()
+
+    assert ask("ping").startswith("NOAUTH")
+    assert ask("ping", user="holdfast") == "PONG"
+    for words in (("config", "get", "*"), ("debug", "sleep", "0"), ("module", "list"), ("flushall",),
+                  ("eval", "return 1", "0"), ("acl", "list"), ("shutdown",), ("save",), ("client", "list"),
+                  ("function", "flush"), ("replicaof", "127.0.0.1", "1")):
+        said = ask(*words, user="holdfast")
+        assert said.startswith("NOPERM") or "not allowed" in said, (words, said)
+
+
+# A client of another user.
+def test_certs_issue__makes_a_directory_that_another_users_commands_take(copy, folder):
+    copy.up()
+    out = os.path.join(folder, "archiver")
+    copy.run("certs", "issue", "archiver", "--role", "operator", "--out", out, "--owner", "postgres")
+    assert {state[0] for state in states(out).values()} == {pwd.getpwnam("postgres").pw_uid}
+    assert proc.run([*proc.unprivileged(), copy.program, "cluster", "list", "--dir", out],
+                    cwd="/").returncode == 0
+    client = Holdfast(out)
+    for words in (("up",), ("down",), ("doctor",), ("certs", "issue", "x", "--out", f"{folder}/x")):
+        assert client.run(*words, check=False).returncode == 4, words
+
+
+def test_certs_issue__writes_into_no_directory_of_another_user(copy, folder):
+    copy.up()
+    out = os.path.join(folder, "theirs")
+    os.mkdir(out)
+    shutil.chown(out, "nobody", "nogroup")
+    assert "FOREIGN_DIRECTORY" in copy.fails(4, "certs", "issue", "x", "--out", out)
+    assert "FOREIGN_DIRECTORY" in copy.fails(4, "certs", "issue", "x", "--out", f"{out}/below")
+    assert os.listdir(out) == []
