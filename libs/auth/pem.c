@@ -36,6 +36,17 @@ static int no_passphrase(char *buf, /* NOLINT(readability-non-const-parameter): 
     return -1;
 }
 
+/* Blocks of the text: OpenSSL passes over those that are not asked for. */
+static size_t count(const char *text, const char *word)
+{
+    size_t len = 0;
+
+    for (const char *p = strstr(text, word); p != NULL; p = strstr(p + 1, word)) {
+        len++;
+    }
+    return len;
+}
+
 /* Each block of text is a certificate; ret_first owned by the caller. */
 static bool read_certificates(const char *text, BIO *out, X509 **ret_first)
 {
@@ -56,8 +67,8 @@ static bool read_certificates(const char *text, BIO *out, X509 **ret_first)
             *ret_first = HF_TAKE(crt);
         }
     }
-    /* The end of the text, not a block that is none. */
-    return len > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    return len > 0 && len == count(text, "-----BEGIN ") &&
+           ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 }
 
 static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text, const char *reason,
@@ -73,16 +84,6 @@ static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text, 
     ERR_clear_error();
     *ret_text = bio_text(ctx, out);
     return hf_success();
-}
-
-static size_t count(const char *text, const char *word)
-{
-    size_t len = 0;
-
-    for (const char *p = strstr(text, word); p != NULL; p = strstr(p + 1, word)) {
-        len++;
-    }
-    return len;
 }
 
 static bool has_key_label(const char *text)

@@ -8,6 +8,19 @@ static const struct cli_option add_options[] = {
     {"dsn", "DSN", "libpq connection string, several hosts allowed, without password", false},
     {"password-stdin", NULL, "read the password from standard input", false},
     {"password-file", "FILE", "read the password from FILE", false},
+    {"ca-file", "FILE", "authority of the server's certificate, PEM; it is uploaded", false},
+    {"cert-file", "FILE", "certificate to log in with, PEM", false},
+    {"key-file", "FILE", "its key without passphrase, PEM; kept sealed", false},
+    {"validate-only", NULL, "check everything, store nothing", false},
+};
+static const struct cli_option update_options[] = {
+    {"dsn", "DSN", "another connection string", false},
+    {"password-stdin", NULL, "read another password from standard input", false},
+    {"password-file", "FILE", "read another password from FILE", false},
+    {"ca-file", "FILE", "authority of the server's certificate, PEM; it is uploaded", false},
+    {"cert-file", "FILE", "certificate to log in with, PEM", false},
+    {"key-file", "FILE", "its key without passphrase, PEM; kept sealed", false},
+    {"clear-certs", NULL, "forget the certificates that are not given anew", false},
     {"validate-only", NULL, "check everything, store nothing", false},
 };
 static const struct cli_option create_options[] = {
@@ -42,6 +55,16 @@ const struct cli_command cli_client_commands[] = {
                 "~/.pgpass, never from the command line. The role needs REPLICATION.",
      OPTIONS(add_options),
      .run = cmd_cluster_add},
+    {.path = "cluster update",
+     .args = "NAME",
+     .args_min = 1,
+     .args_max = 1,
+     .summary = "change how it is reached: connection string, password, certificates",
+     .details =
+         "Checked as by add; it must be the same system. The slot stays, and its WAL streams\n"
+         "on by the new way.",
+     OPTIONS(update_options),
+     .run = cmd_cluster_update},
     {.path = "cluster list", .args = "", .summary = "protected clusters", .run = cmd_cluster_list},
     {.path = "cluster describe",
      .args = "NAME",

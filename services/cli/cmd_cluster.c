@@ -1,80 +1,14 @@
-/* cluster add|list|describe|remove, wal status. */
+/* cluster list|describe|remove, wal status. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "cli/client.h"
+#include "cli/cluster.h"
 #include "cli/commands.h"
-#include "cli/input.h"
 #include "cli/out.h"
-#include "pgwire/dsn.h"
-#include "svc/config.h"
-
-#define PASSWORD_MAX 4096
-#define PGPASS_MAX (1u << 20)
-
-/* --- the password, never from argv ---------------------------------------------------------- */
-
-static struct hf_status first_line(struct cli *cli, struct hf_buf *text, const char **ret_line)
-{
-    HF_TRY(hf_buf_status(text, cli->ctx.arena, "the password"));
-    const char *all = hf_buf_text(text);
-
-    *ret_line = hf_strndup(cli->ctx.arena, all, strcspn(all, "\r\n"));
-    return hf_success();
-}
-
-static struct hf_status from_file(struct cli *cli, const char *path, const char **ret_password)
-{
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-
-    hf_buf_init(&text, PASSWORD_MAX);
-    HF_TRY(hf_read_file(cli->ctx.arena, path, &text));
-    return first_line(cli, &text, ret_password);
-}
-
-static struct hf_status from_pgpass(struct cli *cli, const char *dsn, const char **ret_password)
-{
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    struct pgwire_dsn parsed;
-    const char *path = svc_getenv("PGPASSFILE");
-    const char *home = svc_getenv("HOME");
-
-    *ret_password = "";
-    if (path == NULL && home != NULL) {
-        path = hf_path_join(cli->ctx.arena, home, ".pgpass");
-    }
-    hf_buf_init(&text, PGPASS_MAX);
-    if (path == NULL || !hf_is_ok(hf_read_file(cli->ctx.arena, path, &text))) {
-        return hf_success();
-    }
-    HF_TRY(pgwire_dsn_parse(cli->ctx.arena, dsn, &parsed));
-    const char *found = pgwire_pgpass_find(cli->ctx.arena, hf_buf_text(&text), &parsed);
-
-    *ret_password = found == NULL ? "" : found;
-    return hf_success();
-}
-
-static struct hf_status find_password(struct cli *cli, const char *dsn, const char **ret_password)
-{
-    if (cli_flag(cli, "password-stdin")) {
-        return input_line(cli, "password: ", true, PASSWORD_MAX, ret_password);
-    }
-    if (cli_flag(cli, "password-file")) {
-        return from_file(cli, cli_option(cli, "password-file"), ret_password);
-    }
-    const char *environment = svc_getenv("PGPASSWORD");
-
-    if (environment != NULL) {
-        *ret_password = environment;
-        return hf_success();
-    }
-    return from_pgpass(cli, dsn, ret_password);
-}
 
 /* --- printing ------------------------------------------------------------------------------- */
 
@@ -123,7 +57,7 @@ static void print_wal(struct cli *cli, const PbBackup__WalStatus *wal)
     out_field("Recovery window:", window_text(cli, wal));
 }
 
-static struct hf_status print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
+struct hf_status cluster_print(struct cli *cli, const PbBackup__Cluster *cluster)
 {
     bool is_done = false;
 
@@ -145,6 +79,13 @@ static struct hf_status print_cluster(struct cli *cli, const PbBackup__Cluster *
     out_field("Size:", hf_size_text(cli->ctx.arena, (uint64_t)cluster->size_bytes));
     out_field("Newest backup:", out_short(cluster->newest_backup));
     out_field("Last verified:", client_time(cli, cluster->last_verify_time));
+    if (cluster->has_ca || cluster->has_certificate) {
+        out_field("Certificates:", cluster->has_ca && cluster->has_certificate
+                                       ? "authority, own certificate"
+                                   : cluster->has_ca ? "authority"
+                                                     : "own certificate");
+    }
+    out_field("ACTION NEEDED:", cluster->connection_problem);
     for (size_t i = 0; i < cluster->n_warnings; i++) {
         out_field(i == 0 ? "Warnings:" : "", cluster->warnings[i]);
     }
@@ -155,45 +96,6 @@ static struct hf_status print_cluster(struct cli *cli, const PbBackup__Cluster *
 }
 
 /* --- commands ------------------------------------------------------------------------------- */
-
-static struct hf_status add(struct cli *cli, struct rpc_client *client, const char *dsn,
-                            const char *password)
-{
-    PbBackup__CreateClusterRequest req = PB_BACKUP__CREATE_CLUSTER_REQUEST__INIT;
-    PbBackup__Cluster cluster = PB_BACKUP__CLUSTER__INIT;
-    void *resp = NULL;
-
-    cluster.dsn = hf_strdup(cli->ctx.arena, dsn);
-    cluster.password = hf_strdup(cli->ctx.arena, password);
-    req.parent = client_tenant(cli);
-    req.cluster_id = hf_strdup(cli->ctx.arena, cli_arg(cli, 0));
-    req.cluster = &cluster;
-    req.request_id = hf_uuid_new_text(cli->ctx.arena, hf_now_us());
-    req.validate_only = cli_flag(cli, "validate-only");
-    HF_TRY(client_backup(cli, client, "CreateCluster", &req.base, &resp));
-    const PbBackup__Cluster *made = resp;
-
-    for (size_t i = 0; i < made->n_warnings; i++) {
-        out_line(stderr, "warning: ", made->warnings[i]);
-    }
-    return print_cluster(cli, made);
-}
-
-struct hf_status cmd_cluster_add(struct cli *cli)
-{
-    HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
-    const char *dsn = cli_option(cli, "dsn");
-    const char *password = NULL;
-
-    if (hf_text_empty(dsn)) {
-        return cli_usage(cli, "--dsn is missing: holdfast cluster add NAME --dsn \"host=… user=… "
-                              "dbname=…\"");
-    }
-    HF_TRY(pgwire_dsn_check(cli->ctx.arena, dsn));
-    HF_TRY(find_password(cli, dsn, &password));
-    HF_TRY(client_open(cli, &client));
-    return add(cli, client, dsn, password);
-}
 
 static struct hf_status print_clusters(struct cli *cli, const PbBackup__ListClustersResponse *list)
 {
@@ -253,7 +155,7 @@ struct hf_status cmd_cluster_describe(struct cli *cli)
     req.name = client_cluster(cli, cli_arg(cli, 0));
     HF_TRY(client_open(cli, &client));
     HF_TRY(client_backup(cli, client, "GetCluster", &req.base, &resp));
-    return print_cluster(cli, resp);
+    return cluster_print(cli, resp);
 }
 
 struct hf_status cmd_cluster_remove(struct cli *cli)

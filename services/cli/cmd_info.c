@@ -105,6 +105,10 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
     if (!hf_text_empty(cluster->damage)) {
         out_line(stdout, hf_printf(cli->ctx.arena, "%s: DAMAGED: ", name), cluster->damage);
     }
+    if (!hf_text_empty(cluster->connection_problem)) {
+        out_line(stdout, hf_printf(cli->ctx.arena, "%s: ACTION NEEDED: ", name),
+                 cluster->connection_problem);
+    }
     if (wal == NULL || wal->window_start == NULL) {
         printf(
             "%s: NOT RECOVERABLE: there is no complete backup; run `holdfast backup create %s`\n",

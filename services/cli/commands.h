@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 /* cmd_cluster.c */
+struct hf_status cmd_cluster_update(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_cluster_add(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_cluster_list(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_cluster_describe(struct cli *cli) HF_MUST_USE;

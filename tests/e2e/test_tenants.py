@@ -35,6 +35,8 @@ ROWS = {
                                     "cluster": {"dsn": "{own[DSN]}"}, "validate_only": True},
     "BackupService/GetCluster": {"name": CLUSTER},
     "BackupService/ListClusters": {"parent": TENANT},
+    "BackupService/UpdateCluster": {"name": CLUSTER, "cluster": {"dsn": "{own[DSN]}"},
+                                    "validate_only": True},
     "BackupService/DeleteCluster": {"name": CLUSTER, "validate_only": True},
     "BackupService/GetWalStatus": {"name": CLUSTER},
     "BackupService/CreateBackup": {"parent": CLUSTER, "validate_only": True},
@@ -68,7 +70,8 @@ FIELDS = {
     "newest_backup": [BACKUP], "predecessor": ["{B}"], "target": [BACKUP, "{B}"],
 }
 MESSAGES = {"Cluster": [CLUSTER], "WalStatus": [CLUSTER], "Backup": [BACKUP], "Restore": [RESTORE]}
-NOT_NAMES = {"dsn", "password", "etag", "lineage", "file", "warnings", "findings", "error", "code",
+NOT_NAMES = {"dsn", "password", "ca_pem", "cert_pem", "key_pem", "connection_problem", "paths",
+             "etag", "lineage", "file", "warnings", "findings", "error", "code",
              "message", "reason", "phase", "application_name", "directory", "durable_lsn",
              "source_lsn", "from_lsn", "to_lsn", "start_lsn", "stop_lsn", "resolved_lsn"}
 # What differs between two replies to the same request: made ids and moments.
@@ -77,7 +80,7 @@ MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12
                   r'|"sizeBytes": "\d+"')
 
 
-def identity(house, name, role="admin"):
+def identity(house, name, role="installation-admin"):
     """A client of the tenant rivals: the folder of its certificate."""
     return house.certs(name, "--tenant", "rivals", "--role", role)
 
@@ -232,8 +235,10 @@ def normal(answer, pairs):
     """An answer with the parts that the caller gave replaced; to the byte when it is an error."""
     if answer.code != "OK":
         return replaced(answer.bytes(), pairs)
-    text = json.dumps([json_format.MessageToDict(reply) for reply in answer.replies],
-                      sort_keys=True)
+    replies = [json_format.MessageToDict(reply) for reply in answer.replies]
+    for reply in replies:
+        reply.pop("wal", None)  # the caller's own stream, which flows on
+    text = json.dumps(replies, sort_keys=True)
     return MADE.sub("made", replaced(text.encode(), pairs).decode()).encode()
 
 

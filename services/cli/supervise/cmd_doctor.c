@@ -274,15 +274,17 @@ static void check_redis(struct doctor *doctor)
 }
 
 /* The service writes "what; fix: command". */
-static void tell_warning(struct doctor *doctor, const char *name, const char *warning)
+static void tell_warning(struct doctor *doctor, enum verdict verdict, const char *name,
+                         const char *warning)
 {
     const char *fix = strstr(warning, WARNING_FIX);
 
     if (fix == NULL) {
-        tell(doctor, WARN, name, warning, "");
+        tell(doctor, verdict, name, warning, "");
         return;
     }
-    tell(doctor, WARN, name, hf_strndup(doctor->cli->ctx.arena, warning, (size_t)(fix - warning)),
+    tell(doctor, verdict, name,
+         hf_strndup(doctor->cli->ctx.arena, warning, (size_t)(fix - warning)),
          fix + sizeof(WARNING_FIX) - 1);
 }
 
@@ -310,7 +312,9 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
              "holdfast catalog rebuild");
     }
     for (size_t i = 0; i < cluster->n_warnings; i++) {
-        tell_warning(doctor, name, cluster->warnings[i]);
+        bool is_bad = hf_text_equal(cluster->warnings[i], cluster->connection_problem);
+
+        tell_warning(doctor, is_bad ? BAD : WARN, name, cluster->warnings[i]);
     }
 }
 

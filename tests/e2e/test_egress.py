@@ -1,0 +1,247 @@
+"""A connection string is hostile input: who may reach what, by which words, with which certificates."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support import proc
+from support.postgres import PASSWORD
+from support.reflected import Client, Schema, reason
+from support.state import open_state
+
+SERVICE = "holdfast.backup.v1.BackupService"
+PARENT = "tenants/default"
+
+
+@pytest.fixture(scope="module")
+def ask(house):
+    """ask(who, dsn) → the reason of the refusal of a registration; "" when it would be taken."""
+    folders = {"operator": house.certs("operator")}
+    folders["tenant"] = house.certs("tenant", "--role", "admin")
+    schema = Schema(house.endpoint(), folders["operator"], [SERVICE])
+    clients = {who: Client(schema, house.endpoint(), folder) for who, folder in folders.items()}
+
+    def run(who, dsn, **cluster):
+        answer = clients[who]("BackupService/CreateCluster", {
+            "parent": PARENT, "cluster_id": "probe", "cluster": {"dsn": dsn, **cluster},
+            "validate_only": True})
+        return reason(answer)
+
+    yield run
+    for client in clients.values():
+        client.close()
+
+
+def port_of(address):
+    return int(address.rsplit(":", 1)[1])
+
+
+LOOPBACK = ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "017700000001", "localhost", "127.9.9.9",
+            "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_tenant__does_not_reach_loopback(ask, source, host):
+    assert ask("tenant", f"host={host} port={source.port} user=holdfast") == "LOCAL_NEEDS_OPERATOR"
+
+
+def test_tenant__does_not_reach_sockets(ask, house, source):
+    for folder in (source.folder, house.path("run"), "/nonexistent", "/"):
+        assert ask("tenant", f"host={folder} user=holdfast") == "LOCAL_NEEDS_OPERATOR"
+    assert ask("tenant", "user=holdfast") == "LOCAL_NEEDS_OPERATOR"
+    assert ask("tenant", "host=@abstract user=holdfast") == "SOCKET_ABSTRACT"
+
+
+def test_operator__reaches_what_is_on_this_machine(ask, source):
+    assert not ask("operator", source.dsn())
+    assert not ask("operator", source.tcp_dsn(), password=PASSWORD)
+    assert not ask("operator", source.tcp_dsn().replace("127.0.0.1", "localhost"),
+                   password=PASSWORD)
+
+
+def test_own_listeners__are_refused_to_everybody(ask, house, source):
+    endpoints = house.info()["endpoints"]
+    for who in ("operator", "tenant"):
+        for address in endpoints.values():
+            for host in ("127.0.0.1", "localhost", "0x7f.1", "127.5.5.5", "0.0.0.0", "::1"):
+                said = ask(who, f"host={host} port={port_of(address)} user=x")
+                assert said == "ADDRESS_OWN_LISTENER", (who, host, address, said)
+    link = os.path.join(source.folder, "link")
+    os.symlink(house.path("run"), link)
+    for folder in (house.path("run"), link, house.path("run", "..", "run")):
+        assert ask("operator", f"host={folder} user=holdfast_super") == "SOCKET_OWN"
+    inner = os.path.join(source.folder, "inner")
+    os.mkdir(inner)
+    own = next(name for name in os.listdir(house.path("run")) if name.startswith(".s.PGSQL.")
+               and not name.endswith(".lock"))
+    os.symlink(house.path("run", own), os.path.join(inner, ".s.PGSQL.5432"))
+    assert ask("operator", f"host={inner} user=holdfast_super") == "SOCKET_INVALID"
+
+
+@pytest.mark.parametrize("host, said", [
+    ("169.254.169.254", "ADDRESS_METADATA"), ("100.100.100.200", "ADDRESS_METADATA"),
+    ("fd00:ec2::254", "ADDRESS_METADATA"), ("2852039166", "ADDRESS_METADATA"),
+    ("169.254.1.1", "ADDRESS_LINK_LOCAL"), ("fe80::1", "ADDRESS_LINK_LOCAL"),
+    ("224.0.0.1", "ADDRESS_MULTICAST"), ("255.255.255.255", "ADDRESS_BROADCAST"),
+    ("240.0.0.1", "ADDRESS_RESERVED"), ("0", "ADDRESS_UNSPECIFIED"), ("::", "ADDRESS_UNSPECIFIED")])
+def test_operator__does_not_reach_what_is_never_a_source(ask, host, said):
+    assert ask("operator", f"host={host} user=x") == said
+    assert ask("operator", f"host=good.invalid hostaddr={host} user=x") in (said, "INVALID_DSN",
+                                                                           "HOST_INVALID")
+
+
+def test_several_hosts__one_that_is_refused_refuses_all(ask, house, source):
+    port = port_of(house.endpoint())
+    assert ask("operator", f"host=127.0.0.1,127.0.0.1 port={source.port},{port} "
+                           "user=holdfast") == "ADDRESS_OWN_LISTENER"
+
+
+@pytest.mark.parametrize("word, said", [
+    ("sslkey=/tmp/evil.so:k", "DSN_ENGINE"), ("sslcert=/etc/passwd", "DSN_CLIENT_FILE"),
+    ("service=x", "DSN_SERVICE"), ("passfile=/etc/shadow", "DSN_PASSFILE"),
+    ("options=-cx=y", "DSN_OPTIONS"), ("replication=database", "DSN_OURS"),
+    ("gssencmode=require", "DSN_GSS"), ("requirepeer=root", "DSN_REQUIREPEER"),
+    ("password=x", "PASSWORD_IN_DSN"), ("tcp_user_timeout=1", "DSN_KEYWORD")])
+def test_keywords__are_refused_each_with_its_reason(ask, source, word, said):
+    assert ask("operator", f"{source.dsn()} {word}") == said
+
+
+def test_dbname__is_never_a_connection_string(ask, house, source):
+    inner = f"host={house.path('run')} user=holdfast_super dbname=holdfast"
+    said = ask("operator", f"host={source.folder} port={source.port} user=holdfast "
+                           f"dbname='{inner}'")
+    assert said == "DATABASE_NOT_FOUND"
+
+
+# --- certificates ------------------------------------------------------------------------------
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def secure(start_server):
+    """A server that wants TLS and a client's certificate, and the folder of its authority."""
+    server = start_server(version=17)
+    server.stop()
+    folder = server.folder
+    openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority", "-days", "2")
+    for name, subject in (("server", "localhost"), ("client", "holdfast"), ("other", "holdfast")):
+        openssl(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={subject}")
+        with open(os.path.join(folder, "ext"), "w", encoding="utf-8") as file:
+            file.write(f"subjectAltName=DNS:{subject}\n")
+        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+                "-CAcreateserial", "-days", "2", "-out", f"{name}.crt", "-extfile", "ext")
+    for name in os.listdir(folder):
+        if name.endswith((".key", ".crt")):
+            proc.give_to_server_user(os.path.join(folder, name))
+            os.chmod(os.path.join(folder, name), 0o600)
+    with open(os.path.join(server.data, "pg_hba.conf"), "w", encoding="utf-8") as file:
+        file.write("local all all trust\nlocal replication all trust\nhostssl all holdfast all cert\n"
+                   "hostssl replication holdfast all cert\n")
+    server.settings.update(ssl="on", ssl_ca_file=f"{folder}/ca.crt",
+                           ssl_cert_file=f"{folder}/server.crt",
+                           ssl_key_file=f"{folder}/server.key")
+    return server.start()
+
+
+def test_certificates__are_uploaded_and_leave_nothing_behind(house, secure):
+    folder = secure.folder
+    dsn = secure.tcp_dsn().replace("127.0.0.1", "localhost")
+    words = ["--ca-file", f"{folder}/ca.crt", "--cert-file", f"{folder}/client.crt"]
+    house.run("cluster", "add", "secure", "--dsn", dsn, *words, "--key-file",
+              f"{folder}/client.key")
+    seen = proc.wait_until(lambda: streaming(house, "secure"), what="a stream over TLS", timeout=30)
+    assert seen["hasCa"] and seen["hasCertificate"]
+    assert not any(seen.get(key) for key in ("caPem", "certPem", "keyPem"))
+    house.backup("secure")
+    proc.wait_until(lambda: not os.listdir(house.path("cache", "connect")), timeout=30,
+                    what="no certificate on disk")
+    house.run("cluster", "remove", "secure")
+
+
+def test_certificates__that_do_not_fit_are_refused(ask, secure):
+    def text(name):
+        with open(os.path.join(secure.folder, name), encoding="utf-8") as file:
+            return file.read()
+
+    dsn = secure.tcp_dsn().replace("127.0.0.1", "localhost")
+    crt, key = text("client.crt"), text("client.key")
+    cases = [({"cert_pem": crt, "key_pem": text("other.key")}, "KEY_MISMATCH"),
+             ({"cert_pem": crt}, "CERTIFICATE_WITHOUT_KEY"),
+             ({"key_pem": key}, "KEY_WITHOUT_CERTIFICATE"),
+             ({"ca_pem": "nonsense"}, "CA_INVALID"),
+             ({"ca_pem": key}, "CA_INVALID"),
+             ({"cert_pem": crt + key, "key_pem": key}, "CERTIFICATE_INVALID"),
+             ({"cert_pem": crt, "key_pem": "/tmp/evil.so:k"}, "KEY_INVALID"),
+             ({"cert_pem": crt, "key_pem": key + key}, "KEY_INVALID"),
+             ({"ca_pem": text("ca.crt") * 40}, "CA_INVALID")]
+    for given, said in cases:
+        assert ask("operator", dsn, **given) == said, given
+    assert ask("operator", dsn + " sslmode=verify-full") == "CA_MISSING"
+
+
+# --- changing ----------------------------------------------------------------------------------
+
+
+def streaming(house, name):
+    seen = house.hf("cluster", "describe", name)
+    return seen if seen["state"] == "STREAMING" else None
+
+
+def test_update__streams_on_from_the_same_slot(house, source, secure):
+    made = house.add_cluster("orders", source)
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+    changed = house.hf("cluster", "update", "orders", "--dsn", source.tcp_dsn(), "--password-stdin",
+                       stdin=PASSWORD)
+    assert changed["slot"] == made["slot"] and changed["dsn"] == source.tcp_dsn()
+    assert changed["etag"] != made["etag"]
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream again", timeout=30)
+    said = house.run("cluster", "update", "orders", "--dsn", secure.dsn(), check=False)
+    assert said.returncode != 0 and "another system" in said.stderr
+    assert house.run("cluster", "update", "orders", check=False).returncode != 0
+    assert house.hf("cluster", "describe", "orders")["dsn"] == source.tcp_dsn()
+
+
+def test_old_row__streams_on_and_says_what_mends_it(house, source):
+    """After test_update: the cluster is there."""
+    old = f"{source.dsn()} options=-csearch_path=x"
+    open_state(house).psql(f"update backup.clusters set dsn = '{old}' where delete_time is null")
+    house.kill("backup")
+    seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "orders")), timeout=60,
+                           what="a stream of the old row")
+    assert "holdfast cluster update orders" in seen["connectionProblem"]
+    assert seen["warnings"][0] == seen["connectionProblem"]
+    doctor = house.run("doctor", "-o", "json", check=False)
+    red = [check for check in json.loads(doctor.stdout)["checks"] if check["verdict"] == "fail"]
+    assert any("holdfast cluster update orders" in check["fix"] for check in red)
+    assert "ACTION NEEDED" in house.run("info").stdout
+    assert house.run("cluster", "update", "orders", "--dsn", source.dsn()).returncode == 0
+    seen = proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+    assert not seen.get("connectionProblem")
+
+
+def test_old_row__with_an_engine_stops(house, source):
+    open_state(house).psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k' "
+                           "where delete_time is null")
+    house.kill("backup")
+    seen = proc.wait_until(
+        lambda: quietly(lambda: house.hf("cluster", "describe", "orders")), timeout=60,
+        what="the service again")
+    assert seen["state"] != "STREAMING"
+    assert "engine" in seen["connectionProblem"]
+    house.run("cluster", "update", "orders", "--dsn", source.dsn())
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
+def quietly(fn):
+    """None while the service is not back yet."""
+    try:
+        return fn()
+    except (AssertionError, json.JSONDecodeError, subprocess.CalledProcessError):
+        return None
