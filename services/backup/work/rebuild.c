@@ -10,6 +10,7 @@
 #include "backup/store/reading.h"
 #include "backup/work/work.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -262,7 +263,12 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
     struct hf_status first = hf_success();
 
     for (size_t i = 0; i < len; i++) {
+        struct hf_uuid uuid;
+
         HF_TRY(jobs_progress(ctx, run, "reading journals", (int64_t)i, (int64_t)len));
+        if (hf_uuid_parse(source_id(prefixes[i]), &uuid) != 0) {
+            continue; /* a directory that somebody else put beside the sources */
+        }
         struct hf_status status = rebuild_one(ctx, &rebuild, prefixes[i]);
 
         HF_TRY(hf_ctx_check(ctx));
