@@ -10,6 +10,7 @@
 #include "base/pool.h"
 
 #define RETRY_MS 5000
+#define RETRY_MAX_MS 40000 /* a damaged row stays so until somebody mends it */
 #define RETRY_US (INT64_C(60) * HF_US_PER_S)
 #define RETRY_ARENA ((size_t)256 << 20)
 
@@ -279,14 +280,16 @@ static void retry_main(void *arg)
 {
     struct receivers *receivers = arg;
     size_t failed = 1;
+    int pause_ms = RETRY_MS;
 
     while (failed > 0) {
         HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(RETRY_ARENA);
         struct hf_ctx ctx = {.arena = arena, .stop = &receivers->stop};
 
-        if (!hf_is_ok(hf_ctx_sleep(&ctx, RETRY_MS))) {
+        if (!hf_is_ok(hf_ctx_sleep(&ctx, pause_ms))) {
             return;
         }
+        pause_ms = pause_ms < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
         ctx.deadline_us = hf_mono_us() + RETRY_US;
         struct hf_status status = start_each(&ctx, receivers, &failed);
         (void)status; /* tried again */
