@@ -70,7 +70,7 @@ FIELDS = {
     "newest_backup": [BACKUP], "predecessor": ["{B}"], "target": [BACKUP, "{B}"],
 }
 MESSAGES = {"Cluster": [CLUSTER], "WalStatus": [CLUSTER], "Backup": [BACKUP], "Restore": [RESTORE]}
-NOT_NAMES = {"dsn", "password", "ca_pem", "cert_pem", "key_pem", "connection_problem", "paths",
+NOT_NAMES = {"dsn", "password", "ca_pem", "cert_pem", "key_pem", "connection_problem", "damage", "paths",
              "etag", "lineage", "file", "warnings", "findings", "error", "code",
              "message", "reason", "phase", "application_name", "directory", "durable_lsn",
              "source_lsn", "from_lsn", "to_lsn", "start_lsn", "stop_lsn", "resolved_lsn"}
