@@ -78,7 +78,7 @@ static void append_limits(struct restore *restore, struct hf_buf *out,
 
 static struct hf_status make_conf(struct restore *restore, struct hf_buf *out)
 {
-    struct pgf_control control;
+    struct pgf_control control = {0};
 
     HF_TRY(read_control(restore, &control));
     hf_buf_text_append(out, "# Made by holdfast: the source keeps its configuration elsewhere.\n");

@@ -42,18 +42,24 @@ struct tree {
     size_t depth;
 };
 
+static struct hf_status tree_fail(const struct tree *tree, int fd, int error)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+    return hf_fail_errno(tree->arena, error, "opening what is in %s", tree->path);
+}
+
 /* Takes fd. */
 static struct hf_status tree_enter(struct tree *tree, int fd)
 {
-    DIR *dir = fd < 0 || tree->depth == DEPTH_MAX ? NULL : fdopendir(fd);
+    if (fd < 0 || tree->depth == DEPTH_MAX) {
+        return tree_fail(tree, fd, fd < 0 ? errno : ENAMETOOLONG);
+    }
+    DIR *dir = fdopendir(fd);
 
     if (dir == NULL) {
-        int error = tree->depth == DEPTH_MAX ? ENAMETOOLONG : errno;
-
-        if (fd >= 0) {
-            close(fd);
-        }
-        return hf_fail_errno(tree->arena, error, "opening what is in %s", tree->path);
+        return tree_fail(tree, fd, errno);
     }
     tree->open[tree->depth++] = dir;
     return hf_success();
@@ -65,6 +71,7 @@ static struct hf_status tree_leave(struct tree *tree)
     DIR *dir = tree->open[--tree->depth];
     struct hf_status status = hf_fsync(tree->arena, dirfd(dir), tree->path);
 
+    tree->open[tree->depth] = NULL;
     closedir(dir);
     return status;
 }
@@ -115,8 +122,10 @@ static struct hf_status sync_tree(struct restore *restore, const struct restore_
     if (hf_is_ok(status)) {
         status = tree_walk(&tree);
     }
-    while (tree.depth > 0) {
-        closedir(tree.open[--tree.depth]);
+    for (size_t i = 0; i < DEPTH_MAX; i++) {
+        if (tree.open[i] != NULL) {
+            closedir(tree.open[i]);
+        }
     }
     return status;
 }
