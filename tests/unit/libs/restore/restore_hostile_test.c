@@ -249,8 +249,8 @@ static void test_hostile__nothing_is_written_outside(void **state)
         }
     }
     /* Lies that harm nobody are restored; the rest is told as what it is. */
-    assert_true(counts[HF_OK] > rounds / 20);
-    assert_true(counts[HF_DATA_LOSS] > rounds / 4);
+    assert_true(rounds < ROUNDS || counts[HF_OK] > rounds / 20);
+    assert_true(rounds < ROUNDS || counts[HF_DATA_LOSS] > rounds / 4);
     hostile_free(h);
 }
 
