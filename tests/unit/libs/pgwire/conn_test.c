@@ -242,9 +242,10 @@ static void test_conn__gives_up_a_query_at_the_deadline(void **state)
     ctx.deadline_us = 0;
     ctx.cancel = &cancel;
     cancel.is_set = true;
-    assert_int_equal(
-        try_open(&ctx, &(struct pgwire_options){.dsn = dsn_of(&ctx, *state, "plain")}).code,
-        HF_CANCELLED);
+    assert_int_equal(try_open(&ctx, &(struct pgwire_options){.access = wire_access(),
+                                                             .dsn = dsn_of(&ctx, *state, "plain")})
+                         .code,
+                     HF_CANCELLED);
 }
 
 static void test_conn__skips_standbys_when_asked(void **state)
