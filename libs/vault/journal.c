@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/vec.h"
 #include "codec/hash.h"
 #include "vault/journal_entry.h"
@@ -437,4 +438,12 @@ struct hf_status vault_sources_list(struct hf_ctx *ctx, struct objstore *store, 
     *ret_prefixes = prefixes.items;
     *ret_len = prefixes.len;
     return hf_success();
+}
+
+const char *vault_source_id(const char *prefix)
+{
+    const char *slash = strrchr(prefix, '/');
+    struct hf_uuid uuid;
+
+    return slash != NULL && hf_uuid_parse(slash + 1, &uuid) == 0 ? slash + 1 : NULL;
 }

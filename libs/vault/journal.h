@@ -137,5 +137,8 @@ const struct vault_point_info *vault_state_point(const struct vault_source_state
 /* Prefixes "tenants/<realm>/sources/<source>" of all sources of a realm. */
 struct hf_status vault_sources_list(struct hf_ctx *ctx, struct objstore *store, const char *realm,
                                     const char ***ret_prefixes, size_t *ret_len) HF_MUST_USE;
+/* The id in such a prefix; NULL when it is no UUID: a directory that somebody else put beside the
+ * sources. Pure. */
+const char *vault_source_id(const char *prefix);
 
 #endif

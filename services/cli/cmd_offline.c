@@ -45,13 +45,27 @@ static PbBackup__Backup *backup_of(struct cli *cli, const struct vault_source_st
     return backup;
 }
 
+struct gathering {
+    const char *wanted; /* NULL: all */
+    bool is_found;
+    PbBackup__ListBackupsResponse list;
+};
+
 /* Newest first, as the service lists them. */
-static void add_source(struct cli *cli, const struct vault_source_state *state,
-                       PbBackup__ListBackupsResponse *list)
+static void gather(struct cli *cli, void *arg, const char *prefix,
+                   const struct vault_source_state *state)
 {
+    struct gathering *gathering = arg;
+    PbBackup__ListBackupsResponse *list = &gathering->list;
+
+    (void)prefix;
+    if (gathering->wanted != NULL && !hf_text_equal(gathering->wanted, state->source.name)) {
+        return;
+    }
     PbBackup__Backup **all =
         HF_NEW_N(cli->ctx.arena, PbBackup__Backup *, list->n_backups + state->points_len + 1);
 
+    gathering->is_found = true;
     for (size_t i = 0; i < list->n_backups; i++) {
         all[i] = list->backups[i];
     }
@@ -61,36 +75,21 @@ static void add_source(struct cli *cli, const struct vault_source_state *state,
     list->backups = all;
 }
 
-static struct hf_status gather(struct cli *cli, const struct offline *offline,
-                               PbBackup__ListBackupsResponse *list)
-{
-    const char *wanted = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0) : cli_option(cli, "cluster");
-    const char **prefixes = NULL;
-    size_t len = 0;
-    bool is_found = wanted == NULL;
-
-    HF_TRY(vault_sources_list(&cli->ctx, offline->store, cli->tenant, &prefixes, &len));
-    for (size_t i = 0; i < len; i++) {
-        struct vault_source_state state = {0};
-
-        HF_TRY(vault_journal_read(&cli->ctx, offline->store, offline->keyring, prefixes[i], 0, NULL,
-                                  &state));
-        if (wanted == NULL || hf_text_equal(wanted, state.source.name)) {
-            is_found = true;
-            add_source(cli, &state, list);
-        }
-    }
-    const char *ignored = NULL;
-
-    return is_found ? hf_success() : offline_find(cli, offline, wanted, &ignored);
-}
-
+/* What can be read is listed; that a source cannot be is the command's failure all the same. */
 struct hf_status cmd_offline_list(struct cli *cli)
 {
     HF_CLEANUP(offline_close) struct offline offline = {0};
-    PbBackup__ListBackupsResponse list = PB_BACKUP__LIST_BACKUPS_RESPONSE__INIT;
+    struct gathering gathering = {.wanted = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0)
+                                                                    : cli_option(cli, "cluster"),
+                                  .list = PB_BACKUP__LIST_BACKUPS_RESPONSE__INIT};
+    struct hf_status unread;
+    const char *ignored = NULL;
 
     HF_TRY(offline_open(cli, &offline));
-    HF_TRY(gather(cli, &offline, &list));
-    return out_backups(cli, &list);
+    HF_TRY(offline_each(cli, &offline, gather, &gathering, &unread));
+    if (gathering.wanted != NULL && !gathering.is_found) {
+        return offline_find(cli, &offline, gathering.wanted, &ignored);
+    }
+    HF_TRY(out_backups(cli, &gathering.list));
+    return gathering.wanted == NULL ? unread : hf_success();
 }

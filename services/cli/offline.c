@@ -57,33 +57,67 @@ static int64_t newest_point(const struct vault_source_state *state)
     return newest_us;
 }
 
-struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
-                              const char **ret_prefix)
+struct hf_status offline_each(struct cli *cli, const struct offline *offline, offline_source_fn fn,
+                              void *arg, struct hf_status *ret_unread)
 {
     struct hf_ctx *ctx = &cli->ctx;
     const char **prefixes = NULL;
-    const char *names = "none";
-    const char *found = NULL;
-    int64_t found_us = -1;
     size_t len = 0;
 
+    *ret_unread = hf_success();
     HF_TRY(vault_sources_list(ctx, offline->store, cli->tenant, &prefixes, &len));
     for (size_t i = 0; i < len; i++) {
         struct vault_source_state state = {0};
 
-        HF_TRY(vault_journal_read(ctx, offline->store, offline->keyring, prefixes[i], 0, NULL,
-                                  &state));
-        names = hf_printf(ctx->arena, "%s%s%s", i == 0 ? "" : names, i == 0 ? "" : ", ",
-                          state.source.name);
-        if (hf_text_equal(state.source.name, cluster) && newest_point(&state) > found_us) {
-            found = prefixes[i];
-            found_us = newest_point(&state);
+        if (vault_source_id(prefixes[i]) == NULL) {
+            continue;
+        }
+        struct hf_status status =
+            vault_journal_read(ctx, offline->store, offline->keyring, prefixes[i], 0, NULL, &state);
+
+        HF_TRY(hf_ctx_check(ctx));
+        if (hf_is_ok(status)) {
+            fn(cli, arg, prefixes[i], &state);
+        } else if (hf_is_ok(*ret_unread)) {
+            *ret_unread = hf_wrap(ctx->arena, status, "source %s", prefixes[i]);
         }
     }
-    if (found == NULL) {
-        return hf_fail_info(ctx->arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", NULL,
-                            "the vault has no cluster named %s; it has: %s", cluster, names);
+    return hf_success();
+}
+
+struct find {
+    const char *cluster;
+    const char *names; /* of all, for the message */
+    const char *found;
+    int64_t found_us;
+};
+
+static void find_in(struct cli *cli, void *arg, const char *prefix,
+                    const struct vault_source_state *state)
+{
+    struct find *find = arg;
+
+    find->names = hf_printf(cli->ctx.arena, "%s%s%s", find->names == NULL ? "" : find->names,
+                            find->names == NULL ? "" : ", ", state->source.name);
+    if (hf_text_equal(state->source.name, find->cluster) && newest_point(state) > find->found_us) {
+        find->found = prefix;
+        find->found_us = newest_point(state);
     }
-    *ret_prefix = found;
+}
+
+struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
+                              const char **ret_prefix)
+{
+    struct find find = {.cluster = cluster, .found_us = -1};
+    struct hf_status unread;
+
+    HF_TRY(offline_each(cli, offline, find_in, &find, &unread));
+    if (find.found == NULL) {
+        HF_TRY(unread);
+        return hf_fail_info(cli->ctx.arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", NULL,
+                            "the vault has no cluster named %s; it has: %s", cluster,
+                            find.names == NULL ? "none" : find.names);
+    }
+    *ret_prefix = find.found;
     return hf_success();
 }

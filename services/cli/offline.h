@@ -18,8 +18,16 @@ struct hf_status offline_check_options(struct cli *cli) HF_MUST_USE;
 struct hf_status offline_open(struct cli *cli, struct offline *ret_offline) HF_MUST_USE;
 void offline_close(struct offline *offline);
 
+/* Call fn with each source's state. One that cannot be read hides no other: *ret_unread is its
+ * failure (the first; OK when all were read). A directory without a journal is no source. */
+typedef void (*offline_source_fn)(struct cli *cli, void *arg, const char *prefix,
+                                  const struct vault_source_state *state);
+struct hf_status offline_each(struct cli *cli, const struct offline *offline, offline_source_fn fn,
+                              void *arg, struct hf_status *ret_unread) HF_MUST_USE;
+
 /* Prefix of the source with this cluster name; of several the one whose newest point is newest.
- * NOT_FOUND names those that are there. */
+ * NOT_FOUND names those that are there; the failure of one that cannot be read when none has the
+ * name. */
 struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
                               const char **ret_prefix) HF_MUST_USE;
 

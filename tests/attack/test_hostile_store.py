@@ -5,6 +5,7 @@ what he puts in an object's place is named within seconds, and the service goes 
 import contextlib
 import os
 import random
+import shutil
 import socket
 import stat
 import time
@@ -228,6 +229,33 @@ def test_store__foreign_things_everywhere_change_nothing(house, orders, folder, 
         take_away(made)
     attempts.add("store", "every directory", "files, FIFOs, sockets, devices, links, odd names",
                  "nothing changes, also not at start", True)
+
+
+def test_store__a_source_that_cannot_be_read_hides_no_other(house, orders, folder, attempts):
+    proc.give_to_server_user(folder)
+    sources = os.path.dirname(place(house))
+    beside = os.path.join(sources, "copy-of-orders")
+    broken = os.path.join(sources, "00000000-0000-7000-8000-00000000dead", "journal")
+    try:
+        os.mkdir(beside)
+        make_file(os.path.join(beside, "a-file"))
+        assert house.run("backup", "list", *offline(house)).returncode == 0
+        os.makedirs(broken)
+        make_file(os.path.join(broken, "000000000001"))
+        done = house.run("backup", "list", *offline(house), check=False)
+        assert done.returncode == 1 and orders.backup.split("/")[-1] in done.stdout
+        assert "00000000dead" in done.stderr
+        assert house.run("backup", "list", "orders", *offline(house)).returncode == 0
+        house.run("restore", *offline(house), "--cluster", "orders", "--to", f"{folder}/r",
+                  "--latest")
+        rebuilt = house.run("catalog", "rebuild", check=False)
+        assert rebuilt.returncode == 1 and "00000000dead" in rebuilt.stderr
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(os.path.dirname(broken), ignore_errors=True)
+    house.run("catalog", "rebuild")
+    attempts.add("store", "sources", "a directory beside them, a broken journal among them",
+                 "the other sources are listed and restored; the broken one is named", True)
 
 
 def test_store__empty_directories_without_number(house, orders, folder, is_long, attempts):

@@ -10,7 +10,6 @@
 #include "backup/store/reading.h"
 #include "backup/work/work.h"
 #include "base/clock.h"
-#include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -23,13 +22,6 @@ struct rebuild {
     const char *tenant;
     const struct vault_keyring *keyring;
 };
-
-static const char *source_id(const char *prefix)
-{
-    const char *slash = strrchr(prefix, '/');
-
-    return slash == NULL ? prefix : slash + 1;
-}
 
 static const struct vault_lineage_info *newest_lineage(const struct vault_source_state *state)
 {
@@ -220,7 +212,7 @@ static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild
 static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
                                        const char *prefix)
 {
-    const char *id = source_id(prefix);
+    const char *id = vault_source_id(prefix);
     uint64_t last_head = 0;
     bool is_old = true;
 
@@ -247,7 +239,8 @@ static struct hf_status rebuild_one(struct hf_ctx *ctx, struct rebuild *rebuild,
     if (hf_is_ok(status)) {
         status = hf_arena_check(arena);
     }
-    return hf_wrap(ctx->arena, hf_status_copy(ctx->arena, status), "source %s", source_id(prefix));
+    return hf_wrap(ctx->arena, hf_status_copy(ctx->arena, status), "source %s",
+                   vault_source_id(prefix));
 }
 
 struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
@@ -263,11 +256,9 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
     struct hf_status first = hf_success();
 
     for (size_t i = 0; i < len; i++) {
-        struct hf_uuid uuid;
-
         HF_TRY(jobs_progress(ctx, run, "reading journals", (int64_t)i, (int64_t)len));
-        if (hf_uuid_parse(source_id(prefixes[i]), &uuid) != 0) {
-            continue; /* a directory that somebody else put beside the sources */
+        if (vault_source_id(prefixes[i]) == NULL) {
+            continue;
         }
         struct hf_status status = rebuild_one(ctx, &rebuild, prefixes[i]);
 
