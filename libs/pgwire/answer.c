@@ -133,23 +133,29 @@ static struct hf_status row_add(struct hf_ctx *ctx, struct pgwire_conn *conn,
 }
 
 /* Views of the packed values. */
-static struct hf_status cells_make(struct hf_ctx *ctx, const struct pgwire_conn *conn,
+static struct hf_status cells_make(struct hf_ctx *ctx, struct pgwire_conn *conn,
                                    struct pgwire_result *result)
 {
     size_t cells = result->rows * result->columns;
     struct hf_str *list = hf_try_alloc(ctx->arena, (cells + 1) * sizeof(*list));
     const uint8_t *p = conn->rows.ptr;
+    size_t left = conn->rows.len;
 
     if (list == NULL) {
         return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "the answer of %s is too large",
                        conn->peer);
     }
     for (size_t i = 0; i < cells; i++) {
-        uint32_t len = be32(p);
+        uint32_t len = left >= 4 ? be32(p) : 0;
+        size_t used = len == UINT32_MAX ? 4 : 4 + (size_t)len;
 
+        if (left < 4 || used > left) {
+            return answer_fail(ctx, conn, "fewer values than its rows have");
+        }
         list[i] = len == UINT32_MAX ? (struct hf_str){NULL, 0}
                                     : (struct hf_str){(const char *)p + 4, len};
-        p += 4 + list[i].len;
+        p += used;
+        left -= used;
     }
     result->cells = list;
     return hf_success();
@@ -164,6 +170,9 @@ static struct hf_status result_take(struct hf_ctx *ctx, struct pgwire_conn *conn
     *ret_is_whole = true;
     switch (message->type) {
     case 'T':
+        if (result->kind != PGWIRE_RES_DONE) { /* its rows were judged by the first */
+            return answer_fail(ctx, conn, "it is described twice");
+        }
         result->columns = columns_decode(message);
         result->kind = PGWIRE_RES_ROWS;
         *ret_is_whole = false;

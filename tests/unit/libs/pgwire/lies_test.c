@@ -74,6 +74,13 @@ static const struct lie lies[] = {
      "PROTOCOL_VIOLATION"},
     {"65535 columns", AT_QUERY, BYTES("T\0\0\0\x06\xff\xff"), NOTHING, 0, 0, HF_DATA_LOSS,
      "PROTOCOL_VIOLATION"},
+    {"a second description after rows", AT_QUERY,
+     BYTES(ROW_HEAD "D\0\0\0\x0a\0\x01\xff\xff\xff\xff"
+                    "T\0\0\0\x06\x06\x80"
+                    "C\0\0\0\x0bSELECT\0"),
+     NOTHING, 0, 0, HF_DATA_LOSS, "PROTOCOL_VIOLATION"},
+    {"a second description before rows", AT_QUERY, BYTES(ROW_HEAD "T\0\0\0\x06\0\x02"), NOTHING, 0,
+     0, HF_DATA_LOSS, "PROTOCOL_VIOLATION"},
     {"a copy that nobody asked for", AT_QUERY, BYTES("G\0\0\0\x07\0\0\0"), NOTHING, 0, 0,
      HF_DATA_LOSS, "PROTOCOL_VIOLATION"},
     {"a stream instead of rows", AT_QUERY, BYTES("W\0\0\0\x07\0\0\0"), NOTHING, 0, 0, HF_INTERNAL,
