@@ -50,6 +50,7 @@ static inline struct hf_status sink_file(struct hf_ctx *ctx, void *arg,
 static inline struct hf_status source_extract(struct source *s, const struct vault_root *root,
                                               const char *dir)
 {
+    struct hf_status made = hf_make_dirs(s->f->ctx.arena, dir, 0700);
     HF_CLEANUP(hf_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct sink_place place = {dir, fd};
     const struct vault_extract_sink sink = {
@@ -57,7 +58,7 @@ static inline struct hf_status source_extract(struct source *s, const struct vau
     const struct vault_extract_options options = {
         .place = source_place(s->f), .root = root, .sink = &sink, .threads = 2};
 
-    assert_true(fd >= 0);
+    assert_true(hf_is_ok(made) && fd >= 0);
     return vault_extract(&s->f->ctx, &options);
 }
 
