@@ -16,6 +16,7 @@
 #include "base/str.h"
 
 #define LINKS_MAX 40
+#define TRIES_MAX 64
 #define PATH_BYTES 4096
 #define DIR_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -85,11 +86,16 @@ int hf_beneath_open(int dir, const char *path, int flags, mode_t mode)
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
     };
-    long fd = 0;
+    long fd = -1;
 
-    do { /* EAGAIN: something was renamed on the way, and nothing is known to be wrong */
+    /* EAGAIN: something was renamed on the way, and nothing is known to be wrong; or, with
+     * O_NONBLOCK, another process has a lease on the file, and keeps it as long as it likes. */
+    for (int tries = 0; fd < 0 && tries < TRIES_MAX; tries++) {
         fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
-    } while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+        if (fd < 0 && errno != EAGAIN && errno != EINTR) {
+            break;
+        }
+    }
     return fd < 0 && errno == ENOSYS ? walk_open(dir, path, flags | O_CLOEXEC, mode) : (int)fd;
 }
 

@@ -24,6 +24,7 @@ struct place {
 };
 
 static bool is_old_kernel;
+static bool is_never_ready; /* a lease of another process on the file */
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
@@ -40,8 +41,8 @@ long __wrap_syscall(long number, ...)
     size_t size = va_arg(args, size_t);
 
     va_end(args);
-    if (number == SYS_openat2 && is_old_kernel) {
-        errno = ENOSYS;
+    if (number == SYS_openat2 && (is_old_kernel || is_never_ready)) {
+        errno = is_old_kernel ? ENOSYS : EAGAIN;
         return -1;
     }
     return __real_syscall(number, dir, path, how, size);
@@ -254,6 +255,16 @@ static void test_place__knows_what_lies_in_what(void **state)
     assert_false(is_within(place, "in/a/x", "in/x"));
 }
 
+static void test_beneath__does_not_wait_for_ever(void **state)
+{
+    const struct place *place = *state;
+
+    is_never_ready = true;
+    assert_int_equal(hf_beneath_open(place->fd, "file", O_RDONLY | O_NONBLOCK, 0), -1);
+    is_never_ready = false;
+    assert_int_equal(errno, EAGAIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_place__follows_no_link_of_another_user, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_place__knows_what_lies_in_what, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_beneath__does_not_wait_for_ever, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
