@@ -1,10 +1,14 @@
 /* Where an installation is and what its holdfast.yaml says. */
 #include "cli/dir.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -94,23 +98,20 @@ struct hf_status dir_read(struct hf_ctx *ctx, const char *dir, const char *name,
     return hf_read_below(ctx->arena, dir, name, buf);
 }
 
-struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
+static struct hf_status none_in(struct hf_ctx *ctx, const char *dir)
 {
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_INSTALLATION", NULL,
+                        "there is no installation in %s; start one with `holdfast up --dir %s` "
+                        "or name another directory with --dir",
+                        dir, dir);
+}
+
+static struct hf_status take_settings(struct hf_ctx *ctx, const char *path,
+                                      const struct hf_buf *text, struct dir_settings *ret_settings)
+{
     const struct codec_value *value = NULL;
-    const char *path = hf_path_join(ctx->arena, dir, SETTINGS_NAME);
 
-    hf_buf_init(&text, SETTINGS_MAX);
-    struct hf_status status = dir_read(ctx, dir, SETTINGS_NAME, &text);
-
-    if (status.code == HF_NOT_FOUND) {
-        return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_INSTALLATION", NULL,
-                            "there is no installation in %s; start one with `holdfast up --dir %s` "
-                            "or name another directory with --dir",
-                            dir, dir);
-    }
-    HF_TRY(status);
-    HF_TRY(codec_yaml_parse(ctx->arena, (struct hf_str){(const char *)text.ptr, text.len}, path,
+    HF_TRY(codec_yaml_parse(ctx->arena, (struct hf_str){(const char *)text->ptr, text->len}, path,
                             &value));
     *ret_settings = (struct dir_settings){
         .install_id = member(value, "install_id"),
@@ -125,16 +126,62 @@ struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settin
     return hf_success();
 }
 
-struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
-                              struct dir_settings *ret_settings)
+struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
 {
-    HF_TRY(dir_load(ctx, dir, ret_settings));
-    return hf_text_empty(ret_settings->client)
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, SETTINGS_MAX);
+    struct hf_status status = dir_read(ctx, dir, SETTINGS_NAME, &text);
+
+    if (status.code == HF_NOT_FOUND) {
+        return none_in(ctx, dir);
+    }
+    HF_TRY(status);
+    return take_settings(ctx, hf_path_join(ctx->arena, dir, SETTINGS_NAME), &text, ret_settings);
+}
+
+static struct hf_status refuse_client(struct hf_ctx *ctx, const char *dir,
+                                      const struct dir_settings *settings)
+{
+    return hf_text_empty(settings->client)
                ? hf_success()
                : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "CLIENT_DIRECTORY", NULL,
                               "%s is the directory of client %s, not an installation; name that "
                               "with --dir",
-                              dir, ret_settings->client);
+                              dir, settings->client);
+}
+
+struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
+                              struct dir_settings *ret_settings)
+{
+    HF_TRY(dir_load(ctx, dir, ret_settings));
+    return refuse_client(ctx, dir, ret_settings);
+}
+
+struct hf_status dir_load_at(struct hf_ctx *ctx, int at, const char *dir,
+                             struct dir_settings *ret_settings)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const char *path = hf_path_join(ctx->arena, dir, SETTINGS_NAME);
+    HF_CLEANUP(hf_close)
+    int fd = at < 0 ? -1 : hf_beneath_open(at, SETTINGS_NAME, O_RDONLY | O_NONBLOCK, 0);
+    struct stat found;
+
+    if (at < 0 || (fd < 0 && errno == ENOENT)) {
+        return none_in(ctx, dir);
+    }
+    if (fd < 0 || fstat(fd, &found) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "opening %s", path);
+    }
+    if (!S_ISREG(found.st_mode) || found.st_nlink != 1) {
+        return hf_fail(ctx->arena, HF_FAILED_PRECONDITION, "%s is no ordinary file of one name",
+                       path);
+    }
+    hf_buf_init(&text, SETTINGS_MAX);
+    HF_TRY(hf_read_open(ctx->arena, fd, path, &text));
+    HF_TRY(take_settings(ctx, path, &text, ret_settings));
+    ret_settings->uid = found.st_uid;
+    return refuse_client(ctx, dir, ret_settings);
 }
 
 char *dir_text(struct hf_arena *arena, const struct dir_settings *settings)

@@ -14,6 +14,8 @@
 #ifndef HF_CLI_DIR_H
 #define HF_CLI_DIR_H
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 #include "base/ctx.h"
 
@@ -32,6 +34,7 @@ struct dir_settings {
     const char *client;   /* whose directory this is; "": an installation */
     const char *endpoint; /* of the backup service: "127.0.0.1:17401" */
     const char *metrics;  /* "127.0.0.1:17402" */
+    uid_t uid;            /* whose the file is; dir_load_at alone says it */
 };
 
 /* A file of the directory, however hostile its owner is (hf_read_below). */
@@ -43,6 +46,10 @@ struct hf_status dir_load(struct hf_ctx *ctx, const char *dir,
 /* The same for commands that need the installation itself, not a client's directory. */
 struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
                               struct dir_settings *ret_settings) HF_MUST_USE;
+/* The same for root, who decides by it whose an installation becomes: read below a descriptor (-1:
+ * nothing is there), whoever it belongs to. dir is for messages. */
+struct hf_status dir_load_at(struct hf_ctx *ctx, int at, const char *dir,
+                             struct dir_settings *ret_settings) HF_MUST_USE;
 /* holdfast.yaml's text. */
 char *dir_text(struct hf_arena *arena, const struct dir_settings *settings);
 struct hf_status dir_save(struct hf_ctx *ctx, const char *dir,

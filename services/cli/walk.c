@@ -26,9 +26,53 @@ static struct hf_status name_of(struct hf_ctx *ctx, int fd, const char **ret_pat
     return hf_success();
 }
 
-/* In a directory where everybody may rename, anybody puts another one in the place of what was just
+/* Who decides what is in a directory above. */
+enum above { ABOVE_ANYBODY, ABOVE_TWO, ABOVE_ROOT };
+
+struct judging {
+    const char *path;
+    enum above above;
+    uid_t owner; /* of ABOVE_TWO: beside root */
+};
+
+static bool is_open_to_all(const struct stat *found)
+{
+    return (found->st_mode & S_IWOTH) != 0 && (found->st_mode & S_ISVTX) == 0;
+}
+
+/* Root alone: a group's members are others, and the mask of an access list stands in its place. */
+static bool is_roots_alone(const struct stat *found)
+{
+    return found->st_uid == 0 && ((found->st_mode & S_ISVTX) != 0 ||
+                                  ((found->st_mode & S_IWOTH) == 0 &&
+                                   ((found->st_mode & S_IWGRP) == 0 || found->st_gid == 0)));
+}
+
+static struct hf_status judge_one(struct hf_ctx *ctx, const struct judging *judging,
+                                  const struct stat *found)
+{
+    bool is_of_two = found->st_uid == 0 || found->st_uid == judging->owner;
+
+    if (is_open_to_all(found)) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OPEN_DIRECTORY", NULL,
+                            "everybody may rename what is in a directory above %s; take its "
+                            "write permission from others, or choose another directory",
+                            judging->path);
+    }
+    if ((judging->above == ABOVE_TWO && !is_of_two) ||
+        (judging->above == ABOVE_ROOT && !is_roots_alone(found))) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
+                            "a directory above %s belongs to user %u or is open to a group, who "
+                            "can put another in its place; run it as that user or choose another "
+                            "directory",
+                            judging->path, (unsigned)found->st_uid);
+    }
+    return hf_success();
+}
+
+/* In a directory where somebody else may rename, he puts another one in the place of what was just
  * judged. fd is the first that matters. */
-static struct hf_status judge_parents(struct hf_ctx *ctx, int fd, const char *path)
+static struct hf_status judge_parents(struct hf_ctx *ctx, int fd, const struct judging *judging)
 {
     HF_CLEANUP(hf_close) int at = openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct stat below = {0};
@@ -36,24 +80,23 @@ static struct hf_status judge_parents(struct hf_ctx *ctx, int fd, const char *pa
 
     while (at >= 0 && fstat(at, &found) == 0 &&
            (found.st_ino != below.st_ino || found.st_dev != below.st_dev)) {
-        if ((found.st_mode & S_IWOTH) != 0 && (found.st_mode & S_ISVTX) == 0) {
-            return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OPEN_DIRECTORY", NULL,
-                                "everybody may rename what is in a directory above %s; take its "
-                                "write permission from others, or choose another directory",
-                                path);
-        }
+        HF_TRY(judge_one(ctx, judging, &found));
         int above = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         below = found;
         hf_close_cleanup(&at);
         at = above;
     }
-    return at < 0 ? hf_fail_errno(ctx->arena, errno, "looking above %s", path) : hf_success();
+    return at < 0 ? hf_fail_errno(ctx->arena, errno, "looking above %s", judging->path)
+                  : hf_success();
 }
 
 /* The directory itself may be anybody's to judge; what is above it is judged for root. */
-static struct hf_status judge(struct hf_ctx *ctx, const struct walk *walk)
+static struct hf_status judge(struct hf_ctx *ctx, const struct walk *walk, enum above above,
+                              uid_t owner)
 {
+    const struct judging judging = {walk->path, above, owner};
+
     if (geteuid() != 0) {
         return hf_success();
     }
@@ -61,7 +104,7 @@ static struct hf_status judge(struct hf_ctx *ctx, const struct walk *walk)
     int first =
         openat(walk->fd, *walk->missing == '\0' ? ".." : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    return judge_parents(ctx, first, walk->path);
+    return judge_parents(ctx, first, &judging);
 }
 
 struct hf_status walk_open(struct hf_ctx *ctx, const char *path, struct walk *ret_walk)
@@ -75,7 +118,7 @@ struct hf_status walk_open(struct hf_ctx *ctx, const char *path, struct walk *re
     walk.missing = place.rest;
     HF_TRY(name_of(ctx, place.fd, &found));
     walk.path = *place.rest == '\0' ? found : hf_path_join(ctx->arena, found, place.rest);
-    HF_TRY(judge(ctx, &walk));
+    HF_TRY(judge(ctx, &walk, ABOVE_ANYBODY, 0));
     *ret_walk = walk;
     walk.fd = -1; /* the caller's now */
     return hf_success();
@@ -84,6 +127,19 @@ struct hf_status walk_open(struct hf_ctx *ctx, const char *path, struct walk *re
 void walk_done(struct walk *walk)
 {
     hf_close_cleanup(&walk->fd);
+}
+
+struct hf_status walk_check_roots(struct hf_ctx *ctx, const struct walk *walk)
+{
+    struct stat found;
+
+    if (fstat(walk->fd, &found) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "examining %s", walk->path);
+    }
+    return is_roots_alone(&found) && (found.st_mode & S_IWOTH) == 0
+               ? judge(ctx, walk, ABOVE_ROOT, 0)
+               : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
+                              "others than root may write to %s", walk->path);
 }
 
 /* The first part of rest, "" at its end; *rest moves behind it. */
@@ -96,14 +152,21 @@ static const char *next_name(struct hf_ctx *ctx, const char **rest)
     return name;
 }
 
-static struct hf_status judge_parent(struct hf_ctx *ctx, const struct walk *walk, uid_t owner)
+/* Ours or root's or the owner's; for root all above, for it would write wherever somebody leads. A
+ * directory of root's that is there already must be where root put it. */
+static struct hf_status judge_place(struct hf_ctx *ctx, const struct walk *walk, uid_t owner)
 {
     struct stat found;
+    bool is_there = *walk->missing == '\0';
 
     if (fstat(walk->fd, &found) != 0) {
-        return hf_fail_errno(ctx->arena, errno, "examining the parent of %s", walk->path);
+        return hf_fail_errno(ctx->arena, errno, "examining %s", walk->path);
     }
-    return found.st_uid == 0 || found.st_uid == owner || found.st_uid == geteuid()
+    if (geteuid() == 0) {
+        return is_there && found.st_uid == 0 ? walk_check_roots(ctx, walk)
+                                             : judge(ctx, walk, ABOVE_TWO, owner);
+    }
+    return is_there || found.st_uid == 0 || found.st_uid == owner || found.st_uid == geteuid()
                ? hf_success()
                : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
                               "%s would be made in a directory of user %u, who can put another in "
@@ -149,9 +212,7 @@ struct hf_status walk_make(struct hf_ctx *ctx, const struct walk *walk, uid_t ow
     if (fd < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening the directory of %s", walk->path);
     }
-    if (*walk->missing != '\0') {
-        HF_TRY(judge_parent(ctx, walk, owner));
-    }
+    HF_TRY(judge_place(ctx, walk, owner));
     for (const char *name = next_name(ctx, &rest); *name != '\0'; name = next_name(ctx, &rest)) {
         bool is_last = *rest == '\0';
 

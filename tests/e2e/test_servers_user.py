@@ -213,6 +213,20 @@ def test_move__refuses_what_is_no_installation_and_changes_nothing(copy, odd):
     assert "OLD_OWNER" in copy.fails(4, "doctor")
 
 
+def test_up__gives_nothing_of_roots_to_who_owns_the_directory(programs, folder):
+    house = Holdfast(os.path.join(folder, "dir"))
+    os.mkdir(house.folder)
+    os.mkdir(house.path("keys"), 0o700)
+    with open(house.path("keys", "secret"), "w", encoding="ascii") as file:
+        file.write("root's own\n")
+    shutil.chown(house.folder, "nobody")
+    before = states(folder)
+    for words in (("up",), ("down",), ("doctor",)):
+        house.fails(5 if words[0] != "up" else 4, *words)
+    assert "keys belongs to root" in house.fails(4, "up")
+    assert states(folder) == before
+
+
 def test_move__that_was_cut_off_is_finished_by_the_next_up(copy):
     give_back(copy, "postgres")
     inode = os.stat(copy.path("vault", "holdfast-vault")).st_ino

@@ -1,13 +1,16 @@
 /* Changing the owner of a tree that its former owner may still write to.
  *
- *   judge the whole tree      nothing is changed yet; anything odd refuses it, with the list
- *   directory → root, 0700    closed: whoever has nothing open in it gets in no more
- *   each entry → new owner    opened, judged again, and given away by its own descriptor
+ *   judge the whole tree       nothing is changed yet; anything odd refuses it, with the list
+ *   directory → root, 0700     closed: whoever has nothing open in it gets in no more
+ *   each directory → root      closed before it is listed, so that nothing is added behind the list
+ *   each file → new owner      opened, judged again, and given away by its own descriptor
+ *   each directory → new owner when all below it is given
  *   syncfs
  *   holdfast.yaml → new owner, the directory last
  *
- * A crash in between leaves a directory of root's, which the next `up` goes on with: every step may
- * be repeated. No inode changes, no byte is copied.
+ * So whatever is not given yet lies in directories of root's, from the first one down, or is still
+ * the former owner's as a whole: after a crash anywhere the next `up` sees whose it was and goes
+ * on, for every step may be repeated. No inode changes, no byte is copied.
  */
 #include "cli/supervise/move.h"
 
@@ -20,6 +23,7 @@
 
 #include "base/beneath.h"
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -30,11 +34,12 @@
 
 struct tour {
     struct hf_ctx *ctx;
-    const struct move *move;
+    struct move *move;
     bool is_judging;
     DIR *dirs[MAX_DEPTH];
     char *names[MAX_DEPTH]; /* of the level, relative to the one above; [0] is "" */
     dev_t devices[MAX_DEPTH];
+    bool are_roots[MAX_DEPTH]; /* root's before the move, and all above */
     size_t depth;
     struct hf_buf refused; /* what must not be moved, a line each */
     size_t refused_len;
@@ -55,16 +60,94 @@ static bool is_in_run(const struct tour *tour)
     return tour->depth == 2 && hf_text_equal(tour->names[1], SOCKETS_OF);
 }
 
+/* Of the entry in the directory of this level, below the installation's. */
+static const char *path_of(const struct tour *tour, const char *name)
+{
+    const char *path = "";
+
+    for (size_t i = 1; i < tour->depth; i++) {
+        path = hf_printf(tour->ctx->arena, "%s%s/", path, tour->names[i]);
+    }
+    return hf_printf(tour->ctx->arena, "%s%s", path, name);
+}
+
+/* What the earlier release left as root's. */
+static bool is_known(const struct tour *tour, const char *name)
+{
+    static const struct {
+        size_t depth;
+        const char *above[2];
+        const char *name;
+    } known[] = {
+        {1, {"", ""}, LAST_NAME},     {1, {"", ""}, "recovery-kit.txt"}, {2, {"pki", ""}, "ca"},
+        {3, {"pki", "ca"}, "ca.key"}, {3, {"pki", "ca"}, "ca.crt"},
+    };
+    const char *first = tour->depth > 1 ? tour->names[1] : "";
+    const char *second = tour->depth > 2 ? tour->names[2] : "";
+
+    for (size_t i = 0; i < HF_LEN(known); i++) {
+        if (tour->depth == known[i].depth && hf_text_equal(first, known[i].above[0]) &&
+            hf_text_equal(second, known[i].above[1]) && hf_text_equal(name, known[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_roots_to_give(const struct tour *tour, const char *name, const struct stat *found)
+{
+    bool is_on_chain = tour->are_roots[tour->depth - 1];
+
+    switch (tour->move->root) {
+    case MOVE_ROOTS_NONE:
+        return false;
+    case MOVE_ROOTS_KNOWN: /* a closed directory is one of the former owner's */
+        return is_known(tour, name) || (is_on_chain && S_ISDIR(found->st_mode));
+    case MOVE_ROOTS_ALL:
+        return is_on_chain;
+    }
+    return false;
+}
+
+/* The owner of what root has closed: one that servers cannot run as. Asked once a tree, or once an
+ * entry that is refused: so the answer's memory is not the tour's. */
+static bool can_be_former(uid_t uid)
+{
+    struct hf_arena *arena = hf_arena_new((size_t)1 << 16);
+    const struct account owner = account_of(arena, uid, uid);
+    bool can_be = account_objection(&owner) != NULL;
+
+    hf_arena_free(arena);
+    return can_be;
+}
+
+/* NULL, or why an entry of this owner stays as it is. */
+static const char *objection_to_owner(const struct tour *tour, const char *name,
+                                      const struct stat *found)
+{
+    struct move *move = tour->move;
+
+    if (found->st_uid == move->to.uid || (found->st_uid != 0 && found->st_uid == move->former)) {
+        return NULL;
+    }
+    if (found->st_uid == 0) {
+        return is_roots_to_give(tour, name, found)
+                   ? NULL
+                   : "belongs to root; look at it, and chown it yourself if it is to be given";
+    }
+    if (move->is_former_sought && move->former == 0 && can_be_former(found->st_uid)) {
+        move->former = found->st_uid;
+        return NULL;
+    }
+    return "belongs to another user";
+}
+
 /* NULL, or why the entry is not what an installation is made of. A disk may be mounted on a
  * directory of the first level. */
-static const char *objection(const struct tour *tour, const struct stat *found)
+static const char *objection(const struct tour *tour, const char *name, const struct stat *found)
 {
-    const struct move *move = tour->move;
     bool is_socket_of_ours = S_ISSOCK(found->st_mode) && is_in_run(tour);
 
-    if (found->st_uid != 0 && found->st_uid != move->former && found->st_uid != move->to.uid) {
-        return "belongs to another user";
-    }
     if (!S_ISDIR(found->st_mode) && !S_ISREG(found->st_mode) && !is_socket_of_ours) {
         return S_ISLNK(found->st_mode) ? "is a link" : "is neither a file nor a directory";
     }
@@ -75,22 +158,19 @@ static const char *objection(const struct tour *tour, const struct stat *found)
         !(S_ISDIR(found->st_mode) && tour->depth == 1)) {
         return "lies on another file system";
     }
-    return S_ISDIR(found->st_mode) && tour->depth == MAX_DEPTH ? "lies too deep" : NULL;
+    if (S_ISDIR(found->st_mode) && tour->depth == MAX_DEPTH) {
+        return "lies too deep";
+    }
+    return objection_to_owner(tour, name, found);
 }
 
 static void refuse(struct tour *tour, const char *name, const char *why)
 {
-    if (tour->refused_len++ >= TOLD_MAX) {
-        return;
+    if (tour->refused_len++ < TOLD_MAX) {
+        const char *line = hf_printf(tour->ctx->arena, "\n  %s %s", path_of(tour, name), why);
+
+        hf_buf_append(&tour->refused, line, strlen(line));
     }
-    hf_buf_append(&tour->refused, "\n  ", 3);
-    for (size_t i = 1; i < tour->depth; i++) {
-        hf_buf_append(&tour->refused, tour->names[i], strlen(tour->names[i]));
-        hf_buf_append(&tour->refused, "/", 1);
-    }
-    hf_buf_append(&tour->refused, name, strlen(name));
-    hf_buf_append(&tour->refused, " ", 1);
-    hf_buf_append(&tour->refused, why, strlen(why));
 }
 
 static struct hf_status refused(struct tour *tour)
@@ -112,6 +192,12 @@ static struct hf_status give(struct tour *tour, int fd, const char *name)
                : hf_fail_errno(tour->ctx->arena, errno, "giving %s to %s", name, to->name);
 }
 
+/* Closed to whoever has it open: what he adds later is in no list. */
+static bool close_to_others(const struct tour *tour, int fd)
+{
+    return tour->is_judging || (fchown(fd, 0, 0) == 0 && fchmod(fd, 0700) == 0);
+}
+
 /* The directory of an O_PATH descriptor, opened for reading: the same one, by its own descriptor.
  */
 static struct hf_status push(struct tour *tour, int fd, const char *name)
@@ -120,7 +206,7 @@ static struct hf_status push(struct tour *tour, int fd, const char *name)
     int readable = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = readable < 0 ? NULL : fdopendir(readable);
 
-    if (dir == NULL || fstat(readable, &found) != 0) {
+    if (dir == NULL || fstat(readable, &found) != 0 || !close_to_others(tour, readable)) {
         struct hf_status status = hf_fail_errno(tour->ctx->arena, errno, "opening %s", name);
 
         if (dir != NULL) {
@@ -133,15 +219,25 @@ static struct hf_status push(struct tour *tour, int fd, const char *name)
     tour->dirs[tour->depth] = dir;
     tour->names[tour->depth] = hf_heap_strdup(name);
     tour->devices[tour->depth] = found.st_dev;
+    tour->are_roots[tour->depth] = tour->depth == 0
+                                       ? tour->move->is_former_sought
+                                       : tour->are_roots[tour->depth - 1] && found.st_uid == 0 &&
+                                             (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
     tour->depth++;
     return hf_success();
 }
 
-static void pop(struct tour *tour)
+/* All below it is given; the first one waits for finish. */
+static struct hf_status pop(struct tour *tour)
 {
-    tour->depth--;
-    (void)closedir(tour->dirs[tour->depth]);
-    hf_heap_free(tour->names[tour->depth]);
+    size_t level = tour->depth - 1;
+    struct hf_status status =
+        level == 0 ? hf_success() : give(tour, dirfd(tour->dirs[level]), tour->names[level]);
+
+    tour->depth = level;
+    (void)closedir(tour->dirs[level]);
+    hf_heap_free(tour->names[level]);
+    return status;
 }
 
 /* A socket of servers that have ended is nothing that somebody could own later. */
@@ -162,7 +258,7 @@ static struct hf_status take(struct tour *tour, const char *name)
         return errno == ENOENT ? hf_success()
                                : hf_fail_errno(tour->ctx->arena, errno, "opening %s", name);
     }
-    const char *why = objection(tour, &found);
+    const char *why = objection(tour, name, &found);
 
     if (why != NULL) {
         refuse(tour, name, why);
@@ -171,8 +267,7 @@ static struct hf_status take(struct tour *tour, const char *name)
     if (S_ISSOCK(found.st_mode)) {
         return take_socket(tour, parent, name);
     }
-    HF_TRY(give(tour, fd, name));
-    return S_ISDIR(found.st_mode) ? push(tour, fd, name) : hf_success();
+    return S_ISDIR(found.st_mode) ? push(tour, fd, name) : give(tour, fd, name);
 }
 
 static bool is_left_out(const struct tour *tour, const char *name)
@@ -194,7 +289,7 @@ static struct hf_status travel(struct tour *tour)
                                  tour->names[tour->depth - 1]);
         }
         if (entry == NULL) {
-            pop(tour);
+            HF_TRY(pop(tour));
         } else if (!is_left_out(tour, entry->d_name)) {
             HF_TRY(take(tour, entry->d_name));
         }
@@ -202,7 +297,7 @@ static struct hf_status travel(struct tour *tour)
     return tour->refused_len == 0 ? hf_success() : refused(tour);
 }
 
-static struct hf_status tour_run(struct hf_ctx *ctx, const struct move *move, bool is_judging)
+static struct hf_status tour_run(struct hf_ctx *ctx, struct move *move, bool is_judging)
 {
     HF_CLEANUP(tour_done) struct tour tour = {.ctx = ctx, .move = move, .is_judging = is_judging};
 
@@ -228,33 +323,17 @@ static struct hf_status finish(struct hf_ctx *ctx, const struct move *move)
     return hf_success();
 }
 
-struct hf_status move_run(struct hf_ctx *ctx, const struct move *move)
+struct hf_status move_judge(struct hf_ctx *ctx, struct move *move)
 {
-    HF_TRY(tour_run(ctx, move, true));
+    return tour_run(ctx, move, true);
+}
+
+struct hf_status move_run(struct hf_ctx *ctx, struct move *move)
+{
+    HF_TRY(move_judge(ctx, move));
     if (fchown(move->dir, 0, 0) != 0 || fchmod(move->dir, 0700) != 0 || fsync(move->dir) != 0) {
         return hf_fail_errno(ctx->arena, errno, "closing %s", move->path);
     }
     HF_TRY(tour_run(ctx, move, false));
     return finish(ctx, move);
-}
-
-uid_t move_former(int dir, const struct account *to)
-{
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry = NULL;
-    struct stat found;
-    uid_t former = 0;
-
-    while (list != NULL && former == 0 && (entry = readdir(list)) != NULL) {
-        if (!hf_text_equal(entry->d_name, "..") &&
-            fstatat(dir, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-            found.st_uid != to->uid) {
-            former = found.st_uid;
-        }
-    }
-    if (list != NULL) {
-        (void)closedir(list);
-    }
-    return former;
 }

@@ -4,24 +4,37 @@
 
 #include "cli/supervise/account.h"
 
+/* What of root's is given away. */
+enum move_roots {
+    MOVE_ROOTS_NONE,
+    MOVE_ROOTS_KNOWN, /* what the earlier release left as root's, and directories closed by a move
+                       */
+    MOVE_ROOTS_ALL,   /* what lies in directories that were root's from the first one down */
+};
+
 struct move {
     int dir;          /* the installation's directory, readable */
     const char *path; /* of it, for messages */
-    uid_t former;     /* whose it was; files of root are moved, too */
     struct account to;
+    enum move_roots root;
+    uid_t former;          /* whose it was; 0: root's, or not known yet */
+    bool is_former_sought; /* root has closed the directory; the tree says whose it was */
 };
 
-/* Whose an installation was whose directory root has closed: the first owner in it that is neither
- * root nor `to`; 0 when there is none. */
-uid_t move_former(int dir, const struct account *to);
-
-/* Give everything below the directory, then the directory, to move->to.
+/* Look at the whole tree and change nothing; move->former is found when it is sought: the one owner
+ * beside root and move->to, who must be none that servers could run as.
  *
  * Errors   FAILED_PRECONDITION, reason NOT_TO_BE_MOVED: links, FIFOs, devices, sockets outside of
- *          run/, files with several names, of other users or on another file system; the message
- *          lists them, and nothing was changed if it is the first run
+ *          run/, files with several names, of others or on another file system; the message lists
+ *          them
+ */
+struct hf_status move_judge(struct hf_ctx *ctx, struct move *move) HF_MUST_USE;
+
+/* Judge, then give everything below the directory, then the directory, to move->to.
+ *
+ * Errors   those of move_judge; nothing was changed if it is the first run
  * Repeat   safe, and the way to go on after a crash: the directory belongs to root meanwhile
  */
-struct hf_status move_run(struct hf_ctx *ctx, const struct move *move) HF_MUST_USE;
+struct hf_status move_run(struct hf_ctx *ctx, struct move *move) HF_MUST_USE;
 
 #endif

@@ -7,15 +7,16 @@
  *
  *   directory            what up does
  *   absent, empty        made for --user, else holdfast
- *   root's, postgres's   moved over to --user, else holdfast: an earlier release made it, or a move
- *                        was cut off
- *   has files of root's  moved within its owner: an earlier release kept some root's, or root
- *                        copied a vault or keys into it
+ *   root's, postgres's   moved over to --user, else holdfast: an earlier release made it, root
+ *                        copied a vault and keys to it, or a move was cut off
+ *   has files of root's  holdfast's: moved within its owner, an earlier release kept some root's;
+ *                        anybody else's: refused with the list
  *   anybody else's       theirs, when it is an installation
+ *
+ * site.c has the proof that what is root's may be given away.
  */
 #include "cli/supervise/root.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,78 +34,9 @@
 #include "cli/supervise/issue.h"
 #include "cli/supervise/move.h"
 #include "cli/supervise/place.h"
+#include "cli/supervise/site.h"
 #include "cli/supervise/stop.h"
 #include "cli/walk.h"
-
-/* What the directory is now. */
-struct site {
-    struct walk walk;
-    int dir; /* readable; -1 when it is not there */
-    struct account owner;
-    bool is_empty;
-    bool is_installation; /* it has a file that only an installation has */
-    bool has_roots;       /* some of it is root's, and nobody else can use that */
-    bool is_old;          /* an earlier release left it, or a move was cut off */
-};
-
-static void site_done_cleanup(struct site *site)
-{
-    walk_done(&site->walk);
-    hf_close_cleanup(&site->dir);
-}
-
-/* --- looking -------------------------------------------------------------------------------- */
-
-static bool is_empty(int dir)
-{
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry = NULL;
-    size_t len = 0;
-
-    while (list != NULL && (entry = readdir(list)) != NULL) {
-        len += hf_text_equal(entry->d_name, ".") || hf_text_equal(entry->d_name, "..") ? 0 : 1;
-    }
-    if (list != NULL) {
-        (void)closedir(list);
-    }
-    return list != NULL && len == 0;
-}
-
-/* By names that only an installation has; the first is the last that a first `up` makes. */
-static void look_inside(struct site *site)
-{
-    static const char *const names[] = {"holdfast.yaml", "keys", "vault", "pki"};
-    struct stat found;
-
-    site->is_empty = is_empty(site->dir);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (fstatat(site->dir, names[i], &found, AT_SYMLINK_NOFOLLOW) == 0) {
-            site->is_installation = true;
-            site->has_roots = site->has_roots || found.st_uid == 0;
-            site->is_old = site->is_old || (i == 0 && found.st_uid == 0);
-        }
-    }
-    site->is_old =
-        site->is_installation && (site->is_old || account_objection(&site->owner) != NULL);
-}
-
-static struct hf_status look(struct cli *cli, struct site *site)
-{
-    struct stat found;
-
-    HF_TRY(walk_open(&cli->ctx, cli->dir, &site->walk));
-    if (*site->walk.missing != '\0') {
-        return hf_success();
-    }
-    site->dir = openat(site->walk.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (site->dir < 0 || fstat(site->dir, &found) != 0) {
-        return hf_fail_errno(cli->ctx.arena, errno, "opening %s", cli->dir);
-    }
-    site->owner = account_of(cli->ctx.arena, found.st_uid, found.st_gid);
-    look_inside(site);
-    return hf_success();
-}
 
 /* --- making --------------------------------------------------------------------------------- */
 
@@ -145,34 +77,29 @@ static struct hf_status make(struct cli *cli, struct site *site, const struct ac
 
 static struct hf_status move_over(struct cli *cli, struct site *site)
 {
-    struct move move = {.dir = site->dir, .path = cli->dir, .to = site->owner};
+    struct account to = site->owner;
     bool is_another = account_objection(&site->owner) != NULL;
-    struct account former = site->owner;
+    struct move move;
 
     if (is_another) {
-        HF_TRY(choose(cli, &move.to));
+        HF_TRY(choose(cli, &to));
     }
-    if (former.uid == 0) {
-        former = account_of(cli->ctx.arena, move_former(site->dir, &move.to), 0);
-    }
-    HF_TRY(place_check_reach(&cli->ctx, cli->dir, &move.to));
-    move.former = former.uid;
+    HF_TRY(site_plan_move(&cli->ctx, site, &to, &move));
+    HF_TRY(place_check_reach(&cli->ctx, cli->dir, &to));
+    HF_TRY(move_judge(&cli->ctx, &move));
+    const struct account former = move.former == 0 || move.former == site->owner.uid
+                                      ? site->owner
+                                      : account_of(cli->ctx.arena, move.former, (gid_t)move.former);
+
     HF_TRY(stop_all(cli, site->dir, &former));
     HF_TRY(move_run(&cli->ctx, &move));
-    fprintf(stderr, "moved %s from %s to %s\n", cli->dir, former.name, move.to.name);
+    fprintf(stderr, "moved %s from %s to %s\n", cli->dir, former.name, to.name);
     if (is_another && former.uid != 0) {
         fprintf(stderr, "%s could read the vault's key until now\n", former.name);
     }
-    site->owner = move.to;
+    site->owner = to;
     site->is_old = false;
     return hf_success();
-}
-
-static struct hf_status foreign(struct cli *cli, const struct site *site)
-{
-    return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
-                        "%s belongs to %s and is no installation; choose another --dir", cli->dir,
-                        site->owner.name);
 }
 
 /* A directory that has no installation yet. */
@@ -187,7 +114,7 @@ static struct hf_status settle(struct cli *cli, struct site *site)
         return hf_success(); /* a first up that was cut off, or made by hand */
     }
     if (site->dir >= 0 && (site->owner.uid != 0 || !site->is_empty)) {
-        return foreign(cli, site);
+        return site_refuse(&cli->ctx, site);
     }
     return make(cli, site, &account);
 }
@@ -209,10 +136,9 @@ static struct hf_status check_user(struct cli *cli, const struct site *site)
 static struct hf_status find_owner(struct cli *cli, struct account *ret_owner)
 {
     HF_CLEANUP(site_done) struct site site = {.walk = {.fd = -1}, .dir = -1};
-    struct dir_settings settings;
 
-    HF_TRY(look(cli, &site));
-    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings)); /* says that there is none */
+    HF_TRY(site_look(&cli->ctx, cli->dir, &site));
+    HF_TRY(site.settings); /* says that there is none */
     if (site.is_old) {
         return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "OLD_OWNER", NULL,
                             "%s belongs to %s as an earlier release left it; `holdfast up --dir "
@@ -224,21 +150,17 @@ static struct hf_status find_owner(struct cli *cli, struct account *ret_owner)
 }
 
 /* A client's directory, whose holdfast.yaml says so, is nothing to be run or moved. */
-static struct hf_status check_kind(struct cli *cli, const struct site *site)
+static struct hf_status check_kind(const struct site *site)
 {
-    struct dir_settings settings;
-    struct hf_status status =
-        site->is_installation ? dir_load_own(&cli->ctx, cli->dir, &settings) : hf_success();
-
-    return status.code == HF_UNAVAILABLE ? hf_success() : status;
+    return site->settings.code == HF_UNAVAILABLE ? hf_success() : site->settings;
 }
 
 struct hf_status root_up(struct cli *cli)
 {
     HF_CLEANUP(site_done) struct site site = {.walk = {.fd = -1}, .dir = -1};
 
-    HF_TRY(look(cli, &site));
-    HF_TRY(check_kind(cli, &site));
+    HF_TRY(site_look(&cli->ctx, cli->dir, &site));
+    HF_TRY(check_kind(&site));
     if (site.is_old || site.has_roots) {
         HF_TRY(move_over(cli, &site));
     } else if (!site.is_installation) {
@@ -271,18 +193,21 @@ static struct hf_status as_told(struct cli *cli, struct hf_status status)
     return cli->exit_code >= 0 ? hf_success() : status;
 }
 
-/* The owner empties the directory; its name is in a directory of ours, and only an empty one goes.
- */
-static struct hf_status remove_name(struct cli *cli)
+/* The owner empties the directory; its name is in a directory of ours, and only an empty one goes:
+ * the one that was looked at, where it is now. */
+static struct hf_status remove_name(struct cli *cli, const struct site *site)
 {
-    HF_CLEANUP(walk_done) struct walk walk = {.fd = -1};
-    const char *slash = strrchr(cli->dir, '/');
-    const char *parent =
-        slash == cli->dir ? "/" : hf_strndup(cli->ctx.arena, cli->dir, (size_t)(slash - cli->dir));
+    const char *name = strrchr(cli->dir, '/') + 1;
+    HF_CLEANUP(hf_close) int parent = openat(site->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat found;
+    struct stat held;
 
-    HF_TRY(walk_open(&cli->ctx, parent, &walk));
-    return *walk.missing != '\0' || unlinkat(walk.fd, slash + 1, AT_REMOVEDIR) == 0 ||
-                   errno == ENOENT
+    if (fstat(site->dir, &held) != 0 || held.st_nlink == 0 || parent < 0 ||
+        fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) != 0 || found.st_ino != held.st_ino ||
+        found.st_dev != held.st_dev) {
+        return hf_success(); /* its owner has removed it, or called it something else */
+    }
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT
                ? hf_success()
                : hf_fail_errno(cli->ctx.arena, errno, "removing %s", cli->dir);
 }
@@ -291,10 +216,9 @@ struct hf_status root_down(struct cli *cli)
 {
     HF_CLEANUP(site_done) struct site site = {.walk = {.fd = -1}, .dir = -1};
     HF_CLEANUP(hf_buf_done) struct hf_buf answer = {0};
-    struct dir_settings settings;
 
-    HF_TRY(look(cli, &site));
-    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
+    HF_TRY(site_look(&cli->ctx, cli->dir, &site));
+    HF_TRY(site.settings);
     if (site.is_old) {
         HF_TRY(move_over(cli, &site));
     }
@@ -304,7 +228,7 @@ struct hf_status root_down(struct cli *cli)
     if (!hf_is_ok(status)) {
         return as_told(cli, status);
     }
-    return cli_flag(cli, "destroy") ? remove_name(cli) : status;
+    return cli_flag(cli, "destroy") ? remove_name(cli, &site) : status;
 }
 
 struct hf_status root_certs_issue(struct cli *cli)
