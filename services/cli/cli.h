@@ -70,6 +70,7 @@ struct cli {
     const char *tenant; /* --tenant, "default" */
     bool is_terminal;   /* standard error is a terminal: progress bars */
     struct hf_cancel interrupted;
+    int service;   /* holdfast-backup, held since before root dropped; 0: by its path */
     int exit_code; /* set by a command that has codes of its own; else -1 */
 };
 

@@ -161,6 +161,19 @@ def test_up__runs_everything_as_a_user_of_its_own(copy):
     assert os.stat(copy.folder).st_mode & 0o777 == 0o700
 
 
+def test_up__runs_from_a_clone_in_a_folder_that_only_root_may_enter(copy, folder):
+    closed = os.path.join(folder, "closed")
+    os.mkdir(closed, 0o700)
+    shutil.copytree(os.path.dirname(copy.program), os.path.join(closed, "bin"))
+    copy.program = os.path.join(closed, "bin", "holdfast")
+    copy.up()
+    assert user_of(copy.pids["backup"]) == USER
+    copy.kill("backup")
+    proc.wait_until(lambda: copy.run("cluster", "list", check=False).returncode == 0,
+                    what="the service that was started again", timeout=30)
+    assert copy.run("doctor").returncode == 0
+
+
 def test_up__never_runs_servers_as_who_owns_the_protected_server(programs, folder):
     house = Holdfast(os.path.join(folder, "dir"))
     assert "SERVERS_USER" in house.fails(4, "up", "--user", "postgres")

@@ -92,7 +92,7 @@ static const char *const *command_of(struct hf_arena *arena, const struct place 
         argv[n++] = place->redis_socket;
         break;
     case CHILD_BACKUP:
-        argv[n++] = hf_path_join(arena, place->bin, "holdfast-backup");
+        argv[n++] = hf_path_join(arena, place->bin, PLACE_SERVICE);
         argv[n++] = "--config";
         argv[n++] = hf_path_join(arena, place->dir, "backup.yaml");
         break;

@@ -61,14 +61,15 @@ static const char *up_command(struct doctor *doctor)
 static void check_programs(struct doctor *doctor)
 {
     struct hf_ctx *ctx = &doctor->cli->ctx;
-    const char *service = hf_path_join(ctx->arena, doctor->place.bin, "holdfast-backup");
+    const char *service = hf_path_join(ctx->arena, doctor->place.bin, PLACE_SERVICE);
+    bool is_there = doctor->place.service > 0 || access(service, X_OK) == 0;
     struct hf_status found = place_find_postgres(ctx, &doctor->place);
 
     tell(doctor, hf_is_ok(found) ? GOOD : BAD, "postgresql",
          hf_is_ok(found) ? doctor->place.pg_bin : found.message, "as said");
     tell(doctor, access("/usr/bin/redis-server", X_OK) == 0 ? GOOD : BAD, "redis",
          "/usr/bin/redis-server", "apt-get install redis-server");
-    tell(doctor, access(service, X_OK) == 0 ? GOOD : BAD, "service", service,
+    tell(doctor, is_there ? GOOD : BAD, "service", service,
          "make install  # it belongs beside holdfast");
 }
 
@@ -418,6 +419,7 @@ struct hf_status cmd_doctor(struct cli *cli)
     HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
     HF_TRY(place_of(&cli->ctx, cli->dir, &doctor.place));
     doctor.place.settings = settings;
+    doctor.place.service = cli->service;
     check_programs(&doctor);
     check_permissions(&doctor);
     check_space(&doctor);

@@ -187,6 +187,7 @@ struct hf_status cmd_up(struct cli *cli)
 
     HF_TRY(take_port(cli, &port));
     HF_TRY(place_of(&cli->ctx, cli->dir, &place));
+    place.service = cli->service;
     HF_TRY(check_self(cli, &place));
     HF_TRY(place_find_postgres(&cli->ctx, &place));
     HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));

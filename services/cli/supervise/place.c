@@ -2,6 +2,7 @@
  * that PostgreSQL must run as; that is refused before anything is made. */
 #include "cli/supervise/place.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,13 @@ static const char *own_directory(struct hf_arena *arena)
     char *slash = strrchr(path, '/');
 
     return slash == NULL || slash == path ? "/" : hf_strndup(arena, path, (size_t)(slash - path));
+}
+
+int place_hold_service(struct hf_arena *arena)
+{
+    int fd = open(hf_path_join(arena, own_directory(arena), PLACE_SERVICE), O_PATH | O_CLOEXEC);
+
+    return fd < 0 ? 0 : fd;
 }
 
 struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret_place)

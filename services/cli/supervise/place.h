@@ -8,6 +8,7 @@
 #include "cli/dir.h"
 #include "cli/supervise/account.h"
 
+#define PLACE_SERVICE "holdfast-backup"
 #define PLACE_PG_PORT "5432" /* names the socket only: nothing listens on TCP */
 
 struct place {
@@ -20,6 +21,7 @@ struct place {
     const char *pki;
     const char *keys;
     const char *bin;    /* directory of this program: holdfast-backup is beside it */
+    int service;        /* holdfast-backup, for when bin is closed to this user; 0: by its path */
     const char *pg_bin; /* of the private PostgreSQL; NULL before place_find_postgres */
     const char *user;   /* name of whom this process is: the owner of all of it */
     struct dir_settings settings;
@@ -27,6 +29,9 @@ struct place {
 
 /* Paths only. FAILED_PRECONDITION: PostgreSQL does not run as a user without a name. */
 struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret_place) HF_MUST_USE;
+/* holdfast-backup beside this program, to be held by root, whose folders are often closed to
+ * others: the file alone, for a directory would lead out of it. 0: there is none. */
+int place_hold_service(struct hf_arena *arena);
 /* Fill in pg_bin: the version that made the private database, else the newest that is installed.
  * FAILED_PRECONDITION, reason NO_POSTGRESQL, says what to install. */
 struct hf_status place_find_postgres(struct hf_ctx *ctx, struct place *place) HF_MUST_USE;

@@ -167,6 +167,7 @@ struct hf_status root_up(struct cli *cli)
         HF_TRY(settle(cli, &site));
     }
     HF_TRY(check_user(cli, &site));
+    cli->service = place_hold_service(cli->ctx.arena);
     HF_TRY(become(&cli->ctx, &site.owner));
     return cmd_up(cli);
 }
@@ -176,6 +177,7 @@ struct hf_status root_doctor(struct cli *cli)
     struct account owner;
 
     HF_TRY(find_owner(cli, &owner));
+    cli->service = place_hold_service(cli->ctx.arena);
     HF_TRY(become(&cli->ctx, &owner));
     return cmd_doctor(cli);
 }

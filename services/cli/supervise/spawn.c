@@ -21,11 +21,31 @@ struct launch {
     const char *const *argv;
     const char *const *environment;
     const char *dir;
+    int held; /* the program, when argv[0] leads through a closed directory; 0: it does not */
     const struct svc_confine_plan *plan; /* NULL: not confined */
     int input;                           /* -1: none */
     int log;
     bool is_short; /* waited for: it ends with its parent, however that ends */
 };
+
+/* After the plan, which is a descriptor, too. The program's directory may be root's and closed: it
+ * is held then. */
+static void exec_program(const struct launch *launch)
+{
+    union {
+        const char *const *in;
+        char *const *out;
+    } argv = {launch->argv}, environment = {launch->environment};
+    bool is_held = launch->held > 0 && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+
+    if (!is_held) {
+        close_range(3, ~0U, 0);
+    }
+    execve(launch->argv[0], argv.out, environment.out);
+    if (is_held && errno == EACCES) {
+        execveat(launch->held, "", argv.out, environment.out, AT_EMPTY_PATH);
+    }
+}
 
 static _Noreturn void exec_it(const struct launch *launch)
 {
@@ -46,13 +66,7 @@ static _Noreturn void exec_it(const struct launch *launch)
     if (chdir(launch->dir) != 0 || (launch->plan != NULL && svc_confine_apply(launch->plan) != 0)) {
         _exit(126);
     }
-    close_range(3, ~0U, 0); /* after the plan, which is a descriptor, too */
-    union {
-        const char *const *in;
-        char *const *out;
-    } argv = {launch->argv}, environment = {launch->environment};
-
-    execve(launch->argv[0], argv.out, environment.out);
+    exec_program(launch);
     _exit(127);
 }
 
@@ -71,6 +85,7 @@ static struct hf_status start(struct hf_ctx *ctx, const struct place *place, con
     }
     launch->environment = environment;
     launch->dir = place->dir;
+    launch->held = hf_has_suffix(launch->argv[0], "/" PLACE_SERVICE) ? place->service : 0;
     launch->log = log;
     pid_t pid = fork();
 

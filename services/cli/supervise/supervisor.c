@@ -17,6 +17,7 @@
 #include "cli/supervise/lock.h"
 #include "cli/supervise/logs.h"
 
+#define SERVICE_FD 3
 #define TEND_MS 200
 #define SAVE_US HF_US_PER_S
 /* Often, for this clock stands still while a machine sleeps, and the one of certificates does not.
@@ -103,19 +104,24 @@ static _Noreturn void live(const struct place *place, int log)
     struct hf_arena *arena = hf_arena_new(ARENA_BYTES);
     struct hf_cancel cancel = {0};
     struct hf_ctx ctx = {.arena = arena, .cancel = &cancel};
+    struct place own = *place;
     int null = open("/dev/null", O_RDONLY);
 
     dup2(null, 0);
     dup2(log, 1);
     dup2(log, 2);
-    close_range(3, ~0U, 0);
+    if (place->service > 0) {
+        dup2(place->service, SERVICE_FD);
+        own.service = SERVICE_FD;
+    }
+    close_range(place->service > 0 ? SERVICE_FD + 1 : SERVICE_FD, ~0U, 0);
     umask(077);
     if (chdir("/") != 0) { /* else the file system that `up` was called in could not be unmounted */
         _exit(1);
     }
     hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
     struct interrupt *interrupt = interrupt_start(&cancel);
-    struct hf_status status = supervisor_run(&ctx, place);
+    struct hf_status status = supervisor_run(&ctx, &own);
 
     interrupt_stop(interrupt);
     if (!hf_is_ok(status) && status.code != HF_ALREADY_EXISTS) {
