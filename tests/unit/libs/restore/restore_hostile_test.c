@@ -18,7 +18,9 @@ static void entry_copy(struct lie *to, const struct vault_map_entry *from)
     to->entry = *from;
     (void)snprintf(to->link, sizeof(to->link), "%s", from->attrs.link);
     assert_true(from->runs_len <= HF_LEN(to->runs));
-    memcpy(to->runs, from->runs, from->runs_len * sizeof(to->runs[0]));
+    if (from->runs_len > 0) {
+        memcpy(to->runs, from->runs, from->runs_len * sizeof(to->runs[0]));
+    }
     hostile_name(to, from->attrs.path);
 }
 
