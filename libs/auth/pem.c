@@ -1,9 +1,13 @@
-/* Uploaded PEM. Surprise: the key is looked at by its label before OpenSSL sees it, because
- * providers may give a meaning of their own to labels that are none of PEM's. */
+/* Uploaded PEM. Surprises: the key is looked at by its label before OpenSSL sees it, because
+ * providers may give a meaning of their own to labels that are none of PEM's; and each number of a
+ * key is measured, because OpenSSL computes with whatever was uploaded, for minutes, where no
+ * deadline is seen. */
 #include "auth/pem.h"
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <string.h>
 
@@ -47,8 +51,109 @@ static size_t count(const char *text, const char *word)
     return len;
 }
 
-/* Each block of text is a certificate; ret_first owned by the caller. */
-static bool read_certificates(const char *text, BIO *out, X509 **ret_first)
+/* --- what a key may be ---------------------------------------------------------------------- */
+
+#define RSA_BITS_MIN 2048
+#define RSA_EXPONENT_BITS_MAX 32
+
+/* What is wrong with a key; NULL: nothing. */
+struct objection {
+    const char *reason;
+    const char *what;
+};
+static const struct objection too_large = {
+    "KEY_TOO_LARGE", "has an RSA key that is too large: a key may have 2048 to 4096 bits, that of "
+                     "a certificate up to 8192"};
+static const struct objection not_supported = {
+    "KEY_NOT_SUPPORTED", "has a key of a kind that is not taken: RSA with 2048 bits or more, EC on "
+                         "the curves P-256, P-384 and P-521 by name, and Ed25519 are"};
+
+/* Bits of a number of the key; 0: it has none of this name. */
+static int number_bits(const EVP_PKEY *key, const char *name)
+{
+    BIGNUM *number = NULL;
+    int bits = 0;
+
+    if (EVP_PKEY_get_bn_param(key, name, &number) == 1) {
+        bits = BN_num_bits(number);
+    }
+    BN_clear_free(number);
+    return bits;
+}
+
+static const struct objection *judge_rsa(const EVP_PKEY *key, int bits_max)
+{
+    static const char *const others[] = {
+        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+    };
+    int bits = number_bits(key, OSSL_PKEY_PARAM_RSA_N);
+
+    if (bits > bits_max || number_bits(key, OSSL_PKEY_PARAM_RSA_E) > RSA_EXPONENT_BITS_MAX) {
+        return &too_large;
+    }
+    for (size_t i = 0; i < HF_LEN(others); i++) {
+        if (number_bits(key, others[i]) > bits) {
+            return &too_large;
+        }
+    }
+    return bits < RSA_BITS_MIN || number_bits(key, OSSL_PKEY_PARAM_RSA_FACTOR3) > 0 ? &not_supported
+                                                                                    : NULL;
+}
+
+static const struct objection *judge_curve(const EVP_PKEY *key)
+{
+    static const char *const curves[] = {"prime256v1", "P-256",     "secp384r1",
+                                         "P-384",      "secp521r1", "P-521"};
+    char name[64] = "";
+    int is_explicit = 0;
+
+    if (EVP_PKEY_get_group_name(key, name, sizeof(name), NULL) != 1 ||
+        EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                               &is_explicit) != 1 ||
+        is_explicit != 0) {
+        return &not_supported;
+    }
+    for (size_t i = 0; i < HF_LEN(curves); i++) {
+        if (strcmp(name, curves[i]) == 0) {
+            return NULL;
+        }
+    }
+    return &not_supported;
+}
+
+static const struct objection *judge_key(const EVP_PKEY *key, int rsa_bits_max)
+{
+    if (key == NULL) {
+        return &not_supported;
+    }
+    switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+        return judge_rsa(key, rsa_bits_max);
+    case EVP_PKEY_EC:
+        return judge_curve(key);
+    case EVP_PKEY_ED25519:
+        return NULL;
+    default:
+        return &not_supported;
+    }
+}
+
+static struct hf_status object(struct hf_ctx *ctx, const char *whose,
+                               const struct objection *objection)
+{
+    return objection == NULL ? hf_success()
+                             : invalid(ctx, objection->reason,
+                                       hf_printf(ctx->arena, "%s %s", whose, objection->what));
+}
+
+/* --- certificates --------------------------------------------------------------------------- */
+
+/* Each block of text is a certificate; ret_first owned by the caller. The first key that may not be
+ * is ret_objection. */
+static bool read_certificates(const char *text, BIO *out, X509 **ret_first,
+                              const struct objection **ret_objection)
 {
     HF_CLEANUP(BIO_free) BIO *in = BIO_new_mem_buf(text, (int)strlen(text));
     size_t len = 0;
@@ -63,6 +168,9 @@ static bool read_certificates(const char *text, BIO *out, X509 **ret_first)
         if (++len > PEM_CERTIFICATES_MAX || PEM_write_bio_X509(out, crt) != 1) {
             return false;
         }
+        if (*ret_objection == NULL) {
+            *ret_objection = judge_key(X509_get0_pubkey(crt), PEM_CERTIFICATE_RSA_MAX);
+        }
         if (*ret_first == NULL) {
             *ret_first = HF_TAKE(crt);
         }
@@ -71,20 +179,35 @@ static bool read_certificates(const char *text, BIO *out, X509 **ret_first)
            ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 }
 
-static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text, const char *reason,
-                                          const char *what, X509 **ret_first, const char **ret_text)
+/* What is read, and how it is called. */
+struct chain {
+    const char *name;
+    const char *reason;
+};
+
+static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text,
+                                          const struct chain *chain, X509 **ret_first,
+                                          const char **ret_text)
 {
     HF_CLEANUP(BIO_free) BIO *out = BIO_new(BIO_s_mem());
+    const struct objection *objection = NULL;
 
     HF_CHECK(out != NULL);
     ERR_clear_error();
-    if (strlen(text) > PEM_TEXT_MAX || !read_certificates(text, out, ret_first)) {
-        return invalid(ctx, reason, what);
+    if (strlen(text) > PEM_TEXT_MAX || !read_certificates(text, out, ret_first, &objection)) {
+        return invalid(ctx, chain->reason,
+                       hf_printf(ctx->arena,
+                                 "%s is not 1 to 32 certificates in PEM of at most 64 KiB and "
+                                 "nothing else",
+                                 chain->name));
     }
+    HF_TRY(object(ctx, chain->name, objection));
     ERR_clear_error();
     *ret_text = bio_text(ctx, out);
     return hf_success();
 }
+
+/* --- the key -------------------------------------------------------------------------------- */
 
 static bool has_key_label(const char *text)
 {
@@ -121,6 +244,7 @@ static struct hf_status take_key(struct hf_ctx *ctx, const char *text, X509 *crt
         return invalid(ctx, "KEY_INVALID",
                        "the key is not one private key in PEM of at most 64 KiB");
     }
+    HF_TRY(object(ctx, "the key", judge_key(key, PEM_KEY_RSA_MAX)));
     if (X509_check_private_key(crt, key) != 1) {
         return invalid(ctx, "KEY_MISMATCH", "the key does not belong to the first certificate");
     }
@@ -134,15 +258,14 @@ static struct hf_status take_key(struct hf_ctx *ctx, const char *text, X509 *crt
 struct hf_status pem_check(struct hf_ctx *ctx, const struct pem_texts *given,
                            struct pem_texts *ret_texts)
 {
+    static const struct chain authority = {"the authority", "CA_INVALID"};
+    static const struct chain certificate = {"the certificate", "CERTIFICATE_INVALID"};
     HF_CLEANUP(X509_free) X509 *ca = NULL;
     HF_CLEANUP(X509_free) X509 *crt = NULL;
     struct pem_texts texts = {NULL, NULL, NULL};
 
     if (!hf_text_empty(given->ca)) {
-        HF_TRY(take_certificates(ctx, given->ca, "CA_INVALID",
-                                 "the authority is not 1 to 32 certificates in PEM of at most 64 "
-                                 "KiB and nothing else",
-                                 &ca, &texts.ca));
+        HF_TRY(take_certificates(ctx, given->ca, &authority, &ca, &texts.ca));
     }
     if (hf_text_empty(given->cert) != hf_text_empty(given->key)) {
         return hf_text_empty(given->key) ? invalid(ctx, "CERTIFICATE_WITHOUT_KEY",
@@ -151,10 +274,7 @@ struct hf_status pem_check(struct hf_ctx *ctx, const struct pem_texts *given,
                                                    "a key needs its certificate: --cert-file");
     }
     if (!hf_text_empty(given->cert)) {
-        HF_TRY(take_certificates(ctx, given->cert, "CERTIFICATE_INVALID",
-                                 "the certificate is not 1 to 32 certificates in PEM of at most 64 "
-                                 "KiB and nothing else",
-                                 &crt, &texts.cert));
+        HF_TRY(take_certificates(ctx, given->cert, &certificate, &crt, &texts.cert));
         HF_TRY(take_key(ctx, given->key, crt, &texts.key));
     }
     *ret_texts = texts;
