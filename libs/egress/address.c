@@ -51,6 +51,14 @@ bool egress_address_is_v4(const struct egress_address *address)
     return memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
 }
 
+bool egress_address_is_loopback(const struct egress_address *address)
+{
+    static const uint8_t v6[EGRESS_ADDRESS_BYTES] = {[EGRESS_ADDRESS_BYTES - 1] = 1};
+
+    return egress_address_is_v4(address) ? address->bytes[V4_AT] == 127
+                                         : memcmp(address->bytes, v6, sizeof(v6)) == 0;
+}
+
 bool egress_address_equal(const struct egress_address *a, const struct egress_address *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;

@@ -28,6 +28,8 @@ bool egress_address_of(const struct sockaddr *from, struct egress_address *ret_a
 /* Without port: "10.0.0.1", "fd00::1". */
 const char *egress_address_text(struct hf_arena *arena, const struct egress_address *address);
 bool egress_address_is_v4(const struct egress_address *address);
+/* 127.0.0.0/8, ::1: what is sent there leaves this machine never. */
+bool egress_address_is_loopback(const struct egress_address *address);
 bool egress_address_equal(const struct egress_address *a, const struct egress_address *b);
 
 /* "10.0.0.0/8", "fd00::/8", "10.1.2.3". False: malformed, or bits set behind the prefix. */

@@ -36,56 +36,72 @@ bool egress_local_parse(const char *text, enum egress_local *ret_local)
     return false;
 }
 
-/* Entries of a comma list, without blanks around them; empty ones do not count. */
-static size_t list_split(struct hf_arena *arena, const char *list, const char **ret_entries)
-{
-    size_t len = 0;
+/* A setting as it was read: its entries, in order. */
+struct entries {
+    const char **list;
+    size_t len;
+};
 
-    for (const char *p = list != NULL ? list : ""; *p != '\0' && len < ENTRIES_MAX;) {
+/* Entries of a comma list, without blanks around them; empty ones do not count. One too many is
+ * refused: a rule that was dropped would be a hole. */
+static struct hf_status entries_load(struct hf_ctx *ctx, const struct egress *egress,
+                                     const char *setting, const char *text,
+                                     struct entries *ret_entries)
+{
+    struct entries entries = {HF_NEW_N(egress->arena, const char *, ENTRIES_MAX), 0};
+
+    for (const char *p = text != NULL ? text : ""; *p != '\0';) {
         size_t span;
 
         p += strspn(p, ", \t");
         span = strcspn(p, ", \t");
+        if (span > 0 && entries.len == ENTRIES_MAX) {
+            return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s_%s has more than %d entries",
+                           egress->prefix, setting, ENTRIES_MAX);
+        }
         if (span > 0) {
-            ret_entries[len++] = hf_strndup(arena, p, span);
+            entries.list[entries.len++] = hf_strndup(egress->arena, p, span);
         }
         p += span;
     }
-    return len;
+    *ret_entries = entries;
+    return hf_success();
 }
 
 static struct hf_status ranges_load(struct hf_ctx *ctx, struct egress *egress, const char *setting,
                                     const char *list, struct egress_range **ret_ranges,
                                     size_t *ret_len)
 {
-    const char **entries = HF_NEW_N(ctx->arena, const char *, ENTRIES_MAX);
-    size_t len = list_split(ctx->arena, list, entries);
-    struct egress_range *ranges = HF_NEW_N(egress->arena, struct egress_range, len + 1);
+    struct entries entries;
+    struct egress_range *ranges;
 
-    for (size_t i = 0; i < len; i++) {
-        if (!egress_range_parse(entries[i], &ranges[i])) {
+    HF_TRY(entries_load(ctx, egress, setting, list, &entries));
+    ranges = HF_NEW_N(egress->arena, struct egress_range, entries.len + 1);
+    for (size_t i = 0; i < entries.len; i++) {
+        if (!egress_range_parse(entries.list[i], &ranges[i])) {
             return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
                            "%s_%s: \"%.80s\" is no CIDR: expected 10.0.0.0/8 or fd00::/8, without "
                            "bits behind the prefix",
-                           egress->prefix, setting, entries[i]);
+                           egress->prefix, setting, entries.list[i]);
         }
     }
     *ret_ranges = ranges;
-    *ret_len = len;
+    *ret_len = entries.len;
     return hf_success();
 }
 
 static struct hf_status dirs_load(struct hf_ctx *ctx, struct egress *egress, const char *list)
 {
-    const char **entries = HF_NEW_N(egress->arena, const char *, ENTRIES_MAX);
+    struct entries entries;
 
-    egress->socket_dirs_len = list_split(egress->arena, list, entries);
-    egress->socket_dirs = entries;
-    for (size_t i = 0; i < egress->socket_dirs_len; i++) {
-        if (entries[i][0] != '/') {
+    HF_TRY(entries_load(ctx, egress, "socket_dirs", list, &entries));
+    egress->socket_dirs = entries.list;
+    egress->socket_dirs_len = entries.len;
+    for (size_t i = 0; i < entries.len; i++) {
+        if (entries.list[i][0] != '/') {
             return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
                            "%s_socket_dirs: \"%.80s\" is no absolute path", egress->prefix,
-                           entries[i]);
+                           entries.list[i]);
         }
     }
     return hf_success();
@@ -201,10 +217,10 @@ static struct hf_status own_read(struct hf_ctx *ctx, struct egress *egress,
         if (own->host[0] == '/') {
             continue;
         }
-        HF_TRY(hf_wrap(ctx->arena,
-                       resolver_ask(ctx, egress->resolver,
-                                    is_this_machine(own->host) ? "0.0.0.0" : own->host, own->port,
-                                    &found),
+        const struct egress_want want = {is_this_machine(own->host) ? "0.0.0.0" : own->host,
+                                         own->port, true, NULL};
+
+        HF_TRY(hf_wrap(ctx->arena, resolver_ask(ctx, egress->resolver, &want, &found),
                        "finding our own listener"));
         memcpy(list + len, found.list, found.len * sizeof(list[0]));
         len += found.len;
@@ -221,7 +237,7 @@ struct hf_status egress_resolve(struct hf_ctx *ctx, struct egress *egress,
     struct egress_scene scene = {0};
     struct egress_addresses found = {0};
 
-    HF_TRY(resolver_ask(ctx, egress->resolver, want->host, want->port, &found));
+    HF_TRY(resolver_ask(ctx, egress->resolver, want, &found));
     HF_TRY(machine_read(ctx, &scene));
     HF_TRY(own_read(ctx, egress, &scene));
     for (size_t i = 0; i < found.len; i++) {

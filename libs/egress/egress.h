@@ -7,7 +7,8 @@
  * SOCKET_* of the table in judge.c. Others:
  *   HOST_INVALID        INVALID_ARGUMENT  no host name, no address
  *   HOST_UNREACHABLE    UNAVAILABLE       the resolver knows no address, no socket is there (now)
- *   RESOLVER_BUSY       UNAVAILABLE       all threads that resolve are waiting for answers
+ *   RESOLVER_BUSY       UNAVAILABLE       the threads that resolve, or those that one owner may
+ *                                         have, are waiting for answers
  *   TOO_MANY_ADDRESSES  PERMISSION_DENIED more than EGRESS_ADDRESSES_MAX
  *
  * Threads: any. */
@@ -60,6 +61,7 @@ struct egress_want {
     const char *host; /* name or address, as the user wrote it */
     uint16_t port;
     bool is_operator;
+    const char *owner; /* who asks: of one, few questions wait at a time; NULL: nobody */
 };
 struct egress_addresses {
     const struct egress_address *list; /* in the resolver's order, each with the port */

@@ -25,7 +25,8 @@ struct hf_status egress_refuse(struct hf_ctx *ctx, const struct egress *egress,
 struct resolver *resolver_new(egress_lookup_fn lookup, void *arg);
 void resolver_free(struct resolver *resolver);
 /* Unjudged. Errors HOST_INVALID, HOST_UNREACHABLE, RESOLVER_BUSY, TOO_MANY_ADDRESSES. */
-struct hf_status resolver_ask(struct hf_ctx *ctx, struct resolver *resolver, const char *host,
-                              uint16_t port, struct egress_addresses *ret_addresses) HF_MUST_USE;
+struct hf_status resolver_ask(struct hf_ctx *ctx, struct resolver *resolver,
+                              const struct egress_want *want,
+                              struct egress_addresses *ret_addresses) HF_MUST_USE;
 
 #endif

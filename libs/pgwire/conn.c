@@ -201,7 +201,7 @@ static struct hf_status way_find(struct hf_ctx *ctx, const struct pgwire_access 
     }
     HF_CHECK(hf_parse_u64(host->port, &port) && port <= UINT16_MAX);
     const struct egress_want want = {host->address[0] != '\0' ? host->address : host->host,
-                                     (uint16_t)port, access->is_operator};
+                                     (uint16_t)port, access->is_operator, access->owner};
 
     return egress_resolve(ctx, access->egress, &want, &way->addresses);
 }

@@ -63,6 +63,7 @@ struct egress;
 struct pgwire_access {
     struct egress *egress; /* mandatory */
     bool is_operator;      /* who registered the source: the gate asks */
+    const char *owner;     /* whose source it is, so that the gate is fair; NULL: nobody's */
     const char *run_dir;   /* where a private directory for certificates may be made; NULL: none */
     const char *ca_pem;    /* PEM texts; NULL or "": none. A CA makes verify-full the default */
     const char *cert_pem;

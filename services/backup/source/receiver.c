@@ -41,6 +41,7 @@ struct receiver *receiver_start(const struct receiver_options *options)
     own->cluster = hf_heap_strdup(options->cluster);
     own->dsn = hf_heap_strdup(options->dsn);
     own->password = dup_or_null(options->password);
+    own->access.owner = dup_or_null(options->access.owner);
     own->access.run_dir = dup_or_null(options->access.run_dir);
     own->access.ca_pem = dup_or_null(options->access.ca_pem);
     own->access.cert_pem = dup_or_null(options->access.cert_pem);
@@ -103,6 +104,7 @@ void receiver_free(struct receiver *receiver)
     hf_thread_join(receiver->clerk);
     wipe_text(own->password);
     wipe_text(own->access.key_pem);
+    free_text(own->access.owner);
     free_text(own->access.run_dir);
     free_text(own->access.ca_pem);
     free_text(own->access.cert_pem);

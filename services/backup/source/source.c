@@ -92,7 +92,8 @@ struct hf_status source_login_open(struct hf_ctx *ctx, const struct source *sour
     const struct cluster_row *row = &source->row;
     struct source_login login = {.access = {.egress = source->app->egress,
                                             .run_dir = source->app->run_dir,
-                                            .is_operator = row->is_operator_made}};
+                                            .is_operator = row->is_operator_made,
+                                            .owner = source->tenant_id}};
 
     HF_TRY(unseal(ctx, source, SOURCE_PASSWORD, row->password_sealed, &login.password));
     HF_TRY(unseal(ctx, source, SOURCE_CA, row->ca_sealed, &login.access.ca_pem));

@@ -38,7 +38,7 @@ static const char *reason_of(struct hf_status status)
 static const char *resolve(struct hf_ctx *ctx, struct egress *egress, const char *host,
                            bool is_operator)
 {
-    const struct egress_want want = {host, 5432, is_operator};
+    const struct egress_want want = {host, 5432, is_operator, NULL};
     struct egress_addresses found;
 
     return reason_of(egress_resolve(ctx, egress, &want, &found));
@@ -200,7 +200,7 @@ static void test_resolve__a_resolver_that_hangs_holds_nobody(void **state)
     (void)state;
 
     for (int i = 0; i < 3; i++) {
-        const struct egress_want want = {"slow.example", 5432, true};
+        const struct egress_want want = {"slow.example", 5432, true, NULL};
         struct egress_addresses found;
         struct hf_ctx hurry = ctx;
 
@@ -212,6 +212,71 @@ static void test_resolve__a_resolver_that_hangs_holds_nobody(void **state)
     hf_arena_free(ctx.arena);
 }
 
+static bool lookup_slow_or_known(void *arg, const char *host, struct egress_address *ret_addresses,
+                                 size_t *ret_len)
+{
+    if (strcmp(host, "slow.example") == 0) {
+        return lookup_slow(arg, host, ret_addresses, ret_len);
+    }
+    ret_addresses[0] = (struct egress_address){.bytes = {0x20, 0x01, 0x0d, 0xb8}};
+    *ret_len = 1;
+    return true;
+}
+
+/* However many names of silent servers one owner has, and however fast he gives up. */
+static void test_resolve__silent_names_of_one_owner_hold_up_nobody_else(void **state)
+{
+    const struct egress_want slow = {"slow.example", 5432, false, "mallory"};
+    const struct egress_want mine = {"fast.example", 5432, false, "mallory"};
+    const struct egress_want other = {"fast.example", 5432, false, "alice"};
+    struct hf_ctx ctx = ctx_begin();
+    HF_CLEANUP(egress_free)
+    struct egress *egress = gate(&ctx, (struct egress_options){.lookup = lookup_slow_or_known});
+    struct egress_addresses found;
+    (void)state;
+
+    for (int i = 0; i < 16; i++) {
+        struct hf_ctx hurry = ctx;
+
+        hurry.deadline_us = hf_mono_us() + 20000;
+        assert_int_equal(egress_resolve(&hurry, egress, &slow, &found).code, HF_DEADLINE_EXCEEDED);
+    }
+    int64_t start_us = hf_mono_us();
+
+    assert_int_equal(egress_resolve(&ctx, egress, &other, &found).code, HF_OK);
+    assert_true(hf_mono_us() - start_us < HF_US_PER_S / 2);
+    assert_int_equal(egress_resolve(&ctx, egress, &mine, &found).code, HF_OK); /* in its turn */
+    hf_arena_free(ctx.arena);
+}
+
+/* A rule that is dropped is a hole. */
+static void test_settings__one_entry_too_many_is_refused(void **state)
+{
+    enum { ENTRIES = 1025, BYTES_EACH = 11 };
+    struct hf_ctx ctx = ctx_begin();
+    char *list = hf_alloc(ctx.arena, ENTRIES * BYTES_EACH + 1);
+    struct egress *egress = NULL;
+    (void)state;
+
+    for (size_t i = 0; i < ENTRIES; i++) {
+        memcpy(list + i * BYTES_EACH, " 10.0.0.1, ", BYTES_EACH + 1);
+    }
+    const struct egress_options cases[] = {{.prefix = "sources", .denied = list},
+                                           {.prefix = "sources", .allowed = list},
+                                           {.prefix = "sources", .socket_dirs = list}};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct hf_status status = egress_new(&ctx, &cases[i], &egress);
+
+        assert_int_equal(status.code, HF_INVALID_ARGUMENT);
+        assert_true(i == 2 || strstr(status.message, "more than 1024 entries") != NULL);
+    }
+    list[(ENTRIES - 1) * BYTES_EACH] = '\0';
+    assert_int_equal(egress_new(&ctx, &cases[0], &egress).code, HF_OK);
+    egress_free(egress);
+    hf_arena_free(ctx.arena);
+}
+
 static void test_resolve__own_listeners_by_name_and_everywhere(void **state)
 {
     static const struct egress_endpoint own[] = {{"127.0.0.1", 7401}, {"", 5432}, {"10.0.0.9", 80}};
@@ -219,11 +284,11 @@ static void test_resolve__own_listeners_by_name_and_everywhere(void **state)
     HF_CLEANUP(egress_free)
     struct egress *egress =
         gate(&ctx, (struct egress_options){.local = EGRESS_LOCAL_ON, .own = own, .own_len = 3});
-    const struct egress_want wants[] = {{"localhost", 7401, true},
-                                        {"127.2.3.4", 5432, true},
-                                        {"::1", 7401, true},
-                                        {"0", 5432, true},
-                                        {"10.0.0.9", 80, true}};
+    const struct egress_want wants[] = {{"localhost", 7401, true, NULL},
+                                        {"127.2.3.4", 5432, true, NULL},
+                                        {"::1", 7401, true, NULL},
+                                        {"0", 5432, true, NULL},
+                                        {"10.0.0.9", 80, true, NULL}};
     struct egress_addresses found;
     (void)state;
 
@@ -231,7 +296,7 @@ static void test_resolve__own_listeners_by_name_and_everywhere(void **state)
         assert_string_equal(reason_of(egress_resolve(&ctx, egress, &wants[i], &found)),
                             "ADDRESS_OWN_LISTENER");
     }
-    const struct egress_want other = {"localhost", 7402, false};
+    const struct egress_want other = {"localhost", 7402, false, NULL};
 
     assert_int_equal(egress_resolve(&ctx, egress, &other, &found).code, HF_OK);
     assert_true(found.len >= 1);
@@ -378,6 +443,8 @@ int main(void)
         cmocka_unit_test(test_resolve__every_address_is_judged_and_again_each_time),
         cmocka_unit_test(test_resolve__answers_are_bounded),
         cmocka_unit_test(test_resolve__a_resolver_that_hangs_holds_nobody),
+        cmocka_unit_test(test_resolve__silent_names_of_one_owner_hold_up_nobody_else),
+        cmocka_unit_test(test_settings__one_entry_too_many_is_refused),
         cmocka_unit_test(test_resolve__own_listeners_by_name_and_everywhere),
         cmocka_unit_test(test_socket__directories_by_what_they_are),
         cmocka_unit_test(test_socket__a_hard_link_to_ours_is_seen_after_connect),
