@@ -70,6 +70,16 @@ static struct hf_status connect_step(struct hf_ctx *ctx, struct pgwire_conn *con
                             "%s wants the password hashed more often than any honest server "
                             "does; set scram_iterations lower and the password again",
                             conn->peer);
+    case PGWIRE_GREETING_METHOD:
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "AUTH_METHOD", metadata,
+                            "%s asks for another proof than a password or a certificate; write "
+                            "scram-sha-256 into the server's pg_hba.conf",
+                            conn->peer);
+    case PGWIRE_GREETING_CLEAR:
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "PASSWORD_IN_CLEAR", metadata,
+                            "%s wants the password as it is over a connection without TLS; write "
+                            "sslmode=require, or scram-sha-256 into the server's pg_hba.conf",
+                            conn->peer);
     case PGWIRE_GREETING_FINE:
         *state = PQconnectPoll(conn->pg);
         return hf_success();

@@ -36,6 +36,9 @@
  *   PAGE_CHECKSUM_FAILED    DATA_LOSS           the server found damaged pages while reading
  *   ANSWER_TOO_LARGE        RESOURCE_EXHAUSTED  more bytes, rows or notices than an answer may have
  *   PASSWORD_COSTLY         FAILED_PRECONDITION the server wants the password hashed too often
+ *   AUTH_METHOD             FAILED_PRECONDITION the server wants Kerberos or the like
+ *   PASSWORD_IN_CLEAR       FAILED_PRECONDITION the server wants it as it is, without TLS, and is
+ *                                               not on this machine
  *   PROTOCOL_VIOLATION      DATA_LOSS           what comes is not PostgreSQL's protocol
  *   NOT_SUPPORTED           UNIMPLEMENTED       the server does not do that
  *   SERVER_ERROR            INTERNAL            anything else the server says

@@ -68,10 +68,13 @@ enum pgwire_greeting {
     PGWIRE_GREETING_STRANGE, /* no PostgreSQL speaks so */
     PGWIRE_GREETING_HUGE,    /* longer than anything that is said here */
     PGWIRE_GREETING_COSTLY,  /* would hash the password too often */
+    PGWIRE_GREETING_METHOD,  /* wants something else than a password */
+    PGWIRE_GREETING_CLEAR,   /* would send it as it is where others may read along */
 };
 
-/* Judge what has come of authentication. Pure. */
-enum pgwire_greeting pgwire_greeting_judge(const uint8_t *bytes, size_t len);
+/* Judge what has come of authentication; is_private: a password may be said aloud (TLS, or within
+ * this machine). Pure. */
+enum pgwire_greeting pgwire_greeting_judge(const uint8_t *bytes, size_t len, bool is_private);
 /* The same for what libpq would read now; FINE while it does not authenticate. */
 enum pgwire_greeting pgwire_greeting_peek(PGconn *pg);
 
