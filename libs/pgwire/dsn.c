@@ -25,7 +25,7 @@ HF_DEFINE_CLEANUP(PQconninfoOption *, PQconninfoFree)
 
 enum value_kind { VALUE_LIST, VALUE_TEXT, VALUE_NUMBER, VALUE_CHOICE };
 
-/* What may be said. */
+/* What may be said; choices of sslmode and channel_binding from the weakest to the strongest. */
 static const struct keyword {
     const char *name;
     enum value_kind kind;
@@ -394,6 +394,21 @@ struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn)
     return check_hosts(arena, options);
 }
 
+struct hf_status pgwire_dsn_take(struct hf_arena *arena, const char *dsn, const char **ret_dsn)
+{
+    char *line;
+
+    HF_TRY(pgwire_dsn_check(arena, dsn));
+    line = hf_strdup(arena, dsn);
+    for (char *p = line; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ') { /* in no value: thus white space between keywords */
+            *p = ' ';
+        }
+    }
+    *ret_dsn = line;
+    return hf_success();
+}
+
 const char *pgwire_dsn_setting(const struct pgwire_dsn *dsn, const char *keyword)
 {
     for (size_t i = 0; i < dsn->settings_len; i++) {
@@ -414,6 +429,74 @@ struct hf_status pgwire_dsn_listeners(struct hf_arena *arena, const char *connin
     *ret_dsn = (struct pgwire_dsn){.user = "", .dbname = ""};
     hosts_load(arena, options, ret_dsn);
     return hf_success();
+}
+
+/* Place in the list of choices, weakest first; what is not said stands for otherwise. */
+static size_t strength_of(const PQconninfoOption *options, const char *name, const char *otherwise)
+{
+    const struct keyword *keyword = allowed_find(name);
+    const char *value = option_get(options, name);
+    size_t i = 0;
+
+    if (value[0] == '\0') {
+        value = otherwise;
+    }
+    while (i < CHOICES_MAX && keyword->choices[i] != NULL &&
+           strcmp(keyword->choices[i], value) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_same_host(const struct pgwire_host *a, const struct pgwire_host *b)
+{
+    return strcmp(a->host, b->host) == 0 && strcmp(a->address, b->address) == 0 &&
+           strcmp(a->port, b->port) == 0;
+}
+
+static bool has_host(const struct pgwire_dsn *dsn, const struct pgwire_host *host)
+{
+    for (size_t i = 0; i < dsn->hosts_len; i++) {
+        if (is_same_host(&dsn->hosts[i], host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_no_weaker(const PQconninfoOption *before, const PQconninfoOption *after,
+                         const struct pgwire_way *way_before, const struct pgwire_way *way_after)
+{
+    return strength_of(after, "sslmode", way_after->has_authority ? "verify-full" : "prefer") >=
+               strength_of(before, "sslmode",
+                           way_before->has_authority ? "verify-full" : "prefer") &&
+           strength_of(after, "channel_binding", "prefer") >=
+               strength_of(before, "channel_binding", "prefer") &&
+           (way_after->has_authority || !way_before->has_authority);
+}
+
+bool pgwire_dsn_is_trusted(struct hf_arena *arena, const struct pgwire_way *before,
+                           const struct pgwire_way *after)
+{
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *old = NULL;
+    HF_CLEANUP(PQconninfoFree) PQconninfoOption *new = NULL;
+    struct pgwire_dsn hosts_old;
+    struct pgwire_dsn hosts_new;
+
+    if (!hf_is_ok(options_parse(arena, before->dsn, &old)) ||
+        !hf_is_ok(options_parse(arena, after->dsn, &new)) || !hf_is_ok(check_hosts(arena, old)) ||
+        !hf_is_ok(check_hosts(arena, new))) {
+        return false;
+    }
+    hosts_load(arena, old, &hosts_old);
+    hosts_load(arena, new, &hosts_new);
+    for (size_t i = 0; i < hosts_new.hosts_len; i++) {
+        if (!has_host(&hosts_old, &hosts_new.hosts[i])) {
+            return false;
+        }
+    }
+    return strcmp(option_get(old, "user"), option_get(new, "user")) == 0 &&
+           is_no_weaker(old, new, before, after);
 }
 
 static void option_print(struct hf_buf *out, const char *keyword, const char *value)

@@ -2,6 +2,7 @@
 #ifndef HF_PGWIRE_DSN_H
 #define HF_PGWIRE_DSN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -11,6 +12,11 @@
  * PASSWORD_IN_DSN, DSN_SERVICE, DSN_PASSFILE, DSN_OPTIONS, DSN_CLIENT_FILE, DSN_ENGINE, DSN_GSS,
  * DSN_OURS, DSN_REQUIREPEER, DSN_KEYWORD. No message repeats a value. Pure. */
 struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn) HF_MUST_USE;
+
+/* The same, and the string as it is stored and shown: one line, every control character (libpq
+ * takes white space between keywords) a blank. */
+struct hf_status pgwire_dsn_take(struct hf_arena *arena, const char *dsn,
+                                 const char **ret_dsn) HF_MUST_USE;
 
 struct pgwire_host {
     const char *host;    /* name, address or socket directory */
@@ -34,6 +40,18 @@ struct hf_status pgwire_dsn_parse(struct hf_arena *arena, const char *dsn,
                                   struct pgwire_dsn *ret_dsn) HF_MUST_USE;
 /* Value of a keyword of the settings, NULL when the DSN does not say it. */
 const char *pgwire_dsn_setting(const struct pgwire_dsn *dsn, const char *keyword);
+
+/* A connection string and whether an authority was uploaded beside it, which makes verify-full the
+ * default. */
+struct pgwire_way {
+    const char *dsn;
+    bool has_authority;
+};
+/* Do secrets that were given for one way reach nobody else by the other: each host of it (host,
+ * address and port) and the user are those of before, and TLS protects no less? False when one of
+ * them does not parse. Pure. */
+bool pgwire_dsn_is_trusted(struct hf_arena *arena, const struct pgwire_way *before,
+                           const struct pgwire_way *after);
 
 /* Only the hosts, of a conninfo of our own that may say everything: for the gate's list of what is
  * ours. */

@@ -44,7 +44,7 @@ static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
     *ret_row = (struct cluster_row){
         .id = reading_exact(&r, 0, "id", STORE_WORD_MAX),
         .name = reading_exact(&r, 1, "name", STORE_ID_MAX),
-        .dsn = reading_exact(&r, 2, "dsn", STORE_MESSAGE_MAX),
+        .dsn = reading_spaced(&r, 2, "dsn", STORE_MESSAGE_MAX),
         .password_sealed = reading_bytes(&r, 3, "password_sealed", STORE_SECRET_MAX),
         .system_identifier = reading_exact(&r, 4, "system_identifier", STORE_SYSTEM_MAX),
         .server_version = (uint32_t)reading_int(&shown, 5, "server_version", 0, INT32_MAX),

@@ -94,7 +94,8 @@ WHERE tenant_id = $1::uuid AND id = $2::uuid
 UPDATE backup.clusters
 SET system_identifier = $3, server_version = $4::integer, segment_bytes = $5::bigint, lineage = $6,
     journal_head = $7::bigint, journal_hash = $8::bytea,
-    dsn = CASE WHEN octet_length(dsn) > 4096 OR dsn ~ '[[:cntrl:]]' THEN '' ELSE dsn END,
+    dsn = CASE WHEN octet_length(dsn) > 4096
+                    OR translate(dsn, E'\t\n\013\f\r', '') ~ '[[:cntrl:]]' THEN '' ELSE dsn END,
     password_sealed = CASE WHEN octet_length(password_sealed) > 131072 THEN NULL
                       ELSE password_sealed END,
     ca_sealed = CASE WHEN octet_length(ca_sealed) > 131072 THEN NULL ELSE ca_sealed END,

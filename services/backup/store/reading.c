@@ -51,17 +51,34 @@ const char *reading_lines(struct reading *reading, size_t column, const char *na
     return store_lines(reading->arena, bounded(reading, column, name, max), max);
 }
 
-const char *reading_exact(struct reading *reading, size_t column, const char *name, size_t max)
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/* spaces: control characters that may stand in it. */
+static const char *exact(struct reading *reading, size_t column, const char *name, size_t max,
+                         const char *spaces)
 {
     const char *text = cell(reading, column);
 
     for (const char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f || (size_t)(p - text) >= max) {
+        if ((is_control(*p) && strchr(spaces, *p) == NULL) || (size_t)(p - text) >= max) {
             blame_value(reading, name, text);
             return "";
         }
     }
     return text;
+}
+
+const char *reading_exact(struct reading *reading, size_t column, const char *name, size_t max)
+{
+    return exact(reading, column, name, max, "");
+}
+
+const char *reading_spaced(struct reading *reading, size_t column, const char *name, size_t max)
+{
+    return exact(reading, column, name, max, "\t\n\v\f\r");
 }
 
 const char *reading_word(struct reading *reading, size_t column, const char *name,

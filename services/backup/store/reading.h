@@ -36,6 +36,8 @@ const char *reading_text(struct reading *reading, size_t column, const char *nam
 const char *reading_lines(struct reading *reading, size_t column, const char *name, size_t max);
 /* Text that is used as it is: at most max bytes and no control characters, else "". */
 const char *reading_exact(struct reading *reading, size_t column, const char *name, size_t max);
+/* The same with white space of any kind: connection strings of earlier releases. */
+const char *reading_spaced(struct reading *reading, size_t column, const char *name, size_t max);
 /* One of words (the last is NULL), else the first. */
 const char *reading_word(struct reading *reading, size_t column, const char *name,
                          const char *const words[]);

@@ -158,6 +158,36 @@ static void test_dsn__a_password_is_refused_with_where_to_put_it(void **state)
     assert_int_equal(pgwire_dsn_check(arena, NULL).code, HF_INVALID_ARGUMENT);
 }
 
+/* libpq takes white space of every kind between keywords; what is stored is one line. */
+static void test_dsn__is_taken_as_one_line(void **state)
+{
+    static const struct {
+        const char *dsn;
+        const char *want;
+    } cases[] = {
+        {"host=db1 user='it\\'s'", "host=db1 user='it\\'s'"},
+        {"host=db1\nuser=bob\n", "host=db1 user=bob "},
+        {"\thost\t=\tdb1\r\nuser\v=\fbob", " host = db1  user = bob"},
+        {"postgresql://bob@db1/orders", "postgresql://bob@db1/orders"},
+    };
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    const char *line = NULL;
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        struct pgwire_dsn dsn;
+
+        assert_int_equal(pgwire_dsn_take(arena, cases[i].dsn, &line).code, HF_OK);
+        assert_string_equal(line, cases[i].want);
+        assert_int_equal(pgwire_dsn_parse(arena, line, &dsn).code, HF_OK);
+        assert_string_equal(dsn.hosts[0].host, "db1");
+    }
+    assert_int_equal(pgwire_dsn_take(arena, "host=db1 user='a\nb'", &line).code,
+                     HF_INVALID_ARGUMENT);
+    assert_int_equal(pgwire_dsn_take(arena, "host=db1 user=a\\\nb", &line).code,
+                     HF_INVALID_ARGUMENT);
+}
+
 static void test_dsn__length_is_bounded(void **state)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
@@ -195,6 +225,58 @@ static void test_dsn__names_its_hosts(void **state)
     assert_int_equal(pgwire_dsn_parse(arena, "user=x", &dsn).code, HF_OK);
     assert_int_equal(dsn.hosts_len, 1);
     assert_string_equal(dsn.hosts[0].host, "");
+}
+
+/* What was given for one place is not taken along to another. */
+static void test_dsn__secrets_stay_where_they_were_given(void **state)
+{
+    static const struct {
+        struct pgwire_way before;
+        struct pgwire_way after;
+        bool is_trusted;
+    } cases[] = {
+        {{"host=a user=u", false}, {"host=a user=u", false}, true},
+        {{"host=a user=u", false}, {"postgresql://u@a:5432/other", false}, true},
+        {{"host=a user=u", false}, {"host=a user=u dbname=x connect_timeout=3", false}, true},
+        {{"host=a,b user=u", false}, {"host=b user=u", false}, true},
+        {{"host=a,b port=1,2", false}, {"host=b,a port=2,1", false}, true},
+        {{"host=a", false}, {"host=a sslmode=require", false}, true},
+        {{"host=a", false}, {"host=a", true}, true},
+        {{"host=a options=-cx=y sslkey=/x.so:k", false}, {"host=a", false}, true},
+        /* another place */
+        {{"host=a user=u", false}, {"host=b user=u", false}, false},
+        {{"host=a user=u", false}, {"host=a,b user=u", false}, false},
+        {{"host=a user=u", false}, {"host=a port=5433 user=u", false}, false},
+        {{"host=a,b port=1,2", false}, {"host=a,b port=2,1", false}, false},
+        {{"host=a user=u", false}, {"host=a hostaddr=10.0.0.1 user=u", false}, false},
+        {{"host=a hostaddr=10.0.0.1", false}, {"host=a", false}, false},
+        {{"host=a user=u", false}, {"host=a user=v", false}, false},
+        {{"host=a user=u", false}, {"host=a", false}, false},
+        {{"host=/run/a", false}, {"host=127.0.0.1", false}, false},
+        {{"", false}, {"host=a", false}, false},
+        {{NULL, false}, {"host=a", false}, false},
+        {{"nonsense", false}, {"host=a", false}, false},
+        /* the same with less protection */
+        {{"host=a", false}, {"host=a sslmode=disable", false}, false},
+        {{"host=a", false}, {"host=a sslmode=allow", false}, false},
+        {{"host=a sslmode=require", false}, {"host=a", false}, false},
+        {{"host=a sslmode=verify-full", true}, {"host=a sslmode=verify-ca", true}, false},
+        {{"host=a sslmode=verify-full", true}, {"host=a sslmode=require", false}, false},
+        {{"host=a", true}, {"host=a", false}, false},
+        {{"host=a", true}, {"host=a sslmode=require", true}, false},
+        {{"host=a sslmode=require", true}, {"host=a sslmode=require", false}, false},
+        {{"host=a channel_binding=require", false}, {"host=a", false}, false},
+        {{"host=a", false}, {"host=a channel_binding=disable", false}, false},
+    };
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        if (pgwire_dsn_is_trusted(arena, &cases[i].before, &cases[i].after) !=
+            cases[i].is_trusted) {
+            fail_msg("%s → %s", cases[i].before.dsn, cases[i].after.dsn);
+        }
+    }
 }
 
 static void test_pgpass__finds_the_first_line_that_fits(void **state)
@@ -242,8 +324,10 @@ int main(void)
         cmocka_unit_test(test_dsn__each_keyword_is_taken_or_refused_with_its_reason),
         cmocka_unit_test(test_dsn__old_rows_keep_what_is_harmless),
         cmocka_unit_test(test_dsn__a_password_is_refused_with_where_to_put_it),
+        cmocka_unit_test(test_dsn__is_taken_as_one_line),
         cmocka_unit_test(test_dsn__length_is_bounded),
         cmocka_unit_test(test_dsn__names_its_hosts),
+        cmocka_unit_test(test_dsn__secrets_stay_where_they_were_given),
         cmocka_unit_test(test_pgpass__finds_the_first_line_that_fits),
         cmocka_unit_test(test_slot_name__is_a_valid_one_of_cluster_and_install),
     };
