@@ -13,6 +13,7 @@
 #define RETRY_MAX_MS 40000 /* a damaged row stays so until somebody mends it */
 #define RETRY_US (INT64_C(60) * HF_US_PER_S)
 #define RETRY_ARENA ((size_t)256 << 20)
+#define STARTS_MAX 8 /* tries of a start that a stop overtook */
 
 struct slot {
     struct receiver *receiver;
@@ -26,10 +27,12 @@ struct slot {
 struct receivers {
     struct hf_lock slots_lock;
     struct hf_map *slots; /* cluster id → struct slot */
+    uint64_t stops;       /* of any cluster: a row that was read before one may be of before it */
+    bool is_behind;       /* a cluster may have no receiver */
 
     struct backup_app *app;
     struct hf_cancel stop;
-    struct hf_thread *retry; /* starts what start_all could not; NULL: all were started */
+    struct hf_thread *retry; /* starts what could not be started; NULL before start_all */
 };
 
 struct receivers *receivers_new(struct backup_app *app)
@@ -75,6 +78,9 @@ void receivers_free(struct receivers *receivers)
         return;
     }
     atomic_store(&receivers->stop.is_set, true);
+    hf_lock_take(&receivers->slots_lock);
+    hf_lock_wake(&receivers->slots_lock);
+    hf_lock_release(&receivers->slots_lock);
     hf_thread_join(receivers->retry);
     hf_map_each(receivers->slots, stop_slot, NULL); /* all at once, then wait for each */
     hf_map_each(receivers->slots, free_slot, NULL);
@@ -176,9 +182,10 @@ static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwi
 
 /* --- start, stop ---------------------------------------------------------------------------- */
 
+/* A slot without its receiver yet, and what that is to be told; texts in the arena. */
 static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receivers,
                                   const char *tenant_id, const char *cluster_id,
-                                  struct slot **ret_slot)
+                                  struct receiver_options *ret_options, struct slot **ret_slot)
 {
     struct source source;
     struct vault_source_state state;
@@ -194,7 +201,7 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
     slot->tenant_id = hf_heap_strdup(tenant_id);
     slot->cluster_id = hf_heap_strdup(cluster_id);
     slot->cluster = hf_heap_strdup(source.row.name);
-    const struct receiver_options options = {
+    *ret_options = (struct receiver_options){
         .cluster = source.row.name,
         .dsn = source.row.dsn,
         .password = login.password,
@@ -208,34 +215,59 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
         .segment_bytes = source.row.segment_bytes,
         .hooks = {slot, on_gap, on_lineage, on_inventory, on_look},
     };
-    slot->receiver = receiver_start(&options);
     *ret_slot = slot;
     return hf_success();
+}
+
+static uint64_t stops_now(struct receivers *receivers, const char *cluster_id, bool *ret_is_there)
+{
+    hf_lock_take(&receivers->slots_lock);
+    uint64_t stops = receivers->stops;
+
+    *ret_is_there = hf_map_get(receivers->slots, cluster_id) != NULL;
+    hf_lock_release(&receivers->slots_lock);
+    return stops;
+}
+
+/* False: somebody stopped a receiver meanwhile, and the slot was made of what was before: of a
+ * cluster that is removed now, or reached otherwise. Thus the receiver starts here and not before:
+ * it would make the slot on the source again. */
+static bool put_slot(struct receivers *receivers, struct slot *slot,
+                     const struct receiver_options *options, uint64_t stops)
+{
+    hf_lock_take(&receivers->slots_lock);
+    bool is_current = receivers->stops == stops;
+    bool is_first = is_current && hf_map_get(receivers->slots, slot->cluster_id) == NULL;
+
+    if (is_first) {
+        slot->receiver = receiver_start(options);
+        (void)hf_map_put(receivers->slots, slot->cluster_id, slot);
+    }
+    hf_lock_release(&receivers->slots_lock);
+    if (!is_first) {
+        slot_free(slot);
+    }
+    return is_current;
 }
 
 struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
                                  const char *tenant_id, const char *cluster_id)
 {
-    struct slot *slot = NULL;
-    struct slot *other = NULL;
+    for (int tries = 0; tries < STARTS_MAX; tries++) {
+        struct receiver_options options;
+        struct slot *slot = NULL;
+        bool is_there = false;
+        uint64_t stops = stops_now(receivers, cluster_id, &is_there);
 
-    hf_lock_take(&receivers->slots_lock);
-    bool is_there = hf_map_get(receivers->slots, cluster_id) != NULL;
-    hf_lock_release(&receivers->slots_lock);
-    if (is_there) {
-        return hf_success();
+        if (is_there) {
+            return hf_success();
+        }
+        HF_TRY(make_slot(ctx, receivers, tenant_id, cluster_id, &options, &slot));
+        if (put_slot(receivers, slot, &options, stops)) {
+            return hf_success();
+        }
     }
-    HF_TRY(make_slot(ctx, receivers, tenant_id, cluster_id, &slot));
-    hf_lock_take(&receivers->slots_lock);
-    other = hf_map_get(receivers->slots, cluster_id);
-    if (other == NULL) {
-        (void)hf_map_put(receivers->slots, cluster_id, slot);
-    }
-    hf_lock_release(&receivers->slots_lock);
-    if (other != NULL) {
-        slot_free(slot);
-    }
-    return hf_success();
+    return hf_fail(ctx->arena, HF_UNAVAILABLE, "clusters change too fast to start a receiver");
 }
 
 static struct hf_status load_refs(struct hf_ctx *ctx, struct receivers *receivers,
@@ -274,26 +306,54 @@ static struct hf_status start_each(struct hf_ctx *ctx, struct receivers *receive
     return hf_success();
 }
 
+/* Until somebody is behind; false: the process ends. */
+static bool await_behind(struct receivers *receivers)
+{
+    hf_lock_take(&receivers->slots_lock);
+    while (!receivers->is_behind && !atomic_load(&receivers->stop.is_set)) {
+        (void)hf_lock_wait(&receivers->slots_lock, 1000);
+    }
+    receivers->is_behind = false;
+    hf_lock_release(&receivers->slots_lock);
+    return !atomic_load(&receivers->stop.is_set);
+}
+
+static bool start_rest(struct receivers *receivers, int pause_ms)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(RETRY_ARENA);
+    struct hf_ctx ctx = {.arena = arena, .stop = &receivers->stop};
+    size_t failed = 0;
+
+    if (!hf_is_ok(hf_ctx_sleep(&ctx, pause_ms))) {
+        return true;
+    }
+    ctx.deadline_us = hf_mono_us() + RETRY_US;
+    struct hf_status status = start_each(&ctx, receivers, &failed);
+    (void)status; /* then failed says so */
+    return failed == 0;
+}
+
 /* What kept a receiver from starting (the vault, the database) may pass; its source's WAL does not
  * wait for the next start of this process. */
 static void retry_main(void *arg)
 {
     struct receivers *receivers = arg;
-    size_t failed = 1;
-    int pause_ms = RETRY_MS;
 
-    while (failed > 0) {
-        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(RETRY_ARENA);
-        struct hf_ctx ctx = {.arena = arena, .stop = &receivers->stop};
+    while (await_behind(receivers)) {
+        int pause_ms = RETRY_MS;
 
-        if (!hf_is_ok(hf_ctx_sleep(&ctx, pause_ms))) {
-            return;
+        while (!start_rest(receivers, pause_ms)) {
+            pause_ms = pause_ms < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
         }
-        pause_ms = pause_ms < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
-        ctx.deadline_us = hf_mono_us() + RETRY_US;
-        struct hf_status status = start_each(&ctx, receivers, &failed);
-        (void)status; /* tried again */
     }
+}
+
+void receivers_start_later(struct receivers *receivers)
+{
+    hf_lock_take(&receivers->slots_lock);
+    receivers->is_behind = true;
+    hf_lock_wake(&receivers->slots_lock);
+    hf_lock_release(&receivers->slots_lock);
 }
 
 struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers)
@@ -302,8 +362,9 @@ struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *recei
 
     HF_TRY(start_each(ctx, receivers, &failed));
     if (failed > 0) {
-        receivers->retry = hf_thread_start("wal-retry", retry_main, receivers);
+        receivers_start_later(receivers);
     }
+    receivers->retry = hf_thread_start("wal-retry", retry_main, receivers);
     return hf_success();
 }
 
@@ -312,6 +373,7 @@ void receivers_stop(struct receivers *receivers, const char *cluster_id)
     hf_lock_take(&receivers->slots_lock);
     struct slot *slot = hf_map_remove(receivers->slots, cluster_id);
 
+    receivers->stops++;
     if (slot != NULL) {
         receiver_stop(slot->receiver); /* wakes whoever waits on it */
         while (slot->users > 0) {

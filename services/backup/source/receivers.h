@@ -17,6 +17,9 @@ struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *recei
 /* Start one; OK when it runs already. */
 struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
                                  const char *tenant_id, const char *cluster_id) HF_MUST_USE;
+/* In the background, until every cluster of the catalogue has one: for who could not start it and
+ * is asked for nothing more. */
+void receivers_start_later(struct receivers *receivers);
 /* Stop and forget one; OK when there is none. */
 void receivers_stop(struct receivers *receivers, const char *cluster_id);
 
