@@ -71,10 +71,11 @@ struct hf_status receiver_plan(struct hf_ctx *ctx, struct receiver_session *sess
 /* Begin a new lineage at the server's end, because of cause (a WAL_CONFLICT). */
 struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_session *session,
                                        const char *why) HF_MUST_USE;
-/* Spend one of a budget.
- * Errors   FAILED_PRECONDITION HISTORY_UNSTABLE what happened most times within the hour */
-struct hf_status receiver_spend(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
-                                const char *what) HF_MUST_USE;
+/* Is one of a budget left? Whoever has done what it is for counts used up: what failed costs
+ * nothing. Errors   FAILED_PRECONDITION HISTORY_UNSTABLE what happened most times within the hour
+ */
+struct hf_status receiver_afford(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
+                                 const char *what) HF_MUST_USE;
 /* receiver_stream.c: stream the writer's timeline until it ends (OK) or something fails. */
 struct hf_status receiver_stream(struct hf_ctx *ctx, struct receiver_session *session) HF_MUST_USE;
 /* receiver_loop.c: body of the streaming thread. */

@@ -16,8 +16,8 @@
 
 #define HOUR_US (3600 * HF_US_PER_S)
 
-struct hf_status receiver_spend(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
-                                const char *what)
+struct hf_status receiver_afford(struct hf_ctx *ctx, struct receiver_budget *budget, unsigned most,
+                                 const char *what)
 {
     int64_t now_us = hf_mono_us();
 
@@ -30,7 +30,6 @@ struct hf_status receiver_spend(struct hf_ctx *ctx, struct receiver_budget *budg
                             "it one healthy server that answers at this DSN?",
                             what, budget->used);
     }
-    budget->used++;
     return hf_success();
 }
 
@@ -165,9 +164,10 @@ struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_sessi
     if (receiver->options.hooks.on_lineage == NULL) {
         return hf_fail(ctx->arena, HF_FAILED_PRECONDITION, "a new lineage must begin: %s", why);
     }
-    HF_TRY(receiver_spend(ctx, &receiver->fork_budget, RECEIVER_FORKS_PER_HOUR,
-                          "the source's history became another one"));
+    HF_TRY(receiver_afford(ctx, &receiver->fork_budget, RECEIVER_FORKS_PER_HOUR,
+                           "the source's history became another one"));
     HF_TRY(receiver->options.hooks.on_lineage(ctx, receiver->options.hooks.arg, &fork, &lineage));
+    receiver->fork_budget.used++;
     HF_CHECK(strlen(lineage) < RECEIVER_LINEAGE_MAX);
     vault_wal_writer_free(HF_TAKE(receiver->writer));
     receiver->timeline = 0;
@@ -185,12 +185,13 @@ static struct hf_status record_gap(struct hf_ctx *ctx, struct receiver *receiver
         .to = to,
     };
 
-    HF_TRY(receiver_spend(ctx, &receiver->gap_budget, RECEIVER_GAPS_PER_HOUR,
-                          "the source had removed WAL before it was stored"));
+    HF_TRY(receiver_afford(ctx, &receiver->gap_budget, RECEIVER_GAPS_PER_HOUR,
+                           "the source had removed WAL before it was stored"));
     if (receiver->options.hooks.on_gap != NULL) {
         HF_TRY(receiver->options.hooks.on_gap(ctx, receiver->options.hooks.arg, receiver->lineage,
                                               &gap));
     }
+    receiver->gap_budget.used++;
     HF_TRY(vault_wal_writer_skip(ctx, receiver->writer, to));
     receiver->is_gap_due = false;
     receiver_note_gap(receiver, &gap);
@@ -252,10 +253,11 @@ static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_sessi
         *ret_is_done = !receiver->is_gap_due;
         return receiver->is_gap_due ? record_gap(ctx, receiver, entry->switch_lsn) : hf_success();
     }
-    HF_TRY(receiver_spend(ctx, &receiver->turn_budget, RECEIVER_TURNS_PER_HOUR,
-                          "the source went to another timeline"));
+    HF_TRY(receiver_afford(ctx, &receiver->turn_budget, RECEIVER_TURNS_PER_HOUR,
+                           "the source went to another timeline"));
     receiver_note_end(receiver, receiver->timeline, entry->switch_lsn);
     HF_TRY(close_writer(ctx, receiver));
+    receiver->turn_budget.used++;
     return open_writer(ctx, session, next, segment_start(session, entry->switch_lsn));
 }
 
