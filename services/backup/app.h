@@ -14,6 +14,7 @@
 struct egress;
 struct realms;
 struct receivers;
+struct source_calls;
 
 struct backup_app {
     const char *install_id;
@@ -28,6 +29,7 @@ struct backup_app {
     struct realms *realms;
     struct secret_key *secrets;
     struct receivers *receivers;
+    struct source_calls *source_calls; /* of the API */
     struct hf_cancel stop;
 };
 

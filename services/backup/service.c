@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "backup/api/api.h"
+#include "backup/api/source_call.h"
 #include "backup/config.h"
 #include "backup/confine.h"
 #include "backup/gate.h"
@@ -158,6 +159,7 @@ static struct hf_status start_work(struct hf_ctx *ctx, const struct backup_confi
         .lease_ms = (int)(config->lease_us / 1000),
     };
 
+    app->source_calls = source_calls_new();
     app->receivers = receivers_new(app);
     if (options.is_worker) {
         HF_TRY(receivers_start_all(ctx, app->receivers));
@@ -203,6 +205,7 @@ static void stop(struct hf_ctx *ctx, void *arg)
         jobs_free(app->jobs);
     }
     receivers_free(app->receivers);
+    source_calls_free(app->source_calls);
     egress_free(app->egress);
     realms_free(app->realms);
     secret_key_free(app->secrets);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -32,6 +33,11 @@ def ask(house):
     yield run
     for client in clients.values():
         client.close()
+
+
+@pytest.fixture(scope="module")
+def state(house):
+    return open_state(house)
 
 
 def port_of(address):
@@ -202,16 +208,93 @@ def test_update__streams_on_from_the_same_slot(house, source, secure):
     assert changed["slot"] == made["slot"] and changed["dsn"] == source.tcp_dsn()
     assert changed["etag"] != made["etag"]
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream again", timeout=30)
-    said = house.run("cluster", "update", "orders", "--dsn", secure.dsn(), check=False)
+    said = house.run("cluster", "update", "orders", "--dsn", secure.dsn(), "--password-stdin",
+                     stdin=PASSWORD, check=False)
     assert said.returncode != 0 and "another system" in said.stderr
     assert house.run("cluster", "update", "orders", check=False).returncode != 0
     assert house.hf("cluster", "describe", "orders")["dsn"] == source.tcp_dsn()
 
 
-def test_old_row__streams_on_and_says_what_mends_it(house, source):
+def test_update__sends_no_stored_password_elsewhere(house, source):
+    """After test_update: a password is stored for the address that the cluster has."""
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", 0))
+        thief.listen(5)
+        thief.setblocking(False)
+        here, there = f"port={source.port} ", f"port={thief.getsockname()[1]} "
+        dsn = source.tcp_dsn()
+        for other in (dsn.replace(here, there), dsn.replace("127.0.0.1", "localhost"),
+                      dsn.replace("127.0.0.1", "127.0.0.1,127.0.0.1").replace(
+                          here, f"port={source.port},{thief.getsockname()[1]} "),
+                      f"{dsn} hostaddr=127.0.0.2", dsn.replace("user=holdfast", "user=postgres"),
+                      f"{dsn} sslmode=disable", f"{dsn} channel_binding=disable"):
+            for words in ((), ("--validate-only",)):
+                said = house.run("cluster", "update", "orders", "--dsn", other, *words, check=False)
+                assert said.returncode != 0, other
+                assert "--password-stdin" in said.stderr, said.stderr
+        with pytest.raises(BlockingIOError):
+            thief.accept()
+    changed = house.hf("cluster", "update", "orders", "--dsn", f"{dsn} connect_timeout=5")
+    assert changed["dsn"] == f"{dsn} connect_timeout=5"
+    house.run("cluster", "update", "orders", "--dsn", dsn.replace("127.0.0.1", "localhost"),
+              "--password-stdin", stdin=PASSWORD)
+    house.run("cluster", "update", "orders", "--dsn", dsn, "--password-stdin", stdin=PASSWORD)
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
+SLOW_COMMIT = """
+create or replace function public.slow() returns trigger language plpgsql as
+    'begin perform pg_sleep(3); return null; end';
+create constraint trigger slow after update on backup.clusters deferrable initially deferred
+    for each row when (old.dsn is distinct from new.dsn) execute function public.slow();
+"""
+
+
+def test_update__goes_on_after_its_commit_when_the_caller_has_gone(house, source, state):
+    client = Client(Schema(house.endpoint(), house.certs("operator"), [SERVICE]), house.endpoint(),
+                    house.certs("operator"))
+    state.psql(SLOW_COMMIT)
+    try:
+        answer = client("BackupService/UpdateCluster", {
+            "name": f"{PARENT}/clusters/orders", "update_mask": "dsn,password",
+            "cluster": {"dsn": source.dsn()}}, timeout=2)
+        assert answer.code == "DEADLINE_EXCEEDED"
+    finally:
+        client.close()
+        proc.wait_until(lambda: house.hf("cluster", "describe", "orders")["dsn"] == source.dsn(),
+                        what="the commit", timeout=30)
+        state.psql("drop trigger slow on backup.clusters")
+
+    def over_the_socket():
+        return source.psql("select count(*) from pg_stat_replication where client_addr is null "
+                           "and application_name = 'holdfast_orders'") == "1"
+
+    proc.wait_until(over_the_socket, what="the stream by the new way", timeout=30)
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
+def test_dsn__is_stored_as_one_line(house, source):
+    spaced = source.dsn().replace(" ", "\n\t")
+    changed = house.hf("cluster", "update", "orders", "--dsn", f"{spaced}\n")
+    assert changed["dsn"].split() == source.dsn().split()
+    assert not set(changed["dsn"]) & set("\n\t")
+    seen = proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+    assert not seen.get("damage")
+
+
+def test_old_row__with_white_space_streams_on(house, source, state):
+    spaced = source.dsn().replace(" ", "\n\t")
+    state.psql(f"update backup.clusters set dsn = '{spaced}' where delete_time is null")
+    house.kill("backup")
+    seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "orders")), timeout=60,
+                           what="a stream of the old row")
+    assert not seen.get("damage") and not seen.get("connectionProblem")
+
+
+def test_old_row__streams_on_and_says_what_mends_it(house, source, state):
     """After test_update: the cluster is there."""
     old = f"{source.dsn()} options=-csearch_path=x"
-    open_state(house).psql(f"update backup.clusters set dsn = '{old}' where delete_time is null")
+    state.psql(f"update backup.clusters set dsn = '{old}' where delete_time is null")
     house.kill("backup")
     seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "orders")), timeout=60,
                            what="a stream of the old row")
@@ -226,9 +309,9 @@ def test_old_row__streams_on_and_says_what_mends_it(house, source):
     assert not seen.get("connectionProblem")
 
 
-def test_old_row__with_an_engine_stops(house, source):
-    open_state(house).psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k' "
-                           "where delete_time is null")
+def test_old_row__with_an_engine_stops(house, source, state):
+    state.psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k' "
+               "where delete_time is null")
     house.kill("backup")
     seen = proc.wait_until(
         lambda: quietly(lambda: house.hf("cluster", "describe", "orders")), timeout=60,

@@ -9,11 +9,15 @@ that the tables do not know fails the test.
 import copy
 import json
 import re
+import socket
 import string
+import threading
+import time
 
 import pytest
 from google.protobuf import json_format
 
+from support import proc
 from support.reflected import Client, Schema, reason
 from support.state import open_state
 
@@ -310,6 +314,36 @@ def test_cluster_name__may_be_the_same_in_two_tenants(world):
     assert answer.reply.name == f"tenants/rivals/clusters/{world.theirs['C']}"
     assert not world.rival("BackupService/DeleteCluster",
                            {"name": answer.reply.name}).reply.slots_left
+
+
+def test_slow_sources__of_one_tenant_hold_up_nobody_else(world):
+    """The server has eight threads for calls; each of ten would hold one for ten seconds."""
+    ended = []
+
+    def register(number, dsn):
+        ended.append(world.owner("BackupService/CreateCluster", {
+            "parent": "tenants/default", "cluster_id": f"slow-{number}", "cluster": {"dsn": dsn},
+            "validate_only": True}))
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        dsn = f"host=127.0.0.1 port={silent.getsockname()[1]} user=x"
+        threads = [threading.Thread(target=register, args=(number, dsn)) for number in range(10)]
+        for thread in threads:
+            thread.start()
+        proc.wait_until(lambda: len(ended) >= 8, what="all but two refused", timeout=9)
+        assert {(answer.code, reason(answer)) for answer in ended} == {
+            ("RESOURCE_EXHAUSTED", "SOURCES_BUSY")}
+        began = time.monotonic()
+        assert world.rival("BackupService/ListClusters", {"parent": "tenants/rivals"}).code == "OK"
+        assert world.owner("BackupService/ListClusters", {"parent": "tenants/default"}).code == "OK"
+        assert time.monotonic() - began < 2
+        test_cluster_name__may_be_the_same_in_two_tenants(world)  # there is a place for the other
+        assert sum(thread.is_alive() for thread in threads) == 2
+        for thread in threads:
+            thread.join()
+    assert sorted(reason(answer) for answer in ended)[:2] == ["HOST_UNREACHABLE"] * 2
 
 
 # Who has no right there does not learn whether the tenant exists.

@@ -1,7 +1,8 @@
 /* How a cluster is reached: registration, and the change of it. Both talk to the source while no
  * transaction is open, store in one, and let the receiver begin after the commit, so a failure
- * leaves nothing half done. Of two registrations under one name the unique index lets one through;
- * of two changes the revision does. */
+ * leaves nothing half done: from the commit on the caller's deadline and cancellation count no
+ * more, and a receiver that does not start is tried again in the background. Of two registrations
+ * under one name the unique index lets one through; of two changes the revision does. */
 #include <string.h>
 
 #include "auth/operator.h"
@@ -9,6 +10,7 @@
 #include "backup/api/cluster_seen.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
+#include "backup/api/source_call.h"
 #include "backup/domain/names.h"
 #include "backup/source/receivers.h"
 #include "backup/source/source.h"
@@ -25,6 +27,7 @@
 
 /* What a request says about the way to a source. */
 struct way {
+    bool is_named; /* by this request; else the way is as it was, and so is who answers for it */
     const char *dsn;
     const char *password;
     struct pem_texts pem;
@@ -44,7 +47,7 @@ static struct hf_status check_id(struct hf_ctx *ctx, const char *cluster_id)
     return hf_success();
 }
 
-/* The certificates come back as they were understood. */
+/* DSN and certificates come back as they were understood. */
 static struct hf_status check_way(struct hf_ctx *ctx, struct way *way)
 {
     struct pem_texts texts;
@@ -57,7 +60,7 @@ static struct hf_status check_way(struct hf_ctx *ctx, struct way *way)
         return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "PASSWORD_TOO_LONG", NULL,
                             "the password is longer than %d bytes", PASSWORD_MAX);
     }
-    HF_TRY(pgwire_dsn_check(ctx->arena, way->dsn));
+    HF_TRY(pgwire_dsn_take(ctx->arena, way->dsn, &way->dsn));
     HF_TRY(pem_check(ctx, &way->pem, &texts));
     way->pem = texts;
     return hf_success();
@@ -129,6 +132,39 @@ static struct hf_status seal_way(struct hf_ctx *ctx, struct api_thread *thread,
     return hf_success();
 }
 
+/* What was found by going the way, in the row that is there or in a new one. */
+static void take_found(struct hf_ctx *ctx, const struct pgwire_source *source,
+                       struct cluster_row *row)
+{
+    if (row->id == NULL) {
+        row->id = hf_uuid_new_text(ctx->arena, hf_now_us());
+        row->system_identifier = source->system_identifier;
+        row->segment_bytes = source->wal_segment_bytes;
+        row->lineage = "l1";
+        row->create_time_us = hf_now_us();
+    }
+    if (hf_text_empty(row->slot)) {
+        struct pgwire_slot_name slot = pgwire_slot_name(row->name, row->id);
+
+        row->slot = hf_strdup(ctx->arena, slot.text);
+    }
+    row->server_version = (uint32_t)source->server_version;
+    row->warnings = source_warnings(ctx->arena, source);
+    row->is_slot_unbounded = source_is_unbounded(source);
+    row->size_bytes = source->size_bytes < 0 ? 0 : (uint64_t)source->size_bytes;
+}
+
+static struct hf_status look(struct hf_ctx *ctx, struct api_thread *thread,
+                             const struct pgwire_source_options *options,
+                             struct pgwire_source *ret_source)
+{
+    HF_CLEANUP(source_call_end) struct source_call call = {NULL, 0};
+    struct hf_ctx bounded = source_call_ctx(ctx);
+
+    HF_TRY(source_call_begin(ctx, thread->app->source_calls, thread->grant.tenant_id, &call));
+    return source_call_status(ctx, pgwire_source_check(&bounded, options, ret_source));
+}
+
 /* Goes the way and looks. known: the row that is there, or one without id; the new one has what was
  * found on the way. */
 static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
@@ -139,8 +175,10 @@ static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
     struct pgwire_source source;
     const struct pgwire_access access = {
         .egress = thread->app->egress,
-        .is_operator = auth_may_touch(&thread->grant, AUTH_LOOPBACK) &&
+        .is_operator = (way->is_named || known->is_operator_made) &&
+                       auth_may_touch(&thread->grant, AUTH_LOOPBACK) &&
                        auth_may_touch(&thread->grant, AUTH_SOCKETS),
+        .owner = thread->grant.tenant_id,
         .run_dir = thread->app->run_dir,
         .ca_pem = way->pem.ca,
         .cert_pem = way->pem.cert,
@@ -153,24 +191,9 @@ static struct hf_status examine(struct hf_ctx *ctx, struct api_thread *thread,
         .slot = hf_text_empty(row.slot) ? NULL : row.slot,
     };
 
-    HF_TRY(pgwire_source_check(ctx, &options, &source));
+    HF_TRY(look(ctx, thread, &options, &source));
     HF_TRY(check_system(ctx, known, &source));
-    if (row.id == NULL) {
-        row.id = hf_uuid_new_text(ctx->arena, hf_now_us());
-        row.system_identifier = source.system_identifier;
-        row.segment_bytes = source.wal_segment_bytes;
-        row.lineage = "l1";
-        row.create_time_us = hf_now_us();
-    }
-    if (hf_text_empty(row.slot)) {
-        struct pgwire_slot_name slot = pgwire_slot_name(row.name, row.id);
-
-        row.slot = hf_strdup(ctx->arena, slot.text);
-    }
-    row.server_version = (uint32_t)source.server_version;
-    row.warnings = source_warnings(ctx->arena, &source);
-    row.is_slot_unbounded = source_is_unbounded(&source);
-    row.size_bytes = source.size_bytes < 0 ? 0 : (uint64_t)source.size_bytes;
+    take_found(ctx, &source, &row);
     row.is_operator_made = access.is_operator;
     HF_TRY(seal_way(ctx, thread, way, &row));
     *ret_row = row;
@@ -203,6 +226,22 @@ static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thr
     return db_tx_commit(ctx, &tx);
 }
 
+/* The receiver of what is stored now. */
+static void begin_receiver(struct hf_ctx *ctx, struct api_thread *thread,
+                           const struct cluster_row *row)
+{
+    struct receivers *receivers = thread->app->receivers;
+
+    receivers_stop(receivers, row->id);
+    struct hf_status started = receivers_start(ctx, receivers, thread->grant.tenant_id, row->id);
+
+    if (!hf_is_ok(started)) {
+        hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", row->name),
+                 HF_TEXT("error", started.message));
+        receivers_start_later(receivers);
+    }
+}
+
 /* The reply is made before it is stored with the change. */
 static struct hf_status finish(struct hf_ctx *ctx, struct api_thread *thread,
                                const struct replay *replay, struct cluster_seen *seen,
@@ -218,20 +257,17 @@ static struct hf_status finish(struct hf_ctx *ctx, struct api_thread *thread,
     if (validate_only) {
         return hf_success();
     }
-    HF_TRY(store_cluster(ctx, thread, replay, &row, &is_done));
-    if (is_done) {
-        return hf_success();
-    }
-    receivers_stop(thread->app->receivers, row.id);
-    struct hf_status started =
-        receivers_start(ctx, thread->app->receivers, thread->grant.tenant_id, row.id);
+    HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
+    struct hf_ctx own = source_call_after(ctx);
+    struct hf_status stored = store_cluster(&own, thread, replay, &row, &is_done);
 
-    if (!hf_is_ok(started)) { /* it is stored; the next start of the service tries again */
-        hf_error(ctx, HF_EVENT("receiver.not_started"), HF_TEXT("cluster", row.name),
-                 HF_TEXT("error", started.message));
-        api_fill_cluster(ctx, thread, seen, resp);
+    if (hf_is_ok(stored) && !is_done) {
+        begin_receiver(&own, thread, &row);
+    } else if (stored.code == HF_UNKNOWN) { /* in doubt: what is stored is read anew */
+        receivers_stop(thread->app->receivers, row.id);
+        receivers_start_later(thread->app->receivers);
     }
-    return hf_success();
+    return stored;
 }
 
 /* --- registering ---------------------------------------------------------------------------- */
@@ -243,7 +279,7 @@ API_UNARY(api_create_cluster)
     struct resource_name name;
     struct cluster_seen seen = {0};
     struct cluster_row known = {0};
-    struct way way = {NULL, NULL, {NULL, NULL, NULL}};
+    struct way way = {true, NULL, NULL, {NULL, NULL, NULL}};
     const struct replay replay = {thread->app->secrets, "CreateCluster", want->request_id,
                                   &want->base, resp};
     bool is_done = false;
@@ -254,7 +290,8 @@ API_UNARY(api_create_cluster)
     if (want->cluster != NULL) {
         const PbBackup__Cluster *cluster = want->cluster;
 
-        way = (struct way){cluster->dsn,
+        way = (struct way){true,
+                           cluster->dsn,
                            cluster->password,
                            {cluster->ca_pem, cluster->cert_pem, cluster->key_pem}};
     }
@@ -307,14 +344,26 @@ static struct hf_status check_mask(struct hf_ctx *ctx, const Google__Protobuf__F
     return hf_success();
 }
 
+static struct hf_status stored_way(struct hf_ctx *ctx, const struct source *source,
+                                   struct way *ret_way)
+{
+    struct source_login login;
+
+    HF_TRY(source_login_open(ctx, source, &login));
+    *ret_way = (struct way){false,
+                            source->row.dsn,
+                            login.password,
+                            {login.access.ca_pem, login.access.cert_pem, login.access.key_pem}};
+    return hf_success();
+}
+
 /* What is there, with what the request changes of it. */
 static struct hf_status change_way(struct hf_ctx *ctx, const PbBackup__UpdateClusterRequest *want,
-                                   const struct source *source, struct way *ret_way)
+                                   const struct way *stored, struct way *ret_way)
 {
     static const PbBackup__Cluster none = PB_BACKUP__CLUSTER__INIT;
     const PbBackup__Cluster *given = want->cluster != NULL ? want->cluster : &none;
-    struct source_login login;
-    struct way way;
+    struct way way = *stored;
     const struct change changes[] = {{"dsn", given->dsn, &way.dsn},
                                      {"password", given->password, &way.password},
                                      {"ca_pem", given->ca_pem, &way.pem.ca},
@@ -323,10 +372,6 @@ static struct hf_status change_way(struct hf_ctx *ctx, const PbBackup__UpdateClu
     size_t changed = 0;
 
     HF_TRY(check_mask(ctx, want->update_mask, changes, HF_LEN(changes)));
-    HF_TRY(source_login_open(ctx, source, &login));
-    way = (struct way){source->row.dsn,
-                       login.password,
-                       {login.access.ca_pem, login.access.cert_pem, login.access.key_pem}};
     for (size_t i = 0; i < HF_LEN(changes); i++) {
         if (is_in_mask(want->update_mask, &changes[i])) {
             *changes[i].target = changes[i].given;
@@ -337,8 +382,42 @@ static struct hf_status change_way(struct hf_ctx *ctx, const PbBackup__UpdateClu
         return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "NOTHING_TO_CHANGE", NULL,
                             "the request changes nothing: give dsn, password or certificates");
     }
+    way.is_named = is_in_mask(want->update_mask, &changes[0]);
     *ret_way = way;
     return hf_success();
+}
+
+/* Secrets are written, never read: whoever may change a connection could otherwise have what is
+ * stored sent to a place of his own. */
+static struct hf_status check_secrets(struct hf_ctx *ctx,
+                                      const PbBackup__UpdateClusterRequest *want,
+                                      const struct way *stored, const struct way *way)
+{
+    static const PbBackup__Cluster none = PB_BACKUP__CLUSTER__INIT;
+    const PbBackup__Cluster *given = want->cluster != NULL ? want->cluster : &none;
+    const struct change password = {"password", given->password, NULL};
+    const struct change key = {"key_pem", given->key_pem, NULL};
+    const struct pgwire_way before = {stored->dsn, !hf_text_empty(stored->pem.ca)};
+    const struct pgwire_way after = {way->dsn, !hf_text_empty(way->pem.ca)};
+    bool keeps_password =
+        !hf_text_empty(stored->password) && !is_in_mask(want->update_mask, &password);
+    bool keeps_key = !hf_text_empty(stored->pem.key) && !is_in_mask(want->update_mask, &key);
+    bool is_trusted = pgwire_dsn_is_trusted(ctx->arena, &before, &after) &&
+                      (!before.has_authority || hf_text_equal(stored->pem.ca, way->pem.ca));
+
+    if (is_trusted || (!keeps_password && !keeps_key)) {
+        return hf_success();
+    }
+    const char *flags = !keeps_key        ? "--password-stdin or --password-file"
+                        : !keeps_password ? "--cert-file and --key-file"
+                                          : "--password-stdin or --password-file, and --cert-file "
+                                            "and --key-file";
+    const char *const metadata[] = {"flags", flags, NULL};
+
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "PASSWORD_REQUIRED", metadata,
+                        "another host, port, user or authority, or less TLS: what is stored is not "
+                        "sent there; give it again with %s",
+                        flags);
 }
 
 API_UNARY(api_update_cluster)
@@ -348,6 +427,7 @@ API_UNARY(api_update_cluster)
     struct resource_name name;
     struct cluster_seen seen = {0};
     struct source source;
+    struct way stored;
     struct way way;
     const struct replay replay = {thread->app->secrets, "UpdateCluster", want->request_id,
                                   &want->base, resp};
@@ -366,8 +446,10 @@ API_UNARY(api_update_cluster)
         return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
                             "cluster %s has changed since it was read", name.cluster);
     }
-    HF_TRY(change_way(ctx, want, &source, &way));
+    HF_TRY(stored_way(ctx, &source, &stored));
+    HF_TRY(change_way(ctx, want, &stored, &way));
     HF_TRY(check_way(ctx, &way));
+    HF_TRY(check_secrets(ctx, want, &stored, &way));
     HF_TRY(examine(ctx, thread, &way, &source.row, &seen.row));
     return finish(ctx, thread, &replay, &seen, want->validate_only);
 }

@@ -6,6 +6,7 @@
 #include "backup/api/convert.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
+#include "backup/api/source_call.h"
 #include "backup/domain/names.h"
 #include "backup/domain/window.h"
 #include "backup/source/receivers.h"
@@ -311,6 +312,7 @@ API_UNARY(api_delete_cluster)
     struct resource_name name;
     struct source source;
     struct slots slots;
+    HF_CLEANUP(source_call_end) struct source_call call = {NULL, 0};
     const struct replay replay = {thread->app->secrets, "DeleteCluster", want->request_id,
                                   &want->base, resp};
     bool is_done = false;
@@ -330,15 +332,21 @@ API_UNARY(api_delete_cluster)
     if (want->validate_only) {
         return hf_success();
     }
+    HF_TRY(source_call_begin(ctx, thread->app->source_calls, thread->grant.tenant_id, &call));
     slots_find(ctx, &source, &slots);
     slots_tell(ctx, &slots, resp);
-    HF_TRY(delete_row(ctx, thread, &source, &replay, &is_done));
+    HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
+    struct hf_ctx own = source_call_after(ctx);
+
+    HF_TRY(delete_row(&own, thread, &source, &replay, &is_done));
     if (is_done) {
         return hf_success();
     }
     receivers_stop(thread->app->receivers, source.row.id);
-    slots_drop(ctx, &slots);
+    slots_drop(&own, &slots);
     slots_tell(ctx, &slots, resp);
-    keep_reply(ctx, thread, &replay);
+    struct hf_ctx last = source_call_after(ctx); /* whatever time the source has taken */
+
+    keep_reply(&last, thread, &replay);
     return hf_success();
 }
