@@ -169,6 +169,10 @@ def test_request_id__repeats_the_reply_of_every_mutation(call, source, cancelled
     cluster = {"parent": TENANT, "clusterId": "twice", "cluster": {"dsn": source.dsn()}}
     repeat("BackupService/CreateCluster", cluster, {**cluster, "clusterId": "thrice"})
     proc.wait_until(lambda: slots(source) == 3, what="slots of orders, second and twice")
+    same = {"name": f"{TENANT}/clusters/twice", "cluster": {"dsn": source.dsn()}}
+    repeat("BackupService/UpdateCluster", {**same, "updateMask": "dsn"},
+           {**same, "updateMask": "dsn,caPem"})
+    proc.wait_until(lambda: slots(source) == 3, what="slots of all three")
     repeat("BackupService/DeleteCluster", {"name": f"{TENANT}/clusters/twice"},
            {"name": f"{TENANT}/clusters/second"})
     assert slots(source) == 2

@@ -22,7 +22,7 @@ struct logs_limits {
 
 /* Look once at all NAME.log in dir. Failures are logged: a log never stops the servers. On a full
  * disk the older text is given up, because the room is what is missing.
- * Repeat  every 200 ms: a file has at most file_bytes and what comes in that time. */
+ * Repeat  every 2 s: a file has at most file_bytes and what comes in that time. */
 void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *limits);
 
 #endif

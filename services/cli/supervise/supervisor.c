@@ -20,6 +20,7 @@
 #define SERVICE_FD 3
 #define TEND_MS 200
 #define SAVE_US HF_US_PER_S
+#define LOGS_US (2 * HF_US_PER_S)
 /* Often, for this clock stands still while a machine sleeps, and the one of certificates does not.
  */
 #define RENEW_US (5 * HF_US_PER_S)
@@ -40,6 +41,7 @@ struct due {
     bool must_save; /* processes.json is not what runs */
     int64_t save_us;
     int64_t renew_us;
+    int64_t logs_us;
 };
 
 /* A full disk is no reason to stop: what could not be written is written later. */
@@ -58,12 +60,16 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
                       struct due *due)
 {
     if (children_tend(ctx, children)) {
-        *due = (struct due){.must_save = true, .renew_us = due->renew_us};
+        due->must_save = true;
+        due->save_us = 0;
     }
     if (due->must_save && hf_mono_us() >= due->save_us) {
         save(ctx, children, due);
     }
-    logs_tend(ctx, place->log, &(struct logs_limits){LOGS_FILE_BYTES, LOGS_FILES});
+    if (hf_mono_us() >= due->logs_us) {
+        logs_tend(ctx, place->log, &(struct logs_limits){LOGS_FILE_BYTES, LOGS_FILES});
+        due->logs_us = hf_mono_us() + LOGS_US;
+    }
     if (hf_mono_us() >= due->renew_us) {
         struct hf_status renewed = setup_renew(ctx, place);
 
