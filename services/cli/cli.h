@@ -71,6 +71,7 @@ struct cli {
     bool is_terminal;   /* standard error is a terminal: progress bars */
     struct hf_cancel interrupted;
     int service;   /* holdfast-backup, held since before root dropped; 0: by its path */
+    bool was_root; /* the caller is root, and this process has become the installation's owner */
     int exit_code; /* set by a command that has codes of its own; else -1 */
 };
 

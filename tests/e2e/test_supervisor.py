@@ -178,6 +178,11 @@ def test_down__destroy_asks_and_an_interrupt_is_no_answer(house):
     assert house.run("doctor").returncode == 0
 
 
+def test_down__destroy_removes_nothing_when_nobody_can_be_asked(house):
+    assert "NOT_CONFIRMED" in house.fails(4, "down", "--destroy")
+    assert house.run("doctor").returncode == 0
+
+
 # What was there before.
 @pytest.mark.parametrize("name", KEYS)
 def test_up__never_makes_a_lost_key_anew(house, name):
@@ -327,6 +332,45 @@ def test_doctor__finds_a_service_that_hangs(house):
 def test_doctor__finds_open_keys(house):
     os.chmod(house.path("keys", "vault.key"), 0o644)
     assert "chmod" in mend(house, "keys/vault.key")["fix"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root is told to paste")
+@pytest.mark.parametrize("name", ["keys/vault.key", "run"])
+def test_doctor__names_for_root_nothing_that_follows_a_link_of_the_servers_user(house, folder, name):
+    victim = os.path.join(folder, "victim")
+    with open(victim, "w", encoding="ascii") as file:
+        file.write("root's\n")
+    os.chmod(victim, 0o644)
+    path = house.path(name)
+    os.rename(path, f"{path}.away")
+    try:
+        os.symlink(victim, path)
+        found = check_of(house, name)
+        proc.run(["sh", "-c", found["fix"]], check=False)
+        assert not os.path.lexists(path), found
+    finally:
+        if os.path.lexists(path):
+            os.remove(path)
+        os.rename(f"{path}.away", path)
+    state = os.stat(victim)
+    assert (state.st_uid, state.st_mode & 0o777) == (0, 0o644)
+    assert check_of(house, name)["verdict"] == "ok"
+
+
+def test_doctor__brings_a_lost_key_back_from_a_copy_of_the_callers(house, folder):
+    key = house.path("keys", "vault.key")
+    kept = os.path.join(folder, "kept.key")
+    shutil.copy(key, kept)
+    os.chmod(kept, 0o600)
+    os.remove(key)
+    try:
+        fix = check_of(house, "keys/vault.key")["fix"].replace("COPY", kept)
+        proc.run(["sh", "-c", fix])
+        assert check_of(house, "keys/vault.key")["verdict"] == "ok"
+    finally:
+        if not os.path.exists(key):
+            shutil.copy(kept, key)
+            shutil.chown(key, os.stat(house.folder).st_uid, os.stat(house.folder).st_gid)
 
 
 def test_doctor__finds_dead_processes(house):

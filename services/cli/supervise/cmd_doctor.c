@@ -22,6 +22,7 @@
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
+#include "pgwire/dsn.h"
 #include "svc/confine.h"
 #include "vault/marker.h"
 
@@ -73,6 +74,29 @@ static void check_programs(struct doctor *doctor)
          "make install  # it belongs beside holdfast");
 }
 
+/* What is named for root to paste acts as the servers' user: whoever is that user puts a link in
+ * the place of what was just looked at. */
+static const char *as_user(const struct doctor *doctor)
+{
+    return doctor->cli->was_root
+               ? hf_printf(doctor->cli->ctx.arena, "setpriv --reuid=%u --regid=%u --clear-groups ",
+                           (unsigned)geteuid(), (unsigned)getegid())
+               : "";
+}
+
+/* From a copy that root may read and the servers' user not: the shell opens it. before: a command
+ * that takes away what is there, "" for none. */
+static const char *copy_command(const struct doctor *doctor, const char *path, const char *before)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *user = as_user(doctor);
+    const char *word = out_word(arena, path);
+    const char *first = *before == '\0' ? "" : hf_printf(arena, "%s%s %s && ", user, before, word);
+
+    return hf_printf(arena, "%s(umask 077; %sdd of=%s <COPY)  # or mount its disk", first, user,
+                     word);
+}
+
 /* One file or directory that only the servers' user may open. */
 struct private
 {
@@ -84,22 +108,28 @@ static void check_private(struct doctor *doctor, const struct private *item)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
     const char *path = hf_path_join(arena, doctor->place.dir, item->name);
-    const char *word = out_word(arena, path);
-    const char *user = doctor->place.user;
     struct stat found;
 
-    if (stat(path, &found) != 0) {
+    if (lstat(path, &found) != 0) {
         tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
-             item->is_key
-                 ? hf_printf(arena, "install -m 600 -o %s COPY %s  # or mount its disk", user, word)
-                 : up_command(doctor));
+             item->is_key ? copy_command(doctor, path, "") : up_command(doctor));
         return;
     }
-    bool is_private = (found.st_mode & 077) == 0 && found.st_uid == geteuid();
+    if (S_ISLNK(found.st_mode)) {
+        tell(doctor, BAD, item->name, hf_printf(arena, "%s is a link, which nobody follows", path),
+             hf_printf(arena, "%srm %s", as_user(doctor), out_word(arena, path)));
+        return;
+    }
+    if (found.st_uid != geteuid()) {
+        tell(doctor, BAD, item->name, hf_printf(arena, "%s has another owner", path),
+             item->is_key ? copy_command(doctor, path, "rm -f") : up_command(doctor));
+        return;
+    }
+    bool is_private = (found.st_mode & 077) == 0;
 
     tell(doctor, is_private ? GOOD : BAD, item->name,
-         is_private ? path : hf_printf(arena, "%s is open to others or has another owner", path),
-         hf_printf(arena, "chown %s %s && chmod go= %s", user, word, word));
+         is_private ? path : hf_printf(arena, "%s is open to others", path),
+         hf_printf(arena, "%schmod go= %s", as_user(doctor), out_word(arena, path)));
 }
 
 static void check_permissions(struct doctor *doctor)
@@ -289,6 +319,20 @@ static void tell_warning(struct doctor *doctor, enum verdict verdict, const char
          fix + sizeof(WARNING_FIX) - 1);
 }
 
+/* A connection string that came before the rules may name a library for libpq to load: none is
+ * handed to a person's psql that the service would not take. */
+static const char *connect_command(const struct doctor *doctor, const PbBackup__Cluster *cluster)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+
+    return hf_is_ok(pgwire_dsn_check(arena, cluster->dsn))
+               ? hf_printf(arena,
+                           "%spsql %s -c 'select 1'  # once that works, the receiver connects by "
+                           "itself",
+                           as_user(doctor), out_word(arena, cluster->dsn))
+               : hf_printf(arena, "holdfast cluster update %s --dsn DSN", out_short(cluster->name));
+}
+
 static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
@@ -302,9 +346,7 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
     tell(doctor, streams ? GOOD : BAD, name,
          streams ? "WAL streams"
                  : hf_printf(arena, "WAL does not stream: %s", wal == NULL ? "" : wal->error),
-         hf_printf(arena,
-                   "psql %s -c 'select 1'  # once that works, the receiver connects by itself",
-                   out_word(arena, cluster->dsn)));
+         connect_command(doctor, cluster));
     tell(doctor, has_window ? GOOD : WARN, name,
          has_window ? "can be restored" : "cannot be restored: it has no backup",
          hf_printf(arena, "holdfast backup create %s --wait", id));

@@ -123,8 +123,14 @@ static struct hf_status confirm(struct cli *cli)
 {
     const char *line = "";
 
-    if (cli_flag(cli, "yes") || isatty(STDIN_FILENO) != 1) {
+    if (cli_flag(cli, "yes")) {
         return hf_success();
+    }
+    if (isatty(STDIN_FILENO) != 1) {
+        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "NOT_CONFIRMED", NULL,
+                            "nobody can be asked whether %s is to be removed with its vault and "
+                            "its keys; say so with --yes",
+                            cli->dir);
     }
     const char *prompt = hf_printf(
         cli->ctx.arena,

@@ -178,6 +178,7 @@ struct hf_status root_doctor(struct cli *cli)
 
     HF_TRY(find_owner(cli, &owner));
     cli->service = place_hold_service(cli->ctx.arena);
+    cli->was_root = true;
     HF_TRY(become(&cli->ctx, &owner));
     return cmd_doctor(cli);
 }
