@@ -1,4 +1,5 @@
 /* A restore from its first look at the vault to the last fsync. */
+#include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -29,6 +30,37 @@ static struct hf_status write_all(struct restore *restore, const struct restore_
     return restore_dir_end(restore);
 }
 
+/* Of a path that was made on the way, the first that was not there. */
+static const char *highest_made(struct hf_arena *arena, const struct restore_dir *dir)
+{
+    const char *rest = dir->found.rest;
+    size_t first = strcspn(rest, "/");
+
+    return *rest != '\0' && hf_has_suffix(dir->path, rest)
+               ? hf_strndup(arena, dir->path, strlen(dir->path) - strlen(rest) + first)
+               : dir->path;
+}
+
+static void tell_made(const struct restore *restore, struct restore_result *result)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    HF_VEC(const char *) made = {0};
+
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        const char *path = highest_made(arena, &restore->dirs.items[i]);
+        bool is_new = true;
+
+        for (size_t k = 0; k < made.len; k++) {
+            is_new = is_new && !hf_text_equal(made.items[k], path);
+        }
+        if (is_new) {
+            *HF_VEC_ADD(arena, &made) = path;
+        }
+    }
+    result->made = made.items;
+    result->made_len = made.len;
+}
+
 static struct hf_status run(struct restore *restore, struct restore_result *result)
 {
     struct hf_ctx *ctx = restore->ctx;
@@ -54,6 +86,7 @@ static struct hf_status run(struct restore *restore, struct restore_result *resu
     HF_TRY(write_all(restore, &plan, &root, result));
     result->uid = restore->uid;
     result->gid = restore->gid;
+    tell_made(restore, result);
     result->notes = restore->notes.items;
     result->notes_len = restore->notes.len;
     return hf_success();

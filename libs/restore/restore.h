@@ -104,6 +104,9 @@ struct restore_result {
     uint32_t server_version;
     uid_t uid; /* owner of what was written */
     gid_t gid;
+    const char *const
+        *made; /* highest directories that are the restore's own, all of it is below */
+    size_t made_len;
     const char *const *notes; /* sentences for the person: what was cleared, written, capped */
     size_t notes_len;
 };

@@ -359,9 +359,9 @@ static struct hf_status run(struct job *job)
 
 /* PostgreSQL refuses root: files that belong to root, as those of its parent do, are given away
  * first. A server has its user's own groups, whatever group the parent has. */
-static const char *as_owner(struct hf_arena *arena, const struct restore_result *result,
-                            const char *dir)
+static const char *as_owner(struct hf_arena *arena, const struct restore_result *result)
 {
+    const char *words = "";
     struct passwd entry;
     struct passwd *user = NULL;
     char *text = hf_alloc(arena, PASSWD_TEXT);
@@ -370,10 +370,13 @@ static const char *as_owner(struct hf_arena *arena, const struct restore_result 
         return "";
     }
     if (result->uid == 0) {
+        for (size_t i = 0; i < result->made_len; i++) { /* the tablespaces, too */
+            words = hf_printf(arena, "%s %s", words, out_word(arena, result->made[i]));
+        }
         return hf_printf(arena,
-                         "chown -R postgres:postgres %s && setpriv --reuid=postgres "
+                         "chown -R postgres:postgres%s && setpriv --reuid=postgres "
                          "--regid=postgres --init-groups ",
-                         out_word(arena, dir));
+                         words);
     }
     if (getpwuid_r(result->uid, &entry, text, PASSWD_TEXT, &user) != 0 || user == NULL) {
         return hf_printf(arena, "setpriv --reuid=%u --regid=%u --clear-groups ",
@@ -392,7 +395,7 @@ static const char *start_command(struct job *job)
     bool is_there = access(debian, X_OK) == 0;
     const char *dir = job->options.dir;
 
-    return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, &job->result, dir),
+    return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, &job->result),
                      is_there ? debian : "pg_ctl", out_word(arena, dir),
                      is_there ? "" : hf_printf(arena, "  # the pg_ctl of PostgreSQL %u", major));
 }

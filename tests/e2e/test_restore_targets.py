@@ -8,7 +8,7 @@ import pytest
 
 from support import proc
 from support.moment import Moment, moment_of_snapshot
-from support.restored import digest_sql
+from support.restored import Restored, digest_sql
 from support.session import Session
 
 TABLES = ["pgbench_accounts", "pgbench_branches", "pgbench_history", "pgbench_tellers", "spaced"]
@@ -238,6 +238,18 @@ def test_restore__says_when_the_files_belong_to_root(story, house, restore, fold
     done = house.run("restore", "orders", "--to", f"{folder}/r", "--immediate", "--tablespace",
                      f"{story.space}={folder}/space")
     assert ("--owner" in done.stderr) == is_noted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others start it as themselves")
+def test_restore__names_for_root_the_command_that_starts_it(story, house, folder):
+    shutil.chown(folder, "root", "root")
+    os.chmod(folder, 0o755)
+    said = house.run("restore", "orders", "--to", f"{folder}/r", "--immediate", "--tablespaces-into",
+                     f"{folder}/new/spaces").stdout
+    command = said.partition("start it with:")[2].strip()
+    assert f"{folder}/r {folder}/new && " in command
+    proc.run(["sh", "-c", f"{command} -w -l {folder}/r/log -o '-h \"\" -k {folder}/r'"], timeout=60)
+    Restored(f"{folder}/r").tool("pg_ctl", "-D", f"{folder}/r", "-m", "immediate", "stop")
 
 
 def test_restore__to_a_time_after_the_last_commit_ends_at_the_proven_end(story, house, source,
