@@ -8,12 +8,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -310,6 +313,23 @@ static struct hf_status allow_all(struct hf_arena *arena, const struct svc_confi
     return hf_success();
 }
 
+/* The file that a link leads to, and its directory unless that holds more than such files. */
+static struct hf_status allow_linked(struct hf_arena *arena, const struct svc_confine_plan *plan,
+                                     const char *path)
+{
+    char *found = hf_alloc(arena, PATH_MAX);
+    struct stat info;
+
+    if (lstat(path, &info) != 0 || !S_ISLNK(info.st_mode) || realpath(path, found) == NULL) {
+        return hf_success();
+    }
+    HF_TRY(allow(arena, plan, found, FS_READ, true));
+    char *slash = strrchr(found, '/');
+
+    *slash = '\0';
+    return strchr(found + 1, '/') == NULL ? hf_success() : allow(arena, plan, found, FS_READ, true);
+}
+
 /* HF_TOOL_DIR: where a build for tests writes its sanitizers' reports or its coverage. */
 static struct hf_status allow_always(struct hf_arena *arena, const struct svc_confine_plan *plan)
 {
@@ -331,6 +351,9 @@ static struct hf_status make_ruleset(struct hf_arena *arena, const struct svc_co
     }
     HF_TRY(allow_always(arena, plan));
     HF_TRY(allow_all(arena, plan, rules->read, FS_READ, true));
+    for (const char *const *path = rules->linked; path != NULL && *path != NULL; path++) {
+        HF_TRY(allow_linked(arena, plan, *path));
+    }
     HF_TRY(allow_all(arena, plan, rules->write, ~FS_NEVER, false));
     return allow_all(arena, plan, rules->execute, FS_EXECUTE | FS_READ_FILE, true);
 }

@@ -24,6 +24,8 @@
  * NULL; a NULL list is empty. */
 struct svc_confine_rules {
     const char *const *read;    /* what is not there is left out */
+    const char *const *linked;  /* as read, with the directory that a link leads to: what lies there
+                                   is replaced by a new file. Not a directory below the root */
     const char *const *write;   /* and read, create, rename, remove; must be there */
     const char *const *execute; /* as read; NULL: no program is started any more */
     bool has_no_tcp;            /* neither connects nor listens */
@@ -33,8 +35,12 @@ struct svc_confine_rules {
  * open. /etc as a whole, because its files are replaced by new ones while a service runs. */
 #define SVC_CONFINE_SYSTEM                                                                         \
     "/usr", "/lib", "/lib64", "/etc", "/proc", "/sys/devices/system/cpu", "/dev/urandom",          \
-        "/dev/random", "/dev/zero", "/run/systemd/resolve", "/run/resolvconf",                     \
-        "/run/NetworkManager"
+        "/dev/random", "/dev/zero", "/run/systemd", "/run/resolvconf", "/run/NetworkManager"
+
+/* Of them what a distribution keeps elsewhere (/mnt/wsl, /run/connman, /nix/store). */
+#define SVC_CONFINE_LINKED                                                                         \
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/localtime",     \
+        "/etc/ssl/openssl.cnf", "/etc/passwd", "/etc/group"
 
 /* What is on. */
 struct svc_confinement {

@@ -9,6 +9,7 @@
 #include "base/str.h"
 
 static const char *const of_system[] = {SVC_CONFINE_SYSTEM};
+static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
 
 static const char *dir_of(struct hf_arena *arena, const char *path)
 {
@@ -64,7 +65,8 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
         backup->vault_key_file,   backup->signing_key_file,   backup->escrow_key_file,
         backup->secrets_key_file, backup->metrics_token_file, backup->redis_password_file,
     };
-    struct svc_confine_rules rules = {.read = dirs_of(arena, files, HF_LEN(files))};
+    struct svc_confine_rules rules = {.read = dirs_of(arena, files, HF_LEN(files)),
+                                      .linked = linked};
 
     HF_TRY(made_dirs(arena, backup, &rules.write));
     *ret_rules = rules;

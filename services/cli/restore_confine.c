@@ -8,6 +8,7 @@ struct hf_status restore_confine(void *arg, struct hf_ctx *ctx,
 {
     struct restore_confine *confine = arg;
     const char *const read[] = {SVC_CONFINE_SYSTEM, confine->vault, NULL};
+    static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
     const char **write = HF_NEW_N(ctx->arena, const char *, len + 1);
 
     for (size_t i = 0; i < len; i++) {
@@ -15,6 +16,7 @@ struct hf_status restore_confine(void *arg, struct hf_ctx *ctx,
     }
     const struct svc_confine_rules rules = {
         .read = read,
+        .linked = linked,
         .write = write,
         .has_no_tcp = confine->vault != NULL,
     };

@@ -14,10 +14,12 @@ struct hf_status sandbox_make(struct hf_ctx *ctx, const struct place *place, enu
     const char *const read[] = {
         SERVER_FILES, id == CHILD_REDIS ? hf_path_join(ctx->arena, place->dir, "redis.conf") : NULL,
         NULL};
+    static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
     const char *const programs[] = {program, SVC_CONFINE_LOADER, NULL};
     const char *const of_postgres[] = {place->pg, place->run, "/dev/shm", NULL};
     const char *const of_redis[] = {place->run, NULL};
-    struct svc_confine_rules rules = {.read = read, .execute = programs, .has_no_tcp = true};
+    struct svc_confine_rules rules = {
+        .read = read, .linked = linked, .execute = programs, .has_no_tcp = true};
 
     switch (id) {
     case CHILD_POSTGRES:

@@ -315,9 +315,11 @@ static const struct attempt {
 
 static void confine(struct hf_arena *arena, struct svc_confinement *ret)
 {
+    const char *const linked[] = {in(arena, "listed"), "/not/there", NULL};
     static const char *const read[] = {SVC_CONFINE_SYSTEM, "/not/there", NULL};
     const char *const write[] = {place.in, NULL};
-    const struct svc_confine_rules rules = {.read = read, .write = write, .has_no_tcp = true};
+    const struct svc_confine_rules rules = {
+        .read = read, .linked = linked, .write = write, .has_no_tcp = true};
 
     if (!hf_is_ok(svc_confine(arena, &rules, ret))) {
         _exit(NOT_CONFINED);
@@ -364,6 +366,9 @@ static int make_place(void **state)
     make_file(place.out, "file");
     HF_CHECK(symlink(out(arena, "file"), in(arena, "link")) == 0);
     HF_CHECK(symlink(place.out, in(arena, "dirlink")) == 0);
+    HF_CHECK(hf_is_ok(hf_make_dirs(arena, hf_printf(arena, "%s/names", place.root), 0700)));
+    make_file(hf_printf(arena, "%s/names", place.root), "file");
+    HF_CHECK(symlink("../names/file", in(arena, "listed")) == 0);
     hf_arena_free(arena);
     return 0;
 }
@@ -439,6 +444,36 @@ static void test_confine__says_what_is_on(void **state)
     (void)remove_place(state);
 }
 
+/* As a resolver's file is: a link to where its owner puts a new one whenever the network changes.
+ */
+static void test_confine__reads_what_a_listed_link_leads_to_and_what_replaces_it(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(CODE_ARENA_BYTES);
+    struct svc_confinement on = {0, false};
+    int status = 0;
+    int go[2];
+    char byte = 0;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, go), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(go[1]);
+        confine(arena, &on);
+        HF_CHECK(write(go[0], "x", 1) == 1 && read(go[0], &byte, 1) == 1);
+        int error = open_and_close(in(arena, "listed"), O_RDONLY);
+        _exit(error != 0 ? error : on.landlock == 0 ? 0 : read_by_link(arena) == EACCES ? 0 : EIO);
+    }
+    const char *file = hf_printf(arena, "%s/names/file", place.root);
+    close(go[0]);
+    assert_int_equal(read(go[1], &byte, 1), 1);
+    assert_true(hf_is_ok(hf_replace_file(arena, file, "new", 3, 0600)));
+    assert_int_equal(write(go[1], "x", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    close(go[1]);
+}
+
 static void test_confine__names_a_writable_path_that_is_missing(void **state)
 {
     static const char *const write[] = {"/not/there", NULL};
@@ -491,6 +526,9 @@ int main(void)
         cmocka_unit_test(test_confine__refuses_each_attempt_with_its_error),
         cmocka_unit_test(test_confine__each_attempt_works_without_it),
         cmocka_unit_test(test_confine__says_what_is_on),
+        cmocka_unit_test_setup_teardown(
+            test_confine__reads_what_a_listed_link_leads_to_and_what_replaces_it, make_place,
+            remove_place),
         cmocka_unit_test(test_confine__names_a_writable_path_that_is_missing),
         cmocka_unit_test(test_confine__a_plan_lets_one_program_run),
     };
