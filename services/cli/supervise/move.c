@@ -41,6 +41,7 @@ struct tour {
     dev_t devices[MAX_DEPTH];
     bool are_roots[MAX_DEPTH]; /* root's before the move, and all above */
     size_t depth;
+    bool has_given;        /* something is the new owner's now */
     struct hf_buf refused; /* what must not be moved, a line each */
     size_t refused_len;
 };
@@ -149,7 +150,9 @@ static const char *objection(const struct tour *tour, const char *name, const st
     bool is_socket_of_ours = S_ISSOCK(found->st_mode) && is_in_run(tour);
 
     if (!S_ISDIR(found->st_mode) && !S_ISREG(found->st_mode) && !is_socket_of_ours) {
-        return S_ISLNK(found->st_mode) ? "is a link" : "is neither a file nor a directory";
+        return S_ISLNK(found->st_mode)
+                   ? "is a link; mount what it leads to in its place (mount --bind)"
+                   : "is neither a file nor a directory";
     }
     if (S_ISREG(found->st_mode) && found->st_nlink != 1) {
         return "has several names";
@@ -187,9 +190,24 @@ static struct hf_status give(struct tour *tour, int fd, const char *name)
 {
     const struct account *to = &tour->move->to;
 
-    return tour->is_judging || fchownat(fd, "", to->uid, to->gid, AT_EMPTY_PATH) == 0
-               ? hf_success()
-               : hf_fail_errno(tour->ctx->arena, errno, "giving %s to %s", name, to->name);
+    if (tour->is_judging) {
+        return hf_success();
+    }
+    if (fchownat(fd, "", to->uid, to->gid, AT_EMPTY_PATH) != 0) {
+        return hf_fail_errno(tour->ctx->arena, errno, "giving %s/%s to %s", tour->move->path,
+                             path_of(tour, name), to->name);
+    }
+    tour->has_given = true;
+    return hf_success();
+}
+
+/* What cannot be given (immutable, a read-only or a foreign file system) says so before anything is
+ * changed: it is given to whom it belongs. */
+static const char *objection_of_kernel(const struct tour *tour, int fd, const struct stat *found)
+{
+    return !tour->is_judging || fchownat(fd, "", found->st_uid, found->st_gid, AT_EMPTY_PATH) == 0
+               ? NULL
+               : hf_fail_errno(tour->ctx->arena, errno, "cannot be given away").message;
 }
 
 /* Closed to whoever has it open: what he adds later is in no list. */
@@ -260,6 +278,9 @@ static struct hf_status take(struct tour *tour, const char *name)
     }
     const char *why = objection(tour, name, &found);
 
+    if (why == NULL && !S_ISSOCK(found.st_mode)) {
+        why = objection_of_kernel(tour, fd, &found);
+    }
     if (why != NULL) {
         refuse(tour, name, why);
         return tour->is_judging ? hf_success() : refused(tour);
@@ -297,12 +318,16 @@ static struct hf_status travel(struct tour *tour)
     return tour->refused_len == 0 ? hf_success() : refused(tour);
 }
 
-static struct hf_status tour_run(struct hf_ctx *ctx, struct move *move, bool is_judging)
+static struct hf_status tour_run(struct hf_ctx *ctx, struct move *move, bool is_judging,
+                                 bool *ret_has_given)
 {
     HF_CLEANUP(tour_done) struct tour tour = {.ctx = ctx, .move = move, .is_judging = is_judging};
 
     hf_buf_init(&tour.refused, (size_t)1 << 18);
-    return travel(&tour);
+    struct hf_status status = travel(&tour);
+
+    *ret_has_given = tour.has_given;
+    return status;
 }
 
 /* holdfast.yaml says that everything else is done; then the directory opens for its owner. */
@@ -325,15 +350,27 @@ static struct hf_status finish(struct hf_ctx *ctx, const struct move *move)
 
 struct hf_status move_judge(struct hf_ctx *ctx, struct move *move)
 {
-    return tour_run(ctx, move, true);
+    bool has_given = false;
+
+    return tour_run(ctx, move, true, &has_given);
 }
 
 struct hf_status move_run(struct hf_ctx *ctx, struct move *move)
 {
+    struct stat before;
+    bool has_given = false;
+
     HF_TRY(move_judge(ctx, move));
-    if (fchown(move->dir, 0, 0) != 0 || fchmod(move->dir, 0700) != 0 || fsync(move->dir) != 0) {
+    if (fstat(move->dir, &before) != 0 || fchown(move->dir, 0, 0) != 0 ||
+        fchmod(move->dir, 0700) != 0 || fsync(move->dir) != 0) {
         return hf_fail_errno(ctx->arena, errno, "closing %s", move->path);
     }
-    HF_TRY(tour_run(ctx, move, false));
+    struct hf_status status = tour_run(ctx, move, false, &has_given);
+
+    if (!hf_is_ok(status) && !has_given) { /* as it was: the earlier release goes on with it */
+        (void)!fchown(move->dir, before.st_uid, before.st_gid);
+        (void)fchmod(move->dir, before.st_mode & 07777);
+    }
+    HF_TRY(status);
     return finish(ctx, move);
 }

@@ -1,6 +1,7 @@
 /* What root gives away, to whom, and that a move which is killed between any two of its steps is
  * gone on with. The calls that change an owner are counted here; the last that is let through is
  * the process's last. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@ static struct hf_arena *arena;
 static struct hf_ctx ctx;
 static const char *dir;
 static int steps_left = -1; /* -1: nobody counts */
+static off_t stubborn_size; /* a file of this size cannot be given away; 0: none */
 
 static void step(void)
 {
@@ -31,9 +33,19 @@ static void step(void)
     steps_left -= steps_left > 0 ? 1 : 0;
 }
 
+/* A giving to whom it belongs changes nothing, and is no step. */
 int fchownat(int at, const char *name, uid_t uid, gid_t gid, int flags)
 {
-    step();
+    struct stat found;
+
+    HF_CHECK(fstat(at, &found) == 0);
+    if (stubborn_size != 0 && found.st_size == stubborn_size) {
+        errno = EPERM;
+        return -1;
+    }
+    if (found.st_uid != uid) {
+        step();
+    }
     return (int)syscall(SYS_fchownat, at, name, uid, gid, flags);
 }
 
@@ -214,6 +226,24 @@ static void test_move__of_a_copy_of_roots_is_gone_on_with(void **state)
     check_every_kill(copied, HF_LEN(copied));
 }
 
+static void test_move__of_what_cannot_be_given_changes_nothing(void **state)
+{
+    (void)state;
+    for_root_only();
+    make_tree(earlier, HF_LEN(earlier));
+    HF_CHECK(
+        hf_is_ok(hf_replace_file(arena, hf_path_join(arena, dir, "zz/last/1"), "12345", 5, 0600)));
+    HF_CHECK(lchown(hf_path_join(arena, dir, "zz/last/1"), account_named(FORMER).uid, 0) == 0);
+    stubborn_size = 5;
+    struct hf_status status = move_over();
+
+    stubborn_size = 0;
+    assert_string_equal(reason_of(status), "NOT_TO_BE_MOVED");
+    assert_non_null(strstr(status.message, "zz/last/1 cannot be given away"));
+    assert_int_equal(owner_of(""), account_named(FORMER).uid);
+    assert_int_equal(owner_of("keys/vault.key"), account_named(FORMER).uid);
+}
+
 struct trap {
     const char *what;
     struct entry entries[6];
@@ -326,6 +356,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_move__killed_between_any_two_steps_is_gone_on_with,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_move__of_a_copy_of_roots_is_gone_on_with, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_move__of_what_cannot_be_given_changes_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_move__gives_away_nothing_that_somebody_put_there,
                                         set_up, tear_down),
