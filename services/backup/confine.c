@@ -1,15 +1,32 @@
-/* The lists of landlock for this service. */
+/* The lists of landlock for this service. Surprise: the database is asked before anything is
+ * confined, because connection strings of earlier releases name files of this machine, and their
+ * clusters stream on until they are changed. */
 #include "backup/confine.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "backup/config.h"
+#include "backup/store/clusters.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "base/vec.h"
+#include "db/db.h"
+#include "pgwire/dsn.h"
 
 static const char *const of_system[] = {SVC_CONFINE_SYSTEM};
 static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
+
+#define STORED_FILES_MAX 256
+#define STORED_US (5 * HF_US_PER_S)
+
+struct paths {
+    HF_VEC(const char *) list;
+    size_t stored; /* that stored rows name */
+};
 
 static const char *dir_of(struct hf_arena *arena, const char *path)
 {
@@ -21,20 +38,94 @@ static const char *dir_of(struct hf_arena *arena, const char *path)
 }
 
 /* Those that are configured; what is missing is said by the service's own check. */
-static const char *const *dirs_of(struct hf_arena *arena, const char *const *files, size_t len)
+static void dirs_add(struct hf_arena *arena, const char *const *files, size_t len,
+                     struct paths *paths)
 {
-    const char **paths = HF_NEW_N(arena, const char *, len + HF_LEN(of_system) + 1);
-    size_t n = 0;
-
     for (size_t i = 0; i < HF_LEN(of_system); i++) {
-        paths[n++] = of_system[i];
+        *HF_VEC_ADD(arena, &paths->list) = of_system[i];
     }
     for (size_t i = 0; i < len; i++) {
         if (!hf_text_empty(files[i])) {
-            paths[n++] = dir_of(arena, files[i]);
+            *HF_VEC_ADD(arena, &paths->list) = dir_of(arena, files[i]);
         }
     }
-    return paths;
+}
+
+/* --- files that stored connection strings name ----------------------------------------------- */
+
+static bool is_file(const char *path)
+{
+    struct stat found;
+
+    return path != NULL && path[0] == '/' && stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+static void files_add(struct hf_arena *arena, const char *text, struct paths *paths)
+{
+    static const char *const keywords[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl"};
+    struct pgwire_dsn dsn;
+
+    if (!hf_is_ok(pgwire_dsn_parse(arena, text, &dsn))) {
+        return;
+    }
+    for (size_t i = 0; i < HF_LEN(keywords); i++) {
+        const char *path = pgwire_dsn_setting(&dsn, keywords[i]);
+
+        if (is_file(path) && paths->stored < STORED_FILES_MAX) {
+            *HF_VEC_ADD(arena, &paths->list) = path;
+            paths->stored++;
+        }
+    }
+}
+
+static struct hf_status stored_read(struct hf_ctx *ctx, struct db *dispatch, struct db *app,
+                                    struct paths *paths)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *all = NULL;
+    struct cluster_ref *refs = NULL;
+    size_t len = 0;
+
+    HF_TRY(db_system_begin(ctx, dispatch, &all));
+    HF_TRY(clusters_refs(ctx, all, &refs, &len));
+    for (size_t i = 0; i < len; i++) {
+        HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+        const char *dsn = "";
+
+        HF_TRY(db_tx_begin(ctx, app, refs[i].tenant_id, DB_READ_COMMITTED, &tx));
+        HF_TRY(clusters_get_dsn(ctx, tx, refs[i].cluster_id, &dsn));
+        files_add(ctx->arena, dsn, paths);
+    }
+    return hf_success();
+}
+
+/* A database that does not answer yet, or has no table yet, names no files. */
+static void stored_add(struct hf_arena *arena, const struct backup_config *config,
+                       struct paths *paths)
+{
+    const struct db_options options[] = {
+        {.conninfo = config->database_dispatch,
+         .role = DB_DISPATCH,
+         .schema = "backup",
+         .application_name = "holdfast-backup-confine"},
+        {.conninfo = config->database,
+         .role = DB_APP,
+         .schema = "backup",
+         .application_name = "holdfast-backup-confine"},
+    };
+    struct hf_ctx ctx = {.arena = arena, .deadline_us = hf_mono_us() + STORED_US};
+
+    if (hf_text_empty(config->database) || hf_text_empty(config->database_dispatch)) {
+        return;
+    }
+    struct db *dispatch = db_new(&options[0]);
+    struct db *app = db_new(&options[1]);
+    struct hf_status status = stored_read(&ctx, dispatch, app, paths);
+
+    if (!hf_is_ok(status)) {
+        hf_info(&ctx, HF_EVENT("confinement.files_unknown"), HF_TEXT("error", status.message));
+    }
+    db_free(app);
+    db_free(dispatch);
 }
 
 static struct hf_status made_dirs(struct hf_arena *arena, const struct backup_config *config,
@@ -65,9 +156,13 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
         backup->vault_key_file,   backup->signing_key_file,   backup->escrow_key_file,
         backup->secrets_key_file, backup->metrics_token_file, backup->redis_password_file,
     };
-    struct svc_confine_rules rules = {.read = dirs_of(arena, files, HF_LEN(files)),
-                                      .linked = linked};
+    struct svc_confine_rules rules = {.linked = linked};
+    struct paths paths = {.stored = 0};
 
+    dirs_add(arena, files, HF_LEN(files), &paths);
+    stored_add(arena, backup, &paths);
+    *HF_VEC_ADD(arena, &paths.list) = NULL;
+    rules.read = paths.list.items;
     HF_TRY(made_dirs(arena, backup, &rules.write));
     *ret_rules = rules;
     return hf_success();

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 
@@ -307,6 +308,29 @@ def test_old_row__streams_on_and_says_what_mends_it(house, source, state):
     assert house.run("cluster", "update", "orders", "--dsn", source.dsn()).returncode == 0
     seen = proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
     assert not seen.get("connectionProblem")
+
+
+def test_old_row__with_certificates_of_this_machine_streams_on(house, source, secure, state):
+    """Earlier releases took names of files; the service may read those and no others."""
+    folder, owner = proc.new_folder(), os.stat(house.folder)
+    os.chmod(folder, 0o755)
+    for name in ("ca.crt", "client.crt", "client.key"):
+        shutil.copy(os.path.join(secure.folder, name), folder)
+        os.chown(os.path.join(folder, name), owner.st_uid, owner.st_gid)
+        os.chmod(os.path.join(folder, name), 0o600)
+    dsn = secure.tcp_dsn().replace("127.0.0.1", "localhost")
+    words = [f"--{word}-file={secure.folder}/{name}" for word, name in (
+        ("ca", "ca.crt"), ("cert", "client.crt"), ("key", "client.key"))]
+    house.run("cluster", "add", "old", "--dsn", dsn, *words)
+    state.psql("update backup.clusters set ca_sealed = null, cert_sealed = null, key_sealed = null, "
+               f"dsn = '{dsn} sslmode=verify-full sslrootcert={folder}/ca.crt "
+               f"sslcert={folder}/client.crt sslkey={folder}/client.key' where name = 'old'")
+    house.kill("backup")
+    seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "old")), timeout=60,
+                           what="a stream of the old row")
+    assert "holdfast cluster update old" in seen["connectionProblem"]
+    house.run("cluster", "remove", "old")
+    proc.remove_folder(folder)
 
 
 def test_old_row__with_an_engine_stops(house, source, state):

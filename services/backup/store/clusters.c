@@ -177,6 +177,19 @@ struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const cha
     return hf_success();
 }
 
+struct hf_status clusters_get_dsn(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                  const char **ret_dsn)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(
+        db_query(ctx, tx, sql_cluster_dsn, DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)), &rows));
+    struct reading r = {ctx->arena, rows, 0, NULL};
+
+    *ret_dsn = db_len(rows) == 0 ? "" : reading_spaced(&r, 0, "dsn", STORE_MESSAGE_MAX);
+    return hf_success();
+}
+
 struct hf_status clusters_list(struct hf_ctx *ctx, struct db_tx *tx, const char *after,
                                size_t limit, struct cluster_row **ret_rows, size_t *ret_len)
 {

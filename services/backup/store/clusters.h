@@ -18,6 +18,9 @@ struct hf_status clusters_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
 /* Until the transaction ends nobody else holds it, so that what is decided over the cluster's
  * backups stays true. NOT_FOUND reason CLUSTER_NOT_FOUND when it was removed. */
 struct hf_status clusters_lock(struct hf_ctx *ctx, struct db_tx *tx, const char *id) HF_MUST_USE;
+/* The connection string alone, in a schema of any release; "" when it cannot be. */
+struct hf_status clusters_get_dsn(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
+                                  const char **ret_dsn) HF_MUST_USE;
 struct hf_status clusters_get_id(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                  struct cluster_row *ret_row) HF_MUST_USE;
 /* Names greater than after, at most limit. */

@@ -116,6 +116,10 @@ SET warnings = $3, slot_is_unbounded = $4::boolean
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
   AND (warnings, slot_is_unbounded) IS DISTINCT FROM ($3, $4::boolean)
 
+-- name: cluster_dsn
+-- Before the schema is brought up to date: only what every release had.
+SELECT left(dsn, 4097) FROM backup.clusters WHERE tenant_id = $1::uuid AND id = $2::uuid
+
 -- name: cluster_ids_all
 -- For the dispatch role: which clusters need a receiver.
 SELECT tenant_id::text, id::text
