@@ -152,7 +152,7 @@ static struct hf_status object(struct hf_ctx *ctx, const char *whose,
 
 /* Each block of text is a certificate; ret_first owned by the caller. The first key that may not be
  * is ret_objection. */
-static bool read_certificates(const char *text, BIO *out, X509 **ret_first,
+static bool read_certificates(const char *text, size_t most, BIO *out, X509 **ret_first,
                               const struct objection **ret_objection)
 {
     HF_CLEANUP(BIO_free) BIO *in = BIO_new_mem_buf(text, (int)strlen(text));
@@ -165,7 +165,7 @@ static bool read_certificates(const char *text, BIO *out, X509 **ret_first,
         if (crt == NULL) {
             break;
         }
-        if (++len > PEM_CERTIFICATES_MAX || PEM_write_bio_X509(out, crt) != 1) {
+        if (++len > most || PEM_write_bio_X509(out, crt) != 1) {
             return false;
         }
         if (*ret_objection == NULL) {
@@ -179,10 +179,12 @@ static bool read_certificates(const char *text, BIO *out, X509 **ret_first,
            ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 }
 
-/* What is read, and how it is called. */
+/* What is read, how it is called, and how much of it there may be. */
 struct chain {
     const char *name;
     const char *reason;
+    size_t bytes;
+    size_t certificates;
 };
 
 static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text,
@@ -194,12 +196,13 @@ static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text,
 
     HF_CHECK(out != NULL);
     ERR_clear_error();
-    if (strlen(text) > PEM_TEXT_MAX || !read_certificates(text, out, ret_first, &objection)) {
+    if (strlen(text) > chain->bytes ||
+        !read_certificates(text, chain->certificates, out, ret_first, &objection)) {
         return invalid(ctx, chain->reason,
                        hf_printf(ctx->arena,
-                                 "%s is not 1 to 32 certificates in PEM of at most 64 KiB and "
+                                 "%s is not 1 to %zu certificates in PEM of at most %zu KiB and "
                                  "nothing else",
-                                 chain->name));
+                                 chain->name, chain->certificates, chain->bytes >> 10));
     }
     HF_TRY(object(ctx, chain->name, objection));
     ERR_clear_error();
@@ -258,8 +261,10 @@ static struct hf_status take_key(struct hf_ctx *ctx, const char *text, X509 *crt
 struct hf_status pem_check(struct hf_ctx *ctx, const struct pem_texts *given,
                            struct pem_texts *ret_texts)
 {
-    static const struct chain authority = {"the authority", "CA_INVALID"};
-    static const struct chain certificate = {"the certificate", "CERTIFICATE_INVALID"};
+    static const struct chain authority = {"the authority", "CA_INVALID", PEM_CA_TEXT_MAX,
+                                           PEM_CA_CERTIFICATES_MAX};
+    static const struct chain certificate = {"the certificate", "CERTIFICATE_INVALID", PEM_TEXT_MAX,
+                                             PEM_CERTIFICATES_MAX};
     HF_CLEANUP(X509_free) X509 *ca = NULL;
     HF_CLEANUP(X509_free) X509 *crt = NULL;
     struct pem_texts texts = {NULL, NULL, NULL};

@@ -7,6 +7,8 @@
 
 #define PEM_TEXT_MAX ((size_t)64 << 10)
 #define PEM_CERTIFICATES_MAX 32
+#define PEM_CA_TEXT_MAX ((size_t)512 << 10) /* a system's whole bundle has 220 KiB */
+#define PEM_CA_CERTIFICATES_MAX 512
 #define PEM_KEY_RSA_MAX 4096         /* bits: signing takes 0.01 s, with 32,768 a minute */
 #define PEM_CERTIFICATE_RSA_MAX 8192 /* whoever only verifies is faster */
 

@@ -17,7 +17,7 @@
 #define VERSION 1
 #define HEAD_LEN (1 + SALT_LEN)
 #define FRAME_LEN (HEAD_LEN + CODEC_TAG_LEN)
-#define PLAIN_MAX (64 * 1024)
+#define PLAIN_MAX (512 * 1024) /* a bundle of authorities */
 
 struct secret_key {
     uint8_t bytes[CODEC_KEY_LEN];

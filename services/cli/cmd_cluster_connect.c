@@ -21,6 +21,7 @@
 #define PASSWORD_MAX 4096
 #define PGPASS_MAX (1u << 20)
 #define PEM_MAX (64u << 10)
+#define PEM_CA_MAX (512u << 10)
 
 /* --- the password, never from argv ---------------------------------------------------------- */
 
@@ -83,14 +84,14 @@ static struct hf_status find_password(struct cli *cli, const char *dsn, const ch
 
 /* --- certificates --------------------------------------------------------------------------- */
 
-static struct hf_status read_pem(struct cli *cli, const char *option, char **ret_text)
+static struct hf_status read_pem(struct cli *cli, const char *option, size_t most, char **ret_text)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     if (!cli_flag(cli, option)) {
         return hf_success();
     }
-    hf_buf_init(&text, PEM_MAX);
+    hf_buf_init(&text, most);
     HF_TRY(hf_read_file(cli->ctx.arena, cli_option(cli, option), &text));
     HF_TRY(hf_buf_status(&text, cli->ctx.arena, hf_printf(cli->ctx.arena, "--%s", option)));
     *ret_text = hf_strdup(cli->ctx.arena, hf_buf_text(&text));
@@ -99,9 +100,9 @@ static struct hf_status read_pem(struct cli *cli, const char *option, char **ret
 
 static struct hf_status read_certificates(struct cli *cli, PbBackup__Cluster *cluster)
 {
-    HF_TRY(read_pem(cli, "ca-file", &cluster->ca_pem));
-    HF_TRY(read_pem(cli, "cert-file", &cluster->cert_pem));
-    return read_pem(cli, "key-file", &cluster->key_pem);
+    HF_TRY(read_pem(cli, "ca-file", PEM_CA_MAX, &cluster->ca_pem));
+    HF_TRY(read_pem(cli, "cert-file", PEM_MAX, &cluster->cert_pem));
+    return read_pem(cli, "key-file", PEM_MAX, &cluster->key_pem);
 }
 
 /* --- commands ------------------------------------------------------------------------------- */

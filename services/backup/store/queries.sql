@@ -16,7 +16,7 @@ VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, 
 SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
        left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
        left(warnings, 16385), size_bytes, next_pack, journal_head, substring(journal_hash FOR 65),
-       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 131073),
+       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 600001),
        substring(cert_sealed FOR 131073), substring(key_sealed FOR 131073), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND name = $2 AND delete_time IS NULL
@@ -25,7 +25,7 @@ WHERE tenant_id = $1::uuid AND name = $2 AND delete_time IS NULL
 SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
        left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
        left(warnings, 16385), size_bytes, next_pack, journal_head, substring(journal_hash FOR 65),
-       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 131073),
+       create_time, revision, slot_is_unbounded, substring(ca_sealed FOR 600001),
        substring(cert_sealed FOR 131073), substring(key_sealed FOR 131073), is_operator_made
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NULL
@@ -98,7 +98,7 @@ SET system_identifier = $3, server_version = $4::integer, segment_bytes = $5::bi
                     OR translate(dsn, E'\t\n\013\f\r', '') ~ '[[:cntrl:]]' THEN '' ELSE dsn END,
     password_sealed = CASE WHEN octet_length(password_sealed) > 131072 THEN NULL
                       ELSE password_sealed END,
-    ca_sealed = CASE WHEN octet_length(ca_sealed) > 131072 THEN NULL ELSE ca_sealed END,
+    ca_sealed = CASE WHEN octet_length(ca_sealed) > 600000 THEN NULL ELSE ca_sealed END,
     cert_sealed = CASE WHEN octet_length(cert_sealed) > 131072 THEN NULL ELSE cert_sealed END,
     key_sealed = CASE WHEN octet_length(key_sealed) > 131072 THEN NULL ELSE key_sealed END,
     slot = CASE WHEN slot ~ '^[a-z0-9_]{0,63}$' THEN slot ELSE '' END,

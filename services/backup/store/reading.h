@@ -21,6 +21,7 @@ enum store_max {
     STORE_MESSAGE_MAX = 4096,
     STORE_LINES_MAX = 16384,
     STORE_SECRET_MAX = 131072,
+    STORE_CA_MAX = 600000,
 };
 
 struct reading {

@@ -226,12 +226,50 @@ static void test_keys__of_other_kinds_are_refused(void **state)
     hf_arena_free(ctx.arena);
 }
 
+static const char *times(struct hf_ctx *ctx, const char *text, size_t count)
+{
+    size_t len = strlen(text);
+    char *out = hf_alloc(ctx->arena, len * count + 1);
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(out + i * len, text, len + 1);
+    }
+    return out;
+}
+
+/* Authorities come in bundles; a client's certificate has a short chain. */
+static void test_bundles__of_authorities_may_be_long(void **state)
+{
+    struct hf_ctx ctx = ctx_begin();
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    const char *crt = certificate_text(&ctx, key);
+    const struct {
+        struct pem_texts given;
+        const char *want;
+    } cases[] = {
+        {{times(&ctx, crt, 150), NULL, NULL}, ""},
+        {{times(&ctx, crt, 513), NULL, NULL}, "CA_INVALID"},
+        {{NULL, times(&ctx, crt, 32), key_text(&ctx, key)}, ""},
+        {{NULL, times(&ctx, crt, 33), key_text(&ctx, key)}, "CERTIFICATE_INVALID"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        struct pem_texts texts;
+
+        assert_string_equal(reason_of(pem_check(&ctx, &cases[i].given, &texts)), cases[i].want);
+    }
+    EVP_PKEY_free(key);
+    hf_arena_free(ctx.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys__of_usual_kinds_are_taken),
         cmocka_unit_test(test_keys__that_would_be_computed_with_for_long_are_refused),
         cmocka_unit_test(test_keys__of_other_kinds_are_refused),
+        cmocka_unit_test(test_bundles__of_authorities_may_be_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
