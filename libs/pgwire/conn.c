@@ -264,6 +264,7 @@ static struct hf_status try_all(struct hf_ctx *ctx, struct pgwire_dial *dial,
                                 struct pgwire_conn **ret_conn)
 {
     struct hf_status worst = hf_success();
+    int64_t until_us = hf_mono_us() + (int64_t)timeout_ms * 1000;
     size_t tries = 0;
 
     for (size_t i = 0; i < dial->dsn->hosts_len; i++) {
@@ -271,8 +272,9 @@ static struct hf_status try_all(struct hf_ctx *ctx, struct pgwire_dial *dial,
     }
     for (size_t i = 0; i < dial->dsn->hosts_len; i++) {
         for (size_t k = 0; k < tries_of(&ways[i]); k++) {
-            struct hf_status status =
-                try_one(ctx, dial, &ways[i], k, timeout_ms / (int)tries, ret_conn);
+            int64_t left_ms = (until_us - hf_mono_us()) / 1000; /* what the fast ones left over */
+            int share_ms = left_ms > 0 ? (int)(left_ms / (int64_t)tries--) : 1;
+            struct hf_status status = try_one(ctx, dial, &ways[i], k, share_ms, ret_conn);
 
             if (hf_is_ok(status) || !is_worth_another(status)) {
                 return status;

@@ -18,6 +18,7 @@
  * Reasons of failure (hf_error_info.reason):
  *   HOST_UNREACHABLE        UNAVAILABLE         no host answers, or the connection broke
  *   CA_MISSING              INVALID_ARGUMENT    sslmode verifies, and no authority was uploaded
+ *   TLS_NOT_VERIFIED        UNAVAILABLE         its certificate is not one that is trusted
  *   SERVER_STARTING         UNAVAILABLE         it answers, but starts up or shuts down
  *   AUTHENTICATION_FAILED   PERMISSION_DENIED   wrong or missing password, no line in pg_hba.conf
  *   ROLE_LACKS_REPLICATION  PERMISSION_DENIED   with the ALTER ROLE that mends it

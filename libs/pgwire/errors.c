@@ -49,6 +49,16 @@ static const struct rule rules[] = {
     {"", NULL, HF_INTERNAL, "SERVER_ERROR", NULL},
 };
 
+/* What libpq says of TLS; the next host may do better. */
+static const struct rule of_tls[] = {
+    {"", "certificate verify failed", HF_UNAVAILABLE, "TLS_NOT_VERIFIED",
+     "upload the authority that signed it: `holdfast cluster update NAME --ca-file FILE`"},
+    {"", "does not match host name", HF_UNAVAILABLE, "TLS_NOT_VERIFIED",
+     "write the name that the certificate has into the dsn: host=NAME"},
+    {"", "server does not support SSL", HF_UNAVAILABLE, "TLS_NOT_VERIFIED",
+     "switch ssl on at the source"},
+};
+
 bool pgwire_reason_is(struct hf_status status, const char *reason)
 {
     return status.info != NULL && hf_text_equal(status.info->reason, reason);
@@ -250,6 +260,11 @@ struct hf_status pgwire_fail_connect(struct hf_ctx *ctx, const struct pgwire_con
     }
     if (strstr(text, "hot standby mode") != NULL || strstr(text, "read-only") != NULL) {
         return rule_fail(ctx, conn, &wrong_role, "", hf_str_of(text));
+    }
+    for (size_t i = 0; i < HF_LEN(of_tls); i++) {
+        if (strstr(text, of_tls[i].word) != NULL) {
+            return rule_fail(ctx, conn, &of_tls[i], "", hf_str_of(text));
+        }
     }
     return rule_fail(ctx, conn, &unreachable, "", hf_str_of(text));
 }

@@ -205,6 +205,24 @@ static void test_conn__tries_host_after_host(void **state)
     assert_non_null(strstr(pgwire_peer(conn), hf_printf(ctx.arena, ":%d", pgserver_port(server))));
 }
 
+/* What fast refusals left over belongs to the host that may still answer. */
+static void test_conn__gives_the_last_host_the_time_that_is_left(void **state)
+{
+    HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
+    int silent_port, closed_port = testkit_free_port();
+    HF_CLEANUP(hf_close) int silent __attribute__((unused)) = silent_listen(&silent_port);
+    struct pgwire_options options = {
+        .access = wire_access(),
+        .dsn = hf_printf(ctx.arena, "host=127.0.0.1,127.0.0.1,127.0.0.1 port=%d,%d,%d", closed_port,
+                         closed_port, silent_port),
+        .connect_timeout_ms = 1500};
+    int64_t start_us = hf_mono_us();
+    (void)state;
+
+    assert_fails(try_open(&ctx, &options), HF_UNAVAILABLE, "HOST_UNREACHABLE");
+    assert_true(hf_mono_us() - start_us > HF_US_PER_S);
+}
+
 static void test_conn__tells_an_unreachable_host(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
@@ -276,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_conn__tells_a_missing_database),
         cmocka_unit_test(test_conn__tells_missing_walsenders_and_connections),
         cmocka_unit_test(test_conn__tries_host_after_host),
+        cmocka_unit_test(test_conn__gives_the_last_host_the_time_that_is_left),
         cmocka_unit_test(test_conn__tells_an_unreachable_host),
         cmocka_unit_test(test_conn__gives_up_a_query_at_the_deadline),
         cmocka_unit_test(test_conn__skips_standbys_when_asked),
