@@ -156,6 +156,26 @@ bool children_read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid
     return true;
 }
 
+/* As a word of its own, or behind the name that Redis gives it in its title: the path of another
+ * installation may end with ours. */
+static bool has_socket(const struct hf_buf *text, const char *path)
+{
+    static const char title[] = "unixsocket:";
+    const size_t name = sizeof(title) - 1;
+    const size_t len = strlen(path);
+
+    for (size_t at = 1; at + len <= text->len; at++) {
+        const uint8_t *word = text->ptr + at;
+        bool begins = word[-1] == 0 || (at >= name && memcmp(word - name, title, name) == 0);
+        bool ends = at + len == text->len || word[len] == 0 || word[len] == ' ';
+
+        if (begins && ends && memcmp(word, path, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Redis rewrites its command line ("redis-server unixsocket:/path"). A process of another user may
  * call itself what it likes. */
 static bool is_child(struct hf_arena *arena, const struct place *place, enum child_id id, pid_t pid)
@@ -175,8 +195,7 @@ static bool is_child(struct hf_arena *arena, const struct place *place, enum chi
 
     if (id == CHILD_REDIS) {
         hf_buf_append(&text, "", 1);
-        return strstr(first, "redis-server") != NULL &&
-               memmem(text.ptr, text.len, mark, strlen(mark)) != NULL;
+        return strstr(first, "redis-server") != NULL && has_socket(&text, mark);
     }
     const char *program = id == CHILD_POSTGRES ? "/postgres" : "/holdfast-backup";
 
