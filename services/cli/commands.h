@@ -32,6 +32,7 @@ struct hf_status cmd_restore(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_wal_fetch(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_wal_push(struct cli *cli) HF_MUST_USE;
 /* supervise/ */
+struct hf_status cmd_up_check(struct cli *cli) HF_MUST_USE; /* the options of up alone */
 struct hf_status cmd_up(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_down(struct cli *cli) HF_MUST_USE;
 struct hf_status cmd_doctor(struct cli *cli) HF_MUST_USE;

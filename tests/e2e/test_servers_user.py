@@ -174,6 +174,37 @@ def test_up__runs_from_a_clone_in_a_folder_that_only_root_may_enter(copy, folder
     assert copy.run("doctor").returncode == 0
 
 
+def test_up__takes_no_server_of_an_installation_whose_path_ends_with_its_own(copy, folder):
+    copy.up()
+    outer = Holdfast(os.path.join(folder, "o" + copy.folder))
+    os.makedirs(os.path.dirname(outer.folder))
+    try:
+        outer.up()
+        copy.kill("supervisor", "redis")
+        copy.up()
+        assert copy.pids["redis"] != outer.pids["redis"]
+        copy.run("down")  # the fixture's would end whatever names the folder
+        assert proc.is_alive(outer.pids["redis"])
+    finally:
+        outer.down()
+
+
+def test_up__takes_a_disk_that_was_made_just_now(programs, folder):
+    house = Holdfast(os.path.join(folder, "dir"))
+    os.makedirs(house.path("lost+found"), 0o700)
+    try:
+        assert user_of(house.up().pids["backup"]) == USER
+    finally:
+        house.down()
+
+
+def test_up__judges_its_words_before_it_stops_anything(copy):
+    give_back(copy, "postgres")
+    before = states(copy.folder)
+    copy.fails(2, "up", "--port", "abc")
+    assert states(copy.folder) == before
+
+
 def test_up__never_runs_servers_as_who_owns_the_protected_server(programs, folder):
     house = Holdfast(os.path.join(folder, "dir"))
     assert "SERVERS_USER" in house.fails(4, "up", "--user", "postgres")

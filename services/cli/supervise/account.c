@@ -2,6 +2,7 @@
 #include "cli/supervise/account.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,17 +60,31 @@ const char *account_objection(const struct account *account)
     return account->is_known ? NULL : "this machine has no such user";
 }
 
-static _Noreturn void exec_useradd(void)
+static bool group_exists(struct hf_arena *arena)
 {
-    static const char *const words[] = {
+    struct group entry;
+    struct group *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+
+    return getgrnam_r(ACCOUNT_NAME, &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL;
+}
+
+/* has_group: it was made before the user, which useradd takes for a mistake. */
+static _Noreturn void exec_useradd(bool has_group)
+{
+    static const char *const with_new[] = {
         USERADD,        "--system", "--user-group",      "--no-create-home", "--home-dir",
         "/nonexistent", "--shell",  "/usr/sbin/nologin", ACCOUNT_NAME,       NULL};
+    static const char *const with_old[] = {
+        USERADD,      "--system",     "--gid",   ACCOUNT_NAME,        "--no-create-home",
+        "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT_NAME,
+        NULL};
     static const char *const variables[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
                                             NULL};
     union {
         const char *const *in;
         char *const *out;
-    } argv = {words}, environment = {variables};
+    } argv = {has_group ? with_old : with_new}, environment = {variables};
 
     close_range(3, ~0U, 0);
     if (chdir("/") == 0) {
@@ -80,11 +95,12 @@ static _Noreturn void exec_useradd(void)
 
 static struct hf_status run_useradd(struct hf_ctx *ctx)
 {
+    bool has_group = group_exists(ctx->arena);
     int status = 0;
     pid_t pid = access(USERADD, X_OK) == 0 ? fork() : -1;
 
     if (pid == 0) {
-        exec_useradd();
+        exec_useradd(has_group);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }

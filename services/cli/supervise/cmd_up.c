@@ -179,6 +179,13 @@ static struct hf_status print(struct cli *cli, const struct place *place, bool i
     return hf_success();
 }
 
+struct hf_status cmd_up_check(struct cli *cli)
+{
+    int64_t port = 0;
+
+    return take_port(cli, &port);
+}
+
 struct hf_status cmd_up(struct cli *cli)
 {
     struct place place;

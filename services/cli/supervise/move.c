@@ -291,8 +291,12 @@ static struct hf_status take(struct tour *tour, const char *name)
     return S_ISDIR(found.st_mode) ? push(tour, fd, name) : give(tour, fd, name);
 }
 
+/* lost+found is the file system's, of a disk that is mounted on the directory or below it. */
 static bool is_left_out(const struct tour *tour, const char *name)
 {
+    if (tour->depth <= 2 && hf_text_equal(name, "lost+found")) {
+        return true;
+    }
     return hf_text_equal(name, ".") || hf_text_equal(name, "..") ||
            (!tour->is_judging && tour->depth == 1 && hf_text_equal(name, LAST_NAME));
 }

@@ -159,8 +159,12 @@ struct hf_status root_up(struct cli *cli)
 {
     HF_CLEANUP(site_done) struct site site = {.walk = {.fd = -1}, .dir = -1};
 
+    HF_TRY(cmd_up_check(cli)); /* before anything is stopped */
     HF_TRY(site_look(&cli->ctx, cli->dir, &site));
     HF_TRY(check_kind(&site));
+    if (site.is_installation && account_objection(&site.owner) == NULL) {
+        HF_TRY(check_user(cli, &site));
+    }
     if (site.is_old || site.has_roots) {
         HF_TRY(move_over(cli, &site));
     } else if (!site.is_installation) {

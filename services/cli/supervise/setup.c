@@ -49,6 +49,10 @@ static struct hf_status make_dirs(struct hf_ctx *ctx, const struct place *place)
 
     HF_TRY(make_dir(ctx, place->dir));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (hf_text_equal(names[i], "vault") &&
+            hf_path_exists(hf_path_join(ctx->arena, place->keys, "epoch"))) {
+            continue; /* there was a vault: check_vault says that it is missing */
+        }
         HF_TRY(make_dir(ctx, hf_path_join(ctx->arena, place->dir, names[i])));
     }
     return hf_success();

@@ -23,15 +23,20 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+/* A disk that was made just now has lost+found. */
 static bool is_empty(int dir)
 {
+    static const char *const nothing[] = {".", "..", "lost+found"};
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry = NULL;
     size_t len = 0;
 
     while (list != NULL && (entry = readdir(list)) != NULL) {
-        len += hf_text_equal(entry->d_name, ".") || hf_text_equal(entry->d_name, "..") ? 0 : 1;
+        len++;
+        for (size_t i = 0; i < HF_LEN(nothing); i++) {
+            len -= hf_text_equal(entry->d_name, nothing[i]) ? 1 : 0;
+        }
     }
     if (list != NULL) {
         (void)closedir(list);
