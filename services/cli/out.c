@@ -240,6 +240,17 @@ const char *out_word(struct hf_arena *arena, const char *text)
     return hf_printf(arena, "%s'", word);
 }
 
+const char *out_where(const struct cli *cli)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    const char *dir =
+        cli_flag(cli, "dir") ? hf_printf(arena, " --dir %s", out_word(arena, cli->dir)) : "";
+
+    return cli_flag(cli, "tenant")
+               ? hf_printf(arena, "%s --tenant %s", dir, out_word(arena, cli->tenant))
+               : dir;
+}
+
 /* --- progress ------------------------------------------------------------------------------- */
 
 struct out_progress out_progress_new(const struct cli *cli)

@@ -184,7 +184,7 @@ class Holdfast:
                 for name, pid in processes.items()]
 
     def stop(self):
-        subprocess.run(self.command + ["down", "--destroy"], check=False, capture_output=True,
+        subprocess.run(self.command + ["down", "--destroy", "--yes"], check=False, capture_output=True,
                        stdin=subprocess.DEVNULL)
         shutil.rmtree(self.target, ignore_errors=True)
 

@@ -160,7 +160,7 @@ static void check_permissions(struct doctor *doctor)
     }
     tell(doctor, hf_path_exists(kit) ? WARN : GOOD, "recovery kit",
          hf_path_exists(kit) ? "it is still on this machine" : "not on this machine",
-         hf_printf(arena, "rm %s  # after it was printed or copied elsewhere",
+         hf_printf(arena, "%srm %s  # after it was printed or copied elsewhere", as_user(doctor),
                    out_word(arena, kit)));
 }
 
@@ -304,6 +304,14 @@ static void check_redis(struct doctor *doctor)
          answers ? "answers" : "does not answer; jobs are found by sweeping", up_command(doctor));
 }
 
+/* A command that the service named, for this installation. */
+static const char *here(const struct doctor *doctor, const char *command)
+{
+    return hf_has_prefix(command, "holdfast ")
+               ? hf_printf(doctor->cli->ctx.arena, "%s%s", command, out_where(doctor->cli))
+               : command;
+}
+
 /* The service writes "what; fix: command". */
 static void tell_warning(struct doctor *doctor, enum verdict verdict, const char *name,
                          const char *warning)
@@ -316,7 +324,7 @@ static void tell_warning(struct doctor *doctor, enum verdict verdict, const char
     }
     tell(doctor, verdict, name,
          hf_strndup(doctor->cli->ctx.arena, warning, (size_t)(fix - warning)),
-         fix + sizeof(WARNING_FIX) - 1);
+         here(doctor, fix + sizeof(WARNING_FIX) - 1));
 }
 
 /* A connection string that came before the rules may name a library for libpq to load: none is
@@ -330,7 +338,8 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
                            "%spsql %s -c 'select 1'  # once that works, the receiver connects by "
                            "itself",
                            as_user(doctor), out_word(arena, cluster->dsn))
-               : hf_printf(arena, "holdfast cluster update %s --dsn DSN", out_short(cluster->name));
+               : here(doctor, hf_printf(arena, "holdfast cluster update %s --dsn DSN",
+                                        out_short(cluster->name)));
 }
 
 static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
@@ -349,10 +358,10 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
          connect_command(doctor, cluster));
     tell(doctor, has_window ? GOOD : WARN, name,
          has_window ? "can be restored" : "cannot be restored: it has no backup",
-         hf_printf(arena, "holdfast backup create %s --wait", id));
+         here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
     if (!hf_text_empty(cluster->damage)) {
         tell(doctor, BAD, name, hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
-             "holdfast catalog rebuild");
+             here(doctor, "holdfast catalog rebuild"));
     }
     for (size_t i = 0; i < cluster->n_warnings; i++) {
         bool is_bad = hf_text_equal(cluster->warnings[i], cluster->connection_problem);

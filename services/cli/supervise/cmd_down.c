@@ -74,8 +74,10 @@ static void find_slots(struct cli *cli, struct left *left)
     }
 }
 
-static void name_slots(const struct left *left)
+static void name_slots(const struct cli *cli, const struct left *left)
 {
+    const char *where = out_where(cli);
+
     if (!left->is_known) {
         fprintf(stderr, "warning: the service does not answer; slots of registered clusters stay "
                         "on their sources\n");
@@ -85,8 +87,8 @@ static void name_slots(const struct left *left)
 
         fprintf(stderr,
                 "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `holdfast "
-                "cluster remove %s` drops it\n",
-                slot->slot, slot->host, slot->port, slot->cluster, slot->cluster);
+                "cluster remove %s%s` drops it\n",
+                slot->slot, slot->host, slot->port, slot->cluster, slot->cluster, where);
     }
 }
 
@@ -163,7 +165,7 @@ struct hf_status cmd_down(struct cli *cli)
         HF_TRY(confirm(cli));
     }
     find_slots(cli, &left);
-    name_slots(&left);
+    name_slots(cli, &left);
     HF_TRY(stop_own(cli));
     if (cli_flag(cli, "destroy")) {
         HF_TRY(destroy(cli));
