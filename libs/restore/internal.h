@@ -19,9 +19,11 @@ typedef HF_VEC(const char *) restore_notes;
 struct restore_dir {
     const char *path;      /* as the operator named it */
     uint32_t oid;          /* of the tablespace; 0: the data directory */
+    uint64_t bytes;        /* of its files in the backup; 0 of the data directory */
     struct hf_place found; /* how much of the path there was */
     int fd;                /* the directory itself; -1: not made yet */
     int parent;            /* what its name is in; -1 likewise */
+    bool is_ours;          /* closed to others, and something of ours is in it or will be */
 };
 typedef HF_VEC(struct restore_dir) restore_dirs;
 

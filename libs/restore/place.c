@@ -122,29 +122,66 @@ static struct hf_status check_empty(struct restore *restore, const struct restor
                         "%s is not empty; choose an empty or a new directory", dir->path);
 }
 
-static struct hf_status check_space(struct restore *restore, const struct restore_plan *plan)
+/* Of all directories of the restore that are on dir's file system: one is told for all of them. */
+static uint64_t needed_beside(const struct restore *restore, const struct restore_dir *dir,
+                              uint64_t data_bytes)
+{
+    uint64_t needed = 0;
+
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        const struct restore_dir *other = &restore->dirs.items[i];
+        uint64_t bytes = other->oid == 0 ? data_bytes : other->bytes;
+
+        if (other->found.dev == dir->found.dev) {
+            needed = bytes > UINT64_MAX - needed ? UINT64_MAX : needed + bytes;
+        }
+    }
+    return needed;
+}
+
+static struct hf_status check_room(struct restore *restore, const struct restore_dir *dir,
+                                   uint64_t data_bytes)
 {
     struct hf_arena *arena = restore->ctx->arena;
-    const struct restore_dir *dir = restore_data_dir(restore);
+    uint64_t needed = needed_beside(restore, dir, data_bytes);
     struct statvfs space;
 
     if (fstatvfs(dir->found.fd, &space) != 0) {
-        return hf_fail_errno(arena, errno, "looking at %s", dir->path);
+        return hf_fail_errno(arena, errno, "looking at %s", restore_shown(arena, dir->path));
     }
     uint64_t free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
-    uint64_t wal_bytes = plan->end_lsn - plan->point->start_lsn + 2 * plan->wal.segment_bytes;
-    uint64_t needed = plan->point->source_bytes + wal_bytes;
 
-    if (needed >= wal_bytes && free_bytes >= needed) {
+    if (free_bytes >= needed) {
         return hf_success();
     }
-    const char *const metadata[] = {"needed", hf_printf(arena, "%llu", (unsigned long long)needed),
-                                    "free",
-                                    hf_printf(arena, "%llu", (unsigned long long)free_bytes), NULL};
+    const char *const metadata[] = {
+        "directory", restore_shown(arena, dir->path),
+        "needed",    hf_printf(arena, "%llu", (unsigned long long)needed),
+        "free",      hf_printf(arena, "%llu", (unsigned long long)free_bytes),
+        NULL};
 
     return hf_fail_info(arena, HF_FAILED_PRECONDITION, "NO_SPACE", metadata,
-                        "the file system of %s has %s free, the restore needs %s", dir->path,
-                        hf_size_text(arena, free_bytes), hf_size_text(arena, needed));
+                        "the file system of %s has %s free, the restore needs %s",
+                        restore_shown(arena, dir->path), hf_size_text(arena, free_bytes),
+                        hf_size_text(arena, needed));
+}
+
+/* Every file system has room for what comes onto it. */
+static struct hf_status check_space(struct restore *restore, const struct restore_plan *plan)
+{
+    uint64_t wal_bytes = plan->end_lsn - plan->point->start_lsn + 2 * plan->wal.segment_bytes;
+    uint64_t data_bytes = plan->point->source_bytes;
+
+    for (size_t i = 1; i < restore->dirs.len; i++) {
+        uint64_t bytes = restore->dirs.items[i].bytes;
+
+        data_bytes -= bytes < data_bytes ? bytes : data_bytes;
+    }
+    data_bytes = data_bytes > UINT64_MAX - wal_bytes ? UINT64_MAX : data_bytes + wal_bytes;
+    for (size_t i = 0; i < restore->dirs.len; i++) {
+        HF_TRY(check_room(restore, &restore->dirs.items[i], data_bytes));
+    }
+    return hf_success();
 }
 
 /* Directories in each other would write over each other. */
@@ -189,7 +226,8 @@ static struct hf_status check_spaces(struct restore *restore)
     return hf_success();
 }
 
-/* As was asked, else as root whoever owns the directory above. */
+/* As was asked, else as root whoever owns the directory that is there, else the one above. One that
+ * root made is taken for nobody's choice. */
 static struct hf_status choose_owner(struct restore *restore)
 {
     const struct restore_dir *dir = restore_data_dir(restore);
@@ -202,7 +240,8 @@ static struct hf_status choose_owner(struct restore *restore)
     if (restore->options->has_owner) {
         return hf_success();
     }
-    if (fstatat(dir->found.fd, is_there ? ".." : "", &above, is_there ? 0 : AT_EMPTY_PATH) != 0) {
+    if (fstat(dir->found.fd, &above) != 0 ||
+        (is_there && above.st_uid == 0 && fstatat(dir->found.fd, "..", &above, 0) != 0)) {
         return hf_fail_errno(restore->ctx->arena, errno, "looking above %s", dir->path);
     }
     restore->uid = restore->has_owner ? above.st_uid : geteuid();
@@ -300,6 +339,7 @@ static struct hf_status make_dir(struct restore *restore, struct restore_dir *di
 {
     HF_TRY(open_dir(restore, dir));
     HF_TRY(shut(restore, dir));
+    dir->is_ours = true;
     restore->has_written = true;
     return hf_success();
 }

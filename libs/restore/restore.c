@@ -1,9 +1,12 @@
 /* A restore from its first look at the vault to the last fsync. */
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "restore/internal.h"
+
+#define WRITTEN_MAX 16 /* directories that a failure names */
 
 static void tell_phase(const struct restore *restore, const char *phase, uint64_t total)
 {
@@ -30,15 +33,29 @@ static struct hf_status write_all(struct restore *restore, const struct restore_
     return restore_dir_end(restore);
 }
 
+/* Where a directory is, without links: chown -R follows none, not even the one it is told. */
+static const char *resolved(struct hf_arena *arena, const struct restore_dir *dir)
+{
+    char *path = hf_alloc(arena, PATH_MAX);
+    ssize_t len = readlink(hf_printf(arena, "/proc/self/fd/%d", dir->fd), path, PATH_MAX - 1);
+
+    if (len <= 0 || path[0] != '/') {
+        return dir->path;
+    }
+    path[len] = '\0';
+    return path;
+}
+
 /* Of a path that was made on the way, the first that was not there. */
 static const char *highest_made(struct hf_arena *arena, const struct restore_dir *dir)
 {
+    const char *path = resolved(arena, dir);
     const char *rest = dir->found.rest;
     size_t first = strcspn(rest, "/");
 
-    return *rest != '\0' && hf_has_suffix(dir->path, rest)
-               ? hf_strndup(arena, dir->path, strlen(dir->path) - strlen(rest) + first)
-               : dir->path;
+    return *rest != '\0' && hf_has_suffix(path, rest)
+               ? hf_strndup(arena, path, strlen(path) - strlen(rest) + first)
+               : path;
 }
 
 static void tell_made(const struct restore *restore, struct restore_result *result)
@@ -57,6 +74,7 @@ static void tell_made(const struct restore *restore, struct restore_result *resu
             *HF_VEC_ADD(arena, &made) = path;
         }
     }
+    result->dir = resolved(arena, restore_data_dir(restore));
     result->made = made.items;
     result->made_len = made.len;
 }
@@ -92,6 +110,25 @@ static struct hf_status run(struct restore *restore, struct restore_result *resu
     return hf_success();
 }
 
+/* The directories that were filled; each must go before the next attempt. */
+static const char *written(const struct restore *restore)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const char *list = "";
+    size_t told = 0;
+
+    for (size_t i = 0; i < restore->dirs.len && told < WRITTEN_MAX; i++) {
+        const struct restore_dir *dir = &restore->dirs.items[i];
+
+        if (dir->is_ours) {
+            list = hf_printf(arena, "%s%s%s", list, told == 0 ? "" : ", ",
+                             restore_shown(arena, dir->path));
+            told++;
+        }
+    }
+    return told == WRITTEN_MAX ? hf_printf(arena, "%s and others", list) : list;
+}
+
 struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,
                              const struct vault_keyring *keyring,
                              const struct restore_options *options,
@@ -113,7 +150,8 @@ struct hf_status restore_run(struct hf_ctx *ctx, struct objstore *store,
 
     restore_dir_close(&restore);
     if (!hf_is_ok(status) && restore.has_written) {
-        return hf_wrap(ctx->arena, status, "%s is incomplete and must be removed", options->dir);
+        return hf_wrap(ctx->arena, status, "what is in %s is incomplete and must be removed",
+                       written(&restore));
     }
     HF_TRY(status);
     *ret_result = result;

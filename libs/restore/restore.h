@@ -82,8 +82,8 @@ struct restore_options {
                                 const struct restore_target_dir *dirs, size_t len);
     void *confine_arg;
     enum restore_action action;
-    bool has_owner; /* give everything to uid:gid (root only); else as root the owner of the parent
-                     */
+    bool has_owner; /* give everything to uid:gid (root only); else as root the owner of dir, when
+                       it is there and not root's, else of its parent */
     uid_t owner_uid;
     gid_t owner_gid;
     size_t threads;       /* 0: cores */
@@ -104,6 +104,7 @@ struct restore_result {
     uint32_t server_version;
     uid_t uid; /* owner of what was written */
     gid_t gid;
+    const char *dir; /* of the options, without links */
     const char *const
         *made; /* highest directories that are the restore's own, all of it is below */
     size_t made_len;

@@ -17,7 +17,7 @@ struct space {
     uint32_t oid;
     const char *recorded;
     const char *path; /* where it goes; NULL: nobody said */
-    uint64_t bytes;   /* of its files; counted for a refusal only */
+    uint64_t bytes;   /* of its files */
 };
 
 struct spaces {
@@ -43,6 +43,26 @@ static bool is_meant(const struct restore_tablespace *mapping, const struct spac
            (hf_parse_u64(mapping->old_location, &oid) && oid == space->oid);
 }
 
+static struct hf_status check_once(struct restore *restore, const struct spaces *spaces)
+{
+    const struct restore_options *options = restore->options;
+
+    for (size_t i = 0; i < spaces->len; i++) {
+        const struct space *space = &spaces->items[i];
+        size_t said = 0;
+
+        for (size_t k = 0; k < options->tablespaces_len; k++) {
+            said += is_meant(&options->tablespaces[k], space) ? 1 : 0;
+        }
+        if (said > 1) {
+            return hf_fail(restore->ctx->arena, HF_INVALID_ARGUMENT,
+                           "tablespace %" PRIu32 " is given %zu places; it can have one",
+                           space->oid, said);
+        }
+    }
+    return hf_success();
+}
+
 static struct hf_status check_mapping(struct restore *restore, const struct spaces *spaces)
 {
     const struct restore_options *options = restore->options;
@@ -55,15 +75,15 @@ static struct hf_status check_mapping(struct restore *restore, const struct spac
     for (size_t i = 0; i < options->tablespaces_len; i++) {
         bool is_known = false;
 
-        for (size_t k = 0; k < spaces->len && !is_known; k++) {
-            is_known = is_meant(&options->tablespaces[i], &spaces->items[k]);
+        for (size_t k = 0; k < spaces->len; k++) {
+            is_known = is_known || is_meant(&options->tablespaces[i], &spaces->items[k]);
         }
         if (!is_known) {
             return hf_fail(arena, HF_NOT_FOUND, "the backup has no tablespace %s",
                            options->tablespaces[i].old_location);
         }
     }
-    return hf_success();
+    return check_once(restore, spaces);
 }
 
 static const char *place_of(struct restore *restore, const struct space *space)
@@ -169,10 +189,14 @@ static struct hf_status load(struct restore *restore, const struct vault_root *r
     return hf_success();
 }
 
-static void add_dir(struct restore *restore, uint32_t oid, const char *path)
+static void add_dir(struct restore *restore, const struct space *space)
 {
-    *HF_VEC_ADD(restore->ctx->arena, &restore->dirs) =
-        (struct restore_dir){.path = path, .oid = oid, .found = {.fd = -1}, .fd = -1, .parent = -1};
+    *HF_VEC_ADD(restore->ctx->arena, &restore->dirs) = (struct restore_dir){.path = space->path,
+                                                                            .oid = space->oid,
+                                                                            .bytes = space->bytes,
+                                                                            .found = {.fd = -1},
+                                                                            .fd = -1,
+                                                                            .parent = -1};
 }
 
 struct hf_status restore_dirs_choose(struct restore *restore, const struct vault_root *root)
@@ -182,15 +206,14 @@ struct hf_status restore_dirs_choose(struct restore *restore, const struct vault
 
     HF_TRY(load(restore, root, &spaces));
     HF_TRY(check_mapping(restore, &spaces));
-    add_dir(restore, 0, restore->options->dir);
+    if (spaces.len > 0) {
+        HF_TRY(count_all(restore, root, &spaces));
+    }
+    add_dir(restore, &(struct space){.path = restore->options->dir});
     for (size_t i = 0; i < spaces.len; i++) {
         spaces.items[i].path = place_of(restore, &spaces.items[i]);
         is_placed = is_placed && spaces.items[i].path != NULL;
-        add_dir(restore, spaces.items[i].oid, spaces.items[i].path);
+        add_dir(restore, &spaces.items[i]);
     }
-    if (is_placed) {
-        return hf_success();
-    }
-    HF_TRY(count_all(restore, root, &spaces));
-    return refuse(restore, &spaces);
+    return is_placed ? hf_success() : refuse(restore, &spaces);
 }

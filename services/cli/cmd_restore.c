@@ -393,7 +393,7 @@ static const char *start_command(struct job *job)
     unsigned major = (unsigned)(job->result.server_version / 10000);
     const char *debian = hf_printf(arena, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
     bool is_there = access(debian, X_OK) == 0;
-    const char *dir = job->options.dir;
+    const char *dir = job->result.dir;
 
     return hf_printf(arena, "%s%s -D %s start%s", as_owner(arena, &job->result),
                      is_there ? debian : "pg_ctl", out_word(arena, dir),

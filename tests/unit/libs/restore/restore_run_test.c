@@ -50,6 +50,28 @@ static void test_run__takes_an_empty_directory(void **state)
     whole_done(&w);
 }
 
+static void test_run__leaves_a_directory_whom_it_belongs_to(void **state)
+{
+    struct fixture *f = *state;
+    const char *link = hf_printf(f->ctx.arena, "%s/link", f->dir);
+    struct whole w;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+    whole_make(&w, f, NULL);
+    assert_int_equal(mkdir(w.dir, 0700), 0);
+    assert_int_equal(chown(w.dir, 65534, 65534), 0);
+    assert_int_equal(symlink(w.dir, link), 0);
+    w.options.dir = link;
+    assert_ok(whole_run(&w));
+    whole_assert_restored(&w);
+    assert_int_equal(w.result.uid, 65534);
+    assert_string_equal(w.result.dir, w.dir);
+    assert_string_equal(w.result.made[0], w.dir);
+    whole_done(&w);
+}
+
 static void test_run__refuses_a_directory_that_is_not_empty(void **state)
 {
     struct whole w;
@@ -168,6 +190,58 @@ static void test_run__refuses_mappings_that_cannot_be(void **state)
     whole_done(&w);
 }
 
+static void test_run__takes_one_place_for_a_tablespace(void **state)
+{
+    struct fixture *f = *state;
+    struct whole w;
+    const char *old = hf_printf(f->ctx.arena, "%s/space", f->dir);
+    const struct restore_tablespace twice[] = {
+        {old, hf_printf(f->ctx.arena, "%s/a", f->dir)},
+        {"16400", hf_printf(f->ctx.arena, "%s/b", f->dir)},
+    };
+    struct hf_status status;
+
+    whole_make(&w, f, old);
+    w.options.tablespaces = twice;
+    w.options.tablespaces_len = 2;
+    status = whole_run(&w);
+    assert_code(status, HF_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "tablespace 16400"));
+    assert_false(hf_path_exists(w.dir));
+    whole_done(&w);
+}
+
+/* A disk for the tablespace, and one for the rest: each needs room for its own part alone. */
+static void test_run__looks_for_room_on_every_disk(void **state)
+{
+    struct fixture *f = *state;
+    const char *disk = hf_printf(f->ctx.arena, "%s/disk", f->dir);
+    const char *space = hf_printf(f->ctx.arena, "%s/space", disk);
+    const struct restore_tablespace mapping = {"16400", space};
+    struct whole w;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+    whole_make(&w, f, "/srv/space");
+    w.options.tablespaces = &mapping;
+    w.options.tablespaces_len = 1;
+    assert_int_equal(mkdir(disk, 0700), 0);
+    assert_int_equal(mount("tmpfs", disk, "tmpfs", 0, "size=8k"), 0);
+    struct hf_status small = whole_run(&w);
+    bool is_there = hf_path_exists(w.dir) || hf_path_exists(space);
+
+    assert_int_equal(mount("tmpfs", disk, "tmpfs", MS_REMOUNT, "size=64k"), 0);
+    struct hf_status large = whole_run(&w);
+
+    assert_int_equal(umount(disk), 0);
+    assert_reason(small, HF_FAILED_PRECONDITION, "NO_SPACE");
+    assert_non_null(strstr(small.message, space));
+    assert_false(is_there);
+    assert_ok(large);
+    whole_done(&w);
+}
+
 /* --- WAL files -------------------------------------------------------------------------------- */
 
 static void test_run__places_wal_under_its_names(void **state)
@@ -275,7 +349,11 @@ static void test_run__a_damaged_pack_leaves_the_mark(void **state)
     struct objstore_page page = {0};
     struct hf_status status;
 
-    whole_make(&w, f, NULL);
+    const struct restore_tablespace mapping = {"16400", hf_printf(f->ctx.arena, "%s/s", f->dir)};
+
+    whole_make(&w, f, "/srv/space");
+    w.options.tablespaces = &mapping;
+    w.options.tablespaces_len = 1;
     assert_ok(objstore_list_all(&f->ctx, f->store, FIXTURE_SOURCE "/packs/", 10, &page));
     struct hf_bytes bytes = fixture_object(f, page.entries[0].name);
     uint8_t *broken = hf_dup(f->ctx.arena, bytes.ptr, bytes.len);
@@ -284,7 +362,9 @@ static void test_run__a_damaged_pack_leaves_the_mark(void **state)
     fixture_replace(f, page.entries[0].name, (struct hf_bytes){broken, bytes.len});
     status = whole_run(&w);
     assert_code(status, HF_DATA_LOSS);
-    assert_non_null(strstr(status.message, "must be removed"));
+    assert_non_null(
+        strstr(status.message, hf_printf(f->ctx.arena, "%s, %s is incomplete and must be removed",
+                                         w.dir, mapping.new_location)));
     assert_true(hf_path_exists(whole_path(&w, RESTORE_INCOMPLETE)));
     assert_false(hf_path_exists(whole_path(&w, "global/pg_control")));
     whole_done(&w);
@@ -345,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(test_run__gives_a_directory_that_is_ready),
         fixture_test(test_run__takes_an_empty_directory),
+        fixture_test(test_run__leaves_a_directory_whom_it_belongs_to),
         fixture_test(test_run__refuses_a_directory_that_is_not_empty),
         fixture_test(test_run__says_that_a_restore_was_not_finished),
         fixture_test(test_run__refuses_the_directory_of_a_running_server),
@@ -352,6 +433,8 @@ int main(void)
         fixture_test(test_run__refuses_too_little_space),
         fixture_test(test_run__maps_a_tablespace),
         fixture_test(test_run__refuses_mappings_that_cannot_be),
+        fixture_test(test_run__takes_one_place_for_a_tablespace),
+        fixture_test(test_run__looks_for_room_on_every_disk),
         fixture_test(test_run__places_wal_under_its_names),
         fixture_test(test_run__places_no_more_wal_than_the_target_needs),
         fixture_test(test_run__places_the_parents_bytes_before_a_switch),
