@@ -1,5 +1,7 @@
 /* info: one screen that answers "can we recover, right now?". */
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -96,23 +98,50 @@ static const char *rpo_text(struct cli *cli, const PbBackup__WalStatus *wal)
     return hf_duration_text(cli->ctx.arena, lag_us);
 }
 
+/* "orders: NOT STREAMING: why", red on a terminal; nothing without a reason. */
+static void print_alarm(struct cli *cli, const char *name, const char *what, const char *why)
+{
+    bool is_red = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL;
+
+    if (!hf_text_empty(why)) {
+        printf("%s", is_red ? "\033[31m" : "");
+        out_line(stdout, hf_printf(cli->ctx.arena, "%s: %s: ", name, what), why);
+        printf("%s", is_red ? "\033[0m" : "");
+    }
+}
+
+static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    const PbBackup__WalStatus *wal = cluster->wal;
+    const char *name = out_short(cluster->name);
+    const char *where = out_where(cli);
+
+    print_alarm(cli, name, "DAMAGED", cluster->damage);
+    print_alarm(cli, name, "ACTION NEEDED", cluster->connection_problem);
+    if (wal != NULL && !hf_text_empty(wal->error) &&
+        wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING) {
+        print_alarm(
+            cli, name, "WAL DOES NOT STREAM",
+            hf_printf(arena, "%s; `holdfast doctor%s` says what mends it", wal->error, where));
+    }
+    if (wal == NULL || wal->window_start == NULL) {
+        print_alarm(cli, name, "NOT RECOVERABLE",
+                    hf_printf(arena,
+                              "there is no complete backup; run `holdfast backup create %s%s`",
+                              name, where));
+    }
+}
+
 /* One sentence per cluster: what can be restored, and what would be lost now. */
 static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
 {
     const PbBackup__WalStatus *wal = cluster->wal;
     const char *name = out_short(cluster->name);
+    const char *where = out_where(cli);
 
-    if (!hf_text_empty(cluster->damage)) {
-        out_line(stdout, hf_printf(cli->ctx.arena, "%s: DAMAGED: ", name), cluster->damage);
-    }
-    if (!hf_text_empty(cluster->connection_problem)) {
-        out_line(stdout, hf_printf(cli->ctx.arena, "%s: ACTION NEEDED: ", name),
-                 cluster->connection_problem);
-    }
+    print_alarms(cli, cluster);
     if (wal == NULL || wal->window_start == NULL) {
-        printf(
-            "%s: NOT RECOVERABLE: there is no complete backup; run `holdfast backup create %s`\n",
-            name, name);
         return;
     }
     printf("%s: any moment from %s to %s can be restored\n", name,
@@ -122,29 +151,45 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
         client_enum(&pb_backup__wal_status__receiver_state__descriptor, (int)wal->receiver_state));
     printf("  newest backup  %s, restorable from %s\n", out_short(cluster->newest_backup),
            client_time(cli, cluster->newest_backup_time));
-    printf("  last verified  %s\n", cluster->last_verify_time == NULL
-                                        ? "never: run `holdfast backup verify`"
-                                        : client_time(cli, cluster->last_verify_time));
+    printf("  last verified  %s\n",
+           cluster->last_verify_time == NULL
+               ? hf_printf(cli->ctx.arena, "never: run `holdfast backup verify %s%s`",
+                           out_short(cluster->newest_backup), where)
+               : client_time(cli, cluster->last_verify_time));
     for (size_t i = 0; i < cluster->n_warnings; i++) {
         out_line(stdout, "  warning        ", cluster->warnings[i]);
     }
     if (wal->n_gaps > 0) {
-        printf("  gaps           %zu ranges of WAL are missing; see `holdfast wal status %s`\n",
-               wal->n_gaps, name);
+        printf("  gaps           %zu ranges of WAL are missing; see `holdfast wal status %s%s`\n",
+               wal->n_gaps, name, where);
     }
 }
 
-static void print_screen(struct cli *cli, const struct info *info)
+/* Only the installation's own directory knows them. */
+static void print_processes(struct cli *cli, const struct info *info)
 {
-    printf("directory   %s\nbackup      %s\n", cli->dir, info->settings.endpoint);
     for (size_t i = 0; i < info->processes_len; i++) {
         printf("%s%s (pid %lld%s)", i == 0 ? "processes   " : ", ", info->processes[i].name,
                (long long)info->processes[i].pid,
                info->processes[i].is_alive ? "" : ", NOT RUNNING");
     }
-    printf("%s\n", info->processes_len == 0 ? "processes   none: run `holdfast up`" : "");
+    printf("%s\n", info->processes_len == 0
+                       ? hf_printf(cli->ctx.arena, "processes   none: run `holdfast up --dir %s`",
+                                   out_word(cli->ctx.arena, cli->dir))
+                       : "");
+}
+
+static void print_screen(struct cli *cli, const struct info *info)
+{
+    printf("directory   %s\nbackup      %s\n", cli->dir, info->settings.endpoint);
+    if (hf_text_empty(info->settings.client)) {
+        print_processes(cli, info);
+    } else {
+        out_line(stdout, "client      ", info->settings.client);
+    }
     if (info->list != NULL && info->list->n_clusters == 0) {
-        printf("nothing is protected yet: holdfast cluster add NAME --dsn \"…\"\n");
+        printf("nothing is protected yet: holdfast cluster add NAME --dsn \"…\"%s\n",
+               out_where(cli));
     }
     for (size_t i = 0; info->list != NULL && i < info->list->n_clusters; i++) {
         print_cluster(cli, info->list->clusters[i]);
@@ -157,7 +202,9 @@ struct hf_status cmd_info(struct cli *cli)
     struct info info = {.list = NULL};
 
     HF_TRY(dir_load(&cli->ctx, cli->dir, &info.settings));
-    HF_TRY(processes_load(&cli->ctx, cli->dir, &info.processes, &info.processes_len));
+    if (hf_text_empty(info.settings.client)) {
+        HF_TRY(processes_load(&cli->ctx, cli->dir, &info.processes, &info.processes_len));
+    }
     info.status = client_open(cli, &client);
     if (hf_is_ok(info.status)) {
         info.status = ask(cli, client, &info);

@@ -475,19 +475,17 @@ static struct hf_status run_offline(struct job *job)
 }
 
 /* Nobody answers, but the vault may be at hand all the same. */
-static struct hf_status point_offline(struct job *job, struct hf_status status)
+static struct hf_status point_offline(const struct cli *cli, struct hf_status status)
 {
-    struct cli *cli = job->cli;
 
     if (status.code != HF_UNAVAILABLE) {
         return status;
     }
     fprintf(stderr,
-            "note: the vault can be read without any service: holdfast restore --vault %s "
-            "--key-file %s --cluster %s …\n",
+            "note: the vault can be read without any service:\n  %s --vault %s --key-file %s\n",
+            restore_command_again(cli),
             out_word(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, "vault")),
-            out_word(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, "keys/vault.key")),
-            out_short(job->options.cluster));
+            out_word(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, "keys/vault.key")));
     return status;
 }
 
@@ -518,7 +516,8 @@ static struct hf_status carry_out(struct job *job)
 {
     HF_TRY(take_options(job));
     HF_TRY(offline_check_options(job->cli));
-    HF_TRY(cli_flag(job->cli, "vault") ? run_offline(job) : point_offline(job, run_online(job)));
+    HF_TRY(cli_flag(job->cli, "vault") ? run_offline(job)
+                                       : point_offline(job->cli, run_online(job)));
     return print(job);
 }
 

@@ -54,14 +54,11 @@ struct hf_status restore_take_spaces(struct cli *cli, struct restore_options *op
     return hf_success();
 }
 
-void restore_hint_spaces(const struct cli *cli, const char *dir, struct hf_status status)
+const char *restore_command_again(const struct cli *cli)
 {
     struct hf_arena *arena = cli->ctx.arena;
     const char *command = "holdfast restore";
 
-    if (status.info == NULL || !hf_text_equal(status.info->reason, "TABLESPACES_NOT_PLACED")) {
-        return;
-    }
     for (size_t i = 0; i < cli->args_len; i++) {
         command = hf_printf(arena, "%s %s", command, out_word(arena, cli->args[i]));
     }
@@ -72,6 +69,16 @@ void restore_hint_spaces(const struct cli *cli, const char *dir, struct hf_statu
                             value->value[0] == '\0' ? "" : " ",
                             value->value[0] == '\0' ? "" : out_word(arena, value->value));
     }
+    return command;
+}
+
+void restore_hint_spaces(const struct cli *cli, const char *dir, struct hf_status status)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+
+    if (status.info == NULL || !hf_text_equal(status.info->reason, "TABLESPACES_NOT_PLACED")) {
+        return;
+    }
     size_t len = strlen(dir);
 
     while (len > 1 && dir[len - 1] == '/') {
@@ -80,5 +87,5 @@ void restore_hint_spaces(const struct cli *cli, const char *dir, struct hf_statu
     const char *into = hf_printf(arena, "%.*s-tablespaces", (int)len, dir);
 
     fprintf(stderr, "note: to put each into a directory of its own:\n  %s --tablespaces-into %s\n",
-            command, out_word(arena, into));
+            restore_command_again(cli), out_word(arena, into));
 }

@@ -258,6 +258,12 @@ def test_info__has_endpoints_and_processes(house, orders):
     assert [cluster["name"] for cluster in info["clusters"]] == [orders.added["name"]]
 
 
+def test_info__of_a_clients_directory_speaks_of_no_processes(house, orders):
+    client = house.certs("reader")
+    said = house.run("info", "--dir", client).stdout
+    assert re.search(r"client +reader", said) and "processes" not in said and "orders: any" in said
+
+
 def test_restore__gets_the_second_before_a_table_was_dropped(house, orders, folder):
     proc.give_to_server_user(folder)
     before = orders.psql("select count(*) from pgbench_branches; select clock_timestamp()").split(

@@ -402,6 +402,7 @@ def test_doctor__finds_a_cluster_without_a_backup_and_a_source_that_is_away(hous
     house.backup("orders")
     source.kill()
     proc.wait_until(lambda: check_of(house, "cluster orders")["verdict"] == "fail", timeout=20)
+    assert "orders: WAL DOES NOT STREAM: " in house.run("info").stdout
     source.start()
     proc.wait_until(lambda: check_of(house, "cluster orders")["verdict"] == "ok", timeout=60)
     house.run("cluster", "remove", "orders")
