@@ -257,6 +257,21 @@ struct hf_status pki_verify(struct hf_ctx *ctx, const char *crt_path, const char
     return status;
 }
 
+bool pki_key_fits(struct hf_ctx *ctx, const char *crt_path, const char *key_path)
+{
+    HF_CLEANUP(X509_free) X509 *crt = NULL;
+    HF_CLEANUP(EVP_PKEY_free) EVP_PKEY *key = NULL;
+
+    if (!hf_is_ok(x509_read_crt(ctx, crt_path, &crt)) ||
+        !hf_is_ok(x509_read_key(ctx, key_path, &key))) {
+        return false;
+    }
+    bool fits = X509_check_private_key(crt, key) == 1;
+
+    ERR_clear_error();
+    return fits;
+}
+
 struct hf_status pki_bundle_add(struct hf_ctx *ctx, const char *bundle_path, const char *crt_path)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf bundle = {0};

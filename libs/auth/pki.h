@@ -65,6 +65,10 @@ struct hf_status pki_read(struct hf_ctx *ctx, const char *crt_path,
 struct hf_status pki_verify(struct hf_ctx *ctx, const char *crt_path, const char *ca_path,
                             int64_t time_us) HF_MUST_USE;
 
+/* Does the key belong to the certificate? False when one of them cannot be read, too: they are two
+ * files, and a crash between them leaves the new one beside the old one. */
+bool pki_key_fits(struct hf_ctx *ctx, const char *crt_path, const char *key_path);
+
 /* Append the file's PEM certificates that are not yet in the bundle (two roots during rotation). */
 struct hf_status pki_bundle_add(struct hf_ctx *ctx, const char *bundle_path,
                                 const char *crt_path) HF_MUST_USE;

@@ -234,7 +234,7 @@ static bool is_to_renew(struct hf_ctx *ctx, const struct place *place, const cha
     const char *ca = hf_path_join(ctx->arena, place->pki, "ca/ca.crt");
     struct pki_facts facts;
 
-    return !hf_path_exists(hf_path_join(ctx->arena, dir, "tls.key")) ||
+    return !pki_key_fits(ctx, crt, hf_path_join(ctx->arena, dir, "tls.key")) ||
            !hf_is_ok(pki_read(ctx, crt, &facts)) ||
            facts.not_after_us < hf_now_us() + left_s * HF_US_PER_S ||
            !hf_is_ok(pki_verify(ctx, crt, ca, 0));

@@ -119,6 +119,21 @@ static void test_issue__another_ca_is_not_trusted_until_it_is_in_the_bundle(void
     assert_true(hf_is_ok(pki_verify(&fix->ctx, file_of(fix, "backup", "tls.crt"), bundle, 0)));
 }
 
+static void test_key__fits_its_own_certificate_only(void **state)
+{
+    struct fixture *fix = *state;
+    struct pki_request alice = request_of(fix, "client", "alice");
+    struct pki_request bob = request_of(fix, "client", "bob");
+
+    assert_true(hf_is_ok(pki_issue(&fix->ctx, &alice)));
+    assert_true(hf_is_ok(pki_issue(&fix->ctx, &bob)));
+    const char *crt = file_of(fix, "alice", "tls.crt");
+
+    assert_true(pki_key_fits(&fix->ctx, crt, file_of(fix, "alice", "tls.key")));
+    assert_false(pki_key_fits(&fix->ctx, crt, file_of(fix, "bob", "tls.key")));
+    assert_false(pki_key_fits(&fix->ctx, crt, file_of(fix, "alice", "not-there")));
+}
+
 static void test_issue__leaf_ends_with_its_ca(void **state)
 {
     struct fixture *fix = *state;
@@ -158,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_issue__expired_certificate_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_issue__another_ca_is_not_trusted_until_it_is_in_the_bundle, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_key__fits_its_own_certificate_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_issue__leaf_ends_with_its_ca, setup, teardown),
         cmocka_unit_test_setup_teardown(test_issue__bad_input_is_refused, setup, teardown),
     };
