@@ -145,7 +145,7 @@ static struct hf_status refuse_client(struct hf_ctx *ctx, const char *dir,
 {
     return hf_text_empty(settings->client)
                ? hf_success()
-               : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "CLIENT_DIRECTORY", NULL,
+               : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, DIR_CLIENT_REASON, NULL,
                               "%s is the directory of client %s, not an installation; name that "
                               "with --dir",
                               dir, settings->client);

@@ -29,6 +29,8 @@ struct hf_status dir_choose(struct hf_ctx *ctx, const char *option,
 struct hf_status dir_absolute(struct hf_ctx *ctx, const char *path,
                               const char **ret_path) HF_MUST_USE;
 
+#define DIR_CLIENT_REASON "CLIENT_DIRECTORY" /* of the refusal of a client's directory */
+
 struct dir_settings {
     const char *install_id;
     const char *client;   /* whose directory this is; "": an installation */

@@ -198,6 +198,12 @@ def test_up__takes_a_disk_that_was_made_just_now(programs, folder):
         house.down()
 
 
+def test_up__renews_a_certificate_that_a_crash_left_beside_another_key(copy):
+    shutil.copy2(copy.path("pki", "cli", "tls.key"), copy.path("pki", "backup", "tls.key"))
+    shutil.chown(copy.path("pki", "backup", "tls.key"), USER, USER)
+    assert copy.up().run("doctor").returncode == 0
+
+
 def test_up__judges_its_words_before_it_stops_anything(copy):
     give_back(copy, "postgres")
     before = states(copy.folder)
@@ -350,3 +356,18 @@ def test_certs_issue__writes_into_no_directory_of_another_user(copy, folder):
     assert "FOREIGN_DIRECTORY" in copy.fails(4, "certs", "issue", "x", "--out", out)
     assert "FOREIGN_DIRECTORY" in copy.fails(4, "certs", "issue", "x", "--out", f"{out}/below")
     assert os.listdir(out) == []
+
+
+def test_certs_issue__writes_over_no_key_but_its_own(copy, folder):
+    copy.up()
+    theirs, ours = os.path.join(folder, "theirs"), os.path.join(folder, "ours")
+    os.mkdir(theirs, 0o700)
+    with open(os.path.join(theirs, "tls.key"), "w", encoding="ascii") as file:
+        file.write("of a web server\n")
+    before = states(theirs)
+    assert "FOREIGN_FILES" in copy.fails(4, "certs", "issue", "x", "--out", theirs)
+    assert states(theirs) == before
+    copy.run("certs", "issue", "x", "--out", ours)
+    copy.run("certs", "issue", "x", "--out", ours)
+    os.remove(os.path.join(ours, "holdfast.yaml"))  # as an earlier release made it
+    copy.run("certs", "issue", "x", "--out", ours)

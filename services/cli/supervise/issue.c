@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "auth/operator.h"
+#include "base/beneath.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -262,16 +263,45 @@ static struct hf_status print(struct cli *cli, const struct issue *issue)
     return hf_success();
 }
 
+/* A client's directory of ours says so; one of an earlier release has our CA and no holdfast.yaml.
+ * In any other one these names are somebody's key. */
+static struct hf_status check_ours(struct cli *cli, const struct issue *issue)
+{
+    static const char *const names[] = {"tls.key", "tls.crt", "ca.crt", "holdfast.yaml"};
+    HF_CLEANUP(hf_buf_done) struct hf_buf ca = {0};
+    HF_CLEANUP(hf_close) int fd = hf_beneath_open(issue->out, "ca.crt", O_RDONLY | O_NONBLOCK, 0);
+    struct dir_settings settings;
+    struct hf_status found = dir_load_at(&cli->ctx, issue->out, issue->out_path, &settings);
+    bool is_clients = found.info != NULL && hf_text_equal(found.info->reason, DIR_CLIENT_REASON);
+    struct stat info;
+    bool is_there = false;
+
+    hf_buf_init(&ca, JSON_MAX);
+    bool has_our_ca = fd >= 0 && hf_is_ok(hf_read_open(cli->ctx.arena, fd, "ca.crt", &ca)) &&
+                      hf_text_equal(hf_buf_text(&ca), issue->made.ca);
+
+    for (size_t i = 0; i < HF_LEN(names); i++) {
+        is_there = is_there || fstatat(issue->out, names[i], &info, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return !is_there || is_clients || (has_our_ca && found.code == HF_UNAVAILABLE)
+               ? hf_success()
+               : hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "FOREIGN_FILES", NULL,
+                              "%s has a tls.key, tls.crt, ca.crt or holdfast.yaml that is no "
+                              "client's of this installation; choose a new --out",
+                              issue->out_path);
+}
+
 struct hf_status issue_save(struct cli *cli, struct issue *issue)
 {
+    HF_TRY(check_ours(cli, issue));
     issue->settings.client = issue->name;
     const struct {
         const char *name;
         const char *text;
     } files[] = {
+        {"ca.crt", issue->made.ca}, /* first: a directory that was cut off is known by it */
         {"tls.key", issue->made.key},
         {"tls.crt", issue->made.crt},
-        {"ca.crt", issue->made.ca},
         {"holdfast.yaml", dir_text(cli->ctx.arena, &issue->settings)},
     };
 
