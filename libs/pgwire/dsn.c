@@ -234,6 +234,17 @@ static bool is_fit(const struct keyword *keyword, const char *value)
     return false;
 }
 
+/* ": disable, allow …", or "". */
+static const char *choices_text(struct hf_arena *arena, const struct keyword *keyword)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < CHOICES_MAX && keyword->choices[i] != NULL; i++) {
+        text = hf_printf(arena, "%s%s%s", text, i == 0 ? ": " : ", ", keyword->choices[i]);
+    }
+    return text;
+}
+
 static struct hf_status check_allowed(struct hf_arena *arena, const PQconninfoOption *options)
 {
     for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
@@ -251,8 +262,8 @@ static struct hf_status check_allowed(struct hf_arena *arena, const PQconninfoOp
         if (!is_fit(keyword, option->val)) {
             return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", metadata,
                                 "the value of \"%s\" in the connection string is not one that "
-                                "fits",
-                                option->keyword);
+                                "fits%s",
+                                option->keyword, choices_text(arena, keyword));
         }
     }
     return hf_success();

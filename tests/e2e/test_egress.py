@@ -352,6 +352,19 @@ def test_old_row__with_an_engine_stops(house, source, state):
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
 
 
+def test_operator__vouches_for_the_address_only_that_the_request_names(house, source, state):
+    """A tenant's cluster whose password an admin of the installation changes stays the tenant's."""
+    flag = "select is_operator_made from backup.clusters where name = 'orders'"
+    state.psql("update backup.clusters set is_operator_made = false where name = 'orders'")
+    said = house.run("cluster", "update", "orders", "--password-stdin", stdin=PASSWORD, check=False)
+    assert said.returncode != 0 and "admins of the installation" in said.stderr
+    assert state.psql(flag) == "f"
+    house.run("cluster", "update", "orders", "--dsn", source.dsn(), "--password-stdin",
+              stdin=PASSWORD)
+    assert state.psql(flag) == "t"
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
 def quietly(fn):
     """None while the service is not back yet."""
     try:

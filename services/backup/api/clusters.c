@@ -259,10 +259,17 @@ static void slots_tell(struct hf_ctx *ctx, const struct slots *slots,
     }
 }
 
+static struct hf_status changed(struct hf_ctx *ctx, const char *cluster)
+{
+    return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
+                        "cluster %s has changed since it was read", cluster);
+}
+
 static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
                                    const struct source *source, const struct replay *replay,
-                                   bool *ret_is_done)
+                                   bool is_etag_given, bool *ret_is_done)
 {
+    struct cluster_row row;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const char *backup = NULL;
     const char *job = NULL;
@@ -274,6 +281,12 @@ static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread
         return hf_success();
     }
     HF_TRY(clusters_lock(ctx, tx, source->row.id));
+    if (is_etag_given) { /* it is that of the row that was read, which may have changed since */
+        HF_TRY(clusters_get_id(ctx, tx, source->row.id, &row));
+        if (row.revision != source->row.revision) {
+            return changed(ctx, row.name);
+        }
+    }
     HF_TRY(backups_active(ctx, tx, source->row.id, &backup, &job));
     if (!hf_text_empty(job)) {
         HF_TRY(jobs_cancel(ctx, tx, thread->app->jobs, job, &cancelled));
@@ -326,8 +339,7 @@ API_UNARY(api_delete_cluster)
     HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
     if (!hf_text_empty(want->etag) &&
         !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)source.row.revision))) {
-        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
-                            "cluster %s has changed since it was read", name.cluster);
+        return changed(ctx, name.cluster);
     }
     if (want->validate_only) {
         return hf_success();
@@ -338,7 +350,7 @@ API_UNARY(api_delete_cluster)
     HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
     struct hf_ctx own = source_call_after(ctx);
 
-    HF_TRY(delete_row(&own, thread, &source, &replay, &is_done));
+    HF_TRY(delete_row(&own, thread, &source, &replay, !hf_text_empty(want->etag), &is_done));
     if (is_done) {
         return hf_success();
     }
