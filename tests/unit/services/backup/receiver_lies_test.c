@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backup/source/receiver.h"
+#include "backup/source/receiver_internal.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -350,10 +351,37 @@ static void test_receiver__is_not_turned_round_by_a_source(void **state)
     }
 }
 
+static struct hf_status on_lineage_away(struct hf_ctx *ctx, void *arg,
+                                        const struct receiver_fork *fork, const char **ret_lineage)
+{
+    (void)arg;
+    (void)fork;
+    (void)ret_lineage;
+    return hf_fail(ctx->arena, HF_UNAVAILABLE, "the database is away");
+}
+
+/* An outage of ours is not the source's doing: it does not count against it. */
+static void test_receiver__what_could_not_be_begun_costs_nothing(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    struct hf_ctx ctx = {.arena = arena};
+    struct receiver receiver = {.options = {.hooks = {.on_lineage = on_lineage_away}}};
+    struct receiver_session session = {
+        .receiver = &receiver, .timeline = 1, .place = {.segment_bytes = SEGMENT}};
+
+    (void)state;
+    for (int i = 0; i < 2 * RECEIVER_FORKS_PER_HOUR; i++) {
+        assert_int_equal(receiver_fork_lineage(&ctx, &session, "it went back").code,
+                         HF_UNAVAILABLE);
+    }
+    assert_int_equal(receiver.fork_budget.used, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_receiver__is_not_turned_round_by_a_source),
+        cmocka_unit_test(test_receiver__what_could_not_be_begun_costs_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
