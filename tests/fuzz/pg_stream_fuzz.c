@@ -1,5 +1,7 @@
-/* A server's answers to START_REPLICATION, the stream, its end and TIMELINE_HISTORY: events within
- * their bounds, or a failure. The first byte chooses. */
+/* A server's answers to START_REPLICATION, the stream, its end, TIMELINE_HISTORY and a query:
+ * events and rows within their bounds, or a failure. The first byte chooses. */
+#include <string.h>
+
 #include "pgwire/walstream.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/pg_wire.h"
@@ -27,6 +29,17 @@ static struct hf_status history(struct fuzz_server *server)
     return pgwire_timeline_history(&server->ctx, &server->conn, 2, &out);
 }
 
+static struct hf_status ask(struct fuzz_server *server)
+{
+    struct pgwire_rows rows;
+
+    HF_TRY(pgwire_query(&server->ctx, &server->conn, "SHOW x", NULL, 0, &rows));
+    for (size_t i = 0; i < rows.rows * rows.columns; i++) {
+        HF_CHECK(rows.values[i] == NULL || strlen(rows.values[i]) < PGWIRE_MESSAGE_MAX);
+    }
+    return hf_success();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_server server;
@@ -34,7 +47,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || !fuzz_server_open(&server, data + 1, size - 1)) {
         return 0;
     }
-    fuzz_check_status(data[0] % 4 == 0 ? history(&server) : stream(&server));
+    switch (data[0] % 4) {
+    case 0:
+        fuzz_check_status(history(&server));
+        break;
+    case 1:
+        fuzz_check_status(ask(&server));
+        break;
+    default:
+        fuzz_check_status(stream(&server));
+        break;
+    }
     fuzz_server_close(&server);
     return 0;
 }
