@@ -222,6 +222,20 @@ def test_update__streams_on_from_the_same_slot(house, source, secure):
     assert house.hf("cluster", "describe", "orders")["dsn"] == source.tcp_dsn()
 
 
+def test_doctor__names_the_option_that_mends_a_password(house, source):
+    """After test_update: a password is stored, and another is set at the source."""
+    source.psql("alter role holdfast password 'another'")
+    source.psql("select pg_terminate_backend(pid) from pg_stat_replication")
+
+    def named():
+        checks = json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]
+        return [check for check in checks if "--password-file" in check["fix"]]
+
+    assert proc.wait_until(named, what="the fix")[0]["name"] == "cluster orders"
+    source.psql(f"alter role holdfast password '{PASSWORD}'")
+    proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
 def test_update__sends_no_stored_password_elsewhere(house, source):
     """After test_update: a password is stored for the address that the cluster has."""
     with socket.socket() as thief:

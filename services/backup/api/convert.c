@@ -267,6 +267,7 @@ void convert_wal(struct hf_arena *arena, const char *tenant, const struct cluste
     }
     ret_wal->name = name_cluster(arena, tenant, row->name);
     ret_wal->error = convert_text(arena, seen->error);
+    ret_wal->error_reason = convert_text(arena, seen->reason);
     ret_wal->application_name = hf_printf(arena, "holdfast_%s", row->name);
     ret_wal->slot = convert_text(arena, row->slot);
     ret_wal->timeline = (int32_t)seen->timeline;

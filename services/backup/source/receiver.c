@@ -128,14 +128,20 @@ void receiver_status_get(struct receiver *receiver, struct receiver_status *ret_
     hf_lock_release(&receiver->lock);
 }
 
-void receiver_note_state(struct receiver *receiver, enum receiver_state state, const char *error)
+void receiver_note_state(struct receiver *receiver, enum receiver_state state,
+                         const struct hf_status *ended)
 {
+    struct receiver_status *status = &receiver->status;
+
     hf_lock_take(&receiver->lock);
-    receiver->status.state = state;
-    if (error != NULL) {
-        copy_text(receiver->status.error, sizeof(receiver->status.error), error);
+    status->state = state;
+    if (ended != NULL) {
+        copy_text(status->error, sizeof(status->error),
+                  ended->message == NULL ? "" : ended->message);
+        copy_text(status->reason, sizeof(status->reason),
+                  ended->info == NULL ? "" : ended->info->reason);
     }
-    receiver->status.connects += state == RECEIVER_STREAMING;
+    status->connects += state == RECEIVER_STREAMING;
     hf_lock_wake(&receiver->lock);
     hf_lock_release(&receiver->lock);
 }

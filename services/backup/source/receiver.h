@@ -19,6 +19,7 @@
 
 #define RECEIVER_LINEAGE_MAX 64
 #define RECEIVER_GAPS_MAX 16
+#define RECEIVER_REASON_MAX 64
 #define RECEIVER_ERROR_MAX 512
 
 struct receiver;
@@ -81,7 +82,8 @@ struct receiver_options { /* all copied; store and keyring borrowed until free *
 /* Snapshot by value. */
 struct receiver_status {
     enum receiver_state state;
-    char error[RECEIVER_ERROR_MAX]; /* last failure, "" while streaming */
+    char error[RECEIVER_ERROR_MAX];   /* last failure, "" while streaming */
+    char reason[RECEIVER_REASON_MAX]; /* its reason, "" without one */
     char lineage[RECEIVER_LINEAGE_MAX];
     uint32_t timeline;
     uint64_t start_lsn;      /* of the contiguous range that ends at durable_lsn */

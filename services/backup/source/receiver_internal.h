@@ -100,7 +100,9 @@ void receiver_tend_members(struct hf_ctx *ctx, const struct receiver *receiver,
                            const struct receiver_status *now);
 
 /* receiver.c: changes of the snapshot, each under the lock. */
-void receiver_note_state(struct receiver *receiver, enum receiver_state state, const char *error);
+/* ended: how the last attempt did; NULL leaves what was said of it. */
+void receiver_note_state(struct receiver *receiver, enum receiver_state state,
+                         const struct hf_status *ended);
 void receiver_note_durable(struct receiver *receiver);
 void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_t bytes);
 void receiver_note_flush(struct receiver *receiver, int64_t took_us);

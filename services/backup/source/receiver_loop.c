@@ -185,7 +185,7 @@ static void note_failure(struct hf_ctx *ctx, struct receiver *receiver, struct h
     const char *message = status.message == NULL ? "" : status.message;
     size_t len = hf_utf8_cut(message, strlen(message), sizeof(receiver->said) - 1);
 
-    receiver_note_state(receiver, state, message);
+    receiver_note_state(receiver, state, &status);
     if (strncmp(receiver->said, message, len) != 0 || receiver->said[len] != '\0') {
         memcpy(receiver->said, message, len);
         receiver->said[len] = '\0';

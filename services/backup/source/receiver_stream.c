@@ -246,7 +246,7 @@ struct hf_status receiver_stream(struct hf_ctx *ctx, struct receiver_session *se
     vault_wal_writer_clock_forget(session->receiver->writer);
     HF_TRY(pgwire_wal_start(ctx, session->conn, session->receiver->options.slot, start_lsn(&stream),
                             session->receiver->timeline));
-    receiver_note_state(session->receiver, RECEIVER_STREAMING, "");
+    receiver_note_state(session->receiver, RECEIVER_STREAMING, &(struct hf_status){.code = HF_OK});
     HF_TRY(run(ctx, &stream));
     if (stream.next_timeline != 0 && stream.next_timeline <= session->receiver->timeline) {
         return hf_fail(ctx->arena, HF_DATA_LOSS, "%s names timeline %u as the one after %u",

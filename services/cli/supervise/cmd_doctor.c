@@ -327,19 +327,43 @@ static void tell_warning(struct doctor *doctor, enum verdict verdict, const char
          here(doctor, fix + sizeof(WARNING_FIX) - 1));
 }
 
-/* A connection string that came before the rules may name a library for libpq to load: none is
- * handed to a person's psql that the service would not take. */
+/* Options of `holdfast cluster update` that mend why WAL does not stream. */
+static const struct {
+    const char *reason;
+    const char *options;
+} stream_fixes[] = {
+    {"TLS_NOT_VERIFIED", "--ca-file FILE"},
+    {"CA_MISSING", "--ca-file FILE"},
+    {"AUTHENTICATION_FAILED", "--password-file FILE"},
+};
+
+static const char *fix_of(struct hf_arena *arena, const char *reason, const char *name)
+{
+    for (size_t i = 0; i < sizeof(stream_fixes) / sizeof(stream_fixes[0]); i++) {
+        if (hf_text_equal(stream_fixes[i].reason, reason)) {
+            return hf_printf(arena, "holdfast cluster update %s %s", name, stream_fixes[i].options);
+        }
+    }
+    return NULL;
+}
+
+/* By the reason, else a look with psql. A connection string that came before the rules may name a
+ * library for libpq to load: none is handed to a person's psql that the service would not take. */
 static const char *connect_command(const struct doctor *doctor, const PbBackup__Cluster *cluster)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *name = out_short(cluster->name);
+    const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
+    const char *fix = fix_of(arena, reason, name);
 
-    return hf_is_ok(pgwire_dsn_check(arena, cluster->dsn))
-               ? hf_printf(arena,
-                           "%spsql %s -c 'select 1'  # once that works, the receiver connects by "
-                           "itself",
-                           as_user(doctor), out_word(arena, cluster->dsn))
-               : here(doctor, hf_printf(arena, "holdfast cluster update %s --dsn DSN",
-                                        out_short(cluster->name)));
+    if (!hf_is_ok(pgwire_dsn_check(arena, cluster->dsn)) || hf_has_prefix(reason, "ADDRESS_")) {
+        fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);
+    }
+    return fix != NULL ? here(doctor, fix)
+                       : hf_printf(arena,
+                                   "%spsql %s -c 'select 1'  # once that works, the receiver "
+                                   "connects by itself",
+                                   as_user(doctor), out_word(arena, cluster->dsn));
 }
 
 static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)

@@ -351,6 +351,7 @@ static void test_receiver__stalls_at_a_foreign_system(void **state)
     scene_receive(scene);
     await_state(scene, RECEIVER_STALLED);
     assert_non_null(strstr(status_of(scene).error, "system identifier"));
+    assert_string_equal(status_of(scene).reason, "FOREIGN_SYSTEM");
     assert_string_equal(pgserver_sql(scene->server, "SELECT count(*) FROM pg_replication_slots"),
                         "0");
 }
