@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/out.h"
 #include "cli/walk.h"
 #include "codec/yaml.h"
 #include "svc/config.h"
@@ -103,7 +104,7 @@ static struct hf_status none_in(struct hf_ctx *ctx, const char *dir)
     return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "NO_INSTALLATION", NULL,
                         "there is no installation in %s; start one with `holdfast up --dir %s` "
                         "or name another directory with --dir",
-                        dir, dir);
+                        dir, out_word(ctx->arena, dir));
 }
 
 static struct hf_status take_settings(struct hf_ctx *ctx, const char *path,

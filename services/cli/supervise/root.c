@@ -29,6 +29,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/dir.h"
+#include "cli/out.h"
 #include "cli/supervise/account.h"
 #include "cli/supervise/become.h"
 #include "cli/supervise/issue.h"
@@ -51,7 +52,9 @@ static struct hf_status choose(struct cli *cli, struct account *ret_account)
     if (!account_find(cli->ctx.arena, name, ret_account)) {
         return hf_fail(cli->ctx.arena, HF_NOT_FOUND, "there is no user %s on this machine", name);
     }
-    const char *objection = account_objection(ret_account);
+    /* By its number: another name for postgres is postgres. */
+    const struct account named = account_of(cli->ctx.arena, ret_account->uid, ret_account->gid);
+    const char *objection = account_objection(&named);
 
     return objection == NULL
                ? hf_success()
@@ -143,7 +146,7 @@ static struct hf_status find_owner(struct cli *cli, struct account *ret_owner)
         return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "OLD_OWNER", NULL,
                             "%s belongs to %s as an earlier release left it; `holdfast up --dir "
                             "%s` gives it to a user of its own",
-                            cli->dir, site.owner.name, cli->dir);
+                            cli->dir, site.owner.name, out_word(cli->ctx.arena, cli->dir));
     }
     *ret_owner = site.owner;
     return hf_success();
