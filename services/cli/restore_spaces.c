@@ -10,6 +10,17 @@
 
 #define SPACES_MAX CLI_VALUES_MAX
 
+/* Without slashes at the end: PostgreSQL records none. */
+static const char *bare(struct hf_arena *arena, const char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    return hf_strndup(arena, path, len);
+}
+
 static struct hf_status take_one(struct cli *cli, const char *text,
                                  struct restore_tablespace *ret_space)
 {
@@ -25,7 +36,8 @@ static struct hf_status take_one(struct cli *cli, const char *text,
         return cli_usage(cli, "--tablespace needs an absolute path or an oid before =, not %s",
                          old);
     }
-    *ret_space = (struct restore_tablespace){old, equals + 1};
+    *ret_space =
+        (struct restore_tablespace){bare(cli->ctx.arena, old), bare(cli->ctx.arena, equals + 1)};
     return hf_success();
 }
 
@@ -79,12 +91,7 @@ void restore_hint_spaces(const struct cli *cli, const char *dir, struct hf_statu
     if (status.info == NULL || !hf_text_equal(status.info->reason, "TABLESPACES_NOT_PLACED")) {
         return;
     }
-    size_t len = strlen(dir);
-
-    while (len > 1 && dir[len - 1] == '/') {
-        len--;
-    }
-    const char *into = hf_printf(arena, "%.*s-tablespaces", (int)len, dir);
+    const char *into = hf_printf(arena, "%s-tablespaces", bare(arena, dir));
 
     fprintf(stderr, "note: to put each into a directory of its own:\n  %s --tablespaces-into %s\n",
             restore_command_again(cli), out_word(arena, into));

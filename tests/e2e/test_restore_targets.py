@@ -236,7 +236,7 @@ def test_restore__says_when_the_files_belong_to_root(story, house, restore, fold
                                                      is_noted):
     shutil.chown(folder, owner)
     done = house.run("restore", "orders", "--to", f"{folder}/r", "--immediate", "--tablespace",
-                     f"{story.space}={folder}/space")
+                     f"{story.space}/={folder}/space/")
     assert ("--owner" in done.stderr) == is_noted
 
 
