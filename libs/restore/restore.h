@@ -115,7 +115,7 @@ struct restore_result {
 /* Errors (all before the first byte of data is written, but I/O):
  *  NOT_FOUND reason NO_POINT / UNKNOWN_BACKUP
  *  FAILED_PRECONDITION reasons DIRECTORY_NOT_EMPTY, SERVER_RUNNING (postmaster.pid of a live
- *    process), NO_SPACE (needed and free bytes), TABLESPACES_NOT_PLACED (nobody said where; oids,
+ *    process), NO_SPACE (of one file system), TABLESPACES_NOT_PLACED (nobody said where; oids,
  *    locations and bytes), TABLESPACE_NOT_MAPPED (its place is not empty), UNSAFE_PATH (a link on
  *    the way that another user could turn), TARGET_MOVED (after the last byte: the directory is not
  *    at its path any more), TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
