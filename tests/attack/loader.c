@@ -413,6 +413,21 @@ static void summary(const struct load *load, int64_t began_us)
     printf("]}\n");
 }
 
+/* A sanitizer counts what is left. */
+static void disconnect(struct load *load)
+{
+    for (size_t i = 0; i < CHANNELS; i++) {
+        grpc_channel_destroy(load->channels[i]);
+    }
+    grpc_completion_queue_shutdown(load->queue);
+    while (grpc_completion_queue_next(load->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN) {
+    }
+    grpc_completion_queue_destroy(load->queue);
+    grpc_shutdown_blocking();
+    hf_arena_free(load->arena);
+}
+
 int main(int argc, char **argv)
 {
     struct load load = {.started = 0};
@@ -438,5 +453,7 @@ int main(int argc, char **argv)
 
     run(&load, in_flight);
     summary(&load, began_us);
+    disconnect(&load);
+    hf_buf_done(&bytes);
     return fclose(load.results) == 0 ? 0 : 1;
 }
