@@ -173,7 +173,9 @@ static struct hf_status start_api(struct hf_ctx *ctx, const struct backup_config
 {
     const struct rpc_server_config server = {
         .address = config->listen,
-        .tls = {config->tls_ca, config->tls_cert, config->tls_key},
+        .tls = {.ca_file = config->tls_ca,
+                .cert_file = config->tls_cert,
+                .key_file = config->tls_key},
         .install = config->install_id,
         .app = &process->app,
         .thread_init = api_thread_init,

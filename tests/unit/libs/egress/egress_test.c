@@ -343,6 +343,8 @@ static void test_socket__directories_by_what_they_are(void **state)
     HF_CLEANUP(hf_close) int ours = listen_at(arena, own_dir, "sock");
     HF_CLEANUP(hf_close) int other = listen_at(arena, theirs, "sock");
 
+    assert_true(ours >= 0 && other >= 0);
+
     assert_int_equal(
         symlink(hf_path_join(arena, own_dir, "sock"), hf_path_join(arena, linked, "sock")), 0);
     const struct egress_endpoint own = {own_dir, 0};
@@ -392,6 +394,8 @@ static void test_socket__a_hard_link_to_ours_is_seen_after_connect(void **state)
     assert_int_equal(mkdir(own_dir, 0700), 0);
     HF_CLEANUP(hf_close) int ours = listen_at(ctx.arena, own_dir, "sock");
     HF_CLEANUP(hf_close) int other = listen_at(ctx.arena, root, "other");
+
+    assert_true(ours >= 0 && other >= 0);
     HF_CLEANUP(hf_close) int to_ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     HF_CLEANUP(hf_close) int to_other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const char *link_path = hf_path_join(ctx.arena, root, "sock");

@@ -128,7 +128,8 @@ static int make_device_inside(struct hf_arena *arena)
 
 static int start_program(struct hf_arena *arena)
 {
-    char *const argv[] = {strdup("true"), NULL};
+    char name[] = "true";
+    char *const argv[] = {name, NULL};
 
     (void)arena;
     if (fcntl(STDIN_FILENO, F_GETFD) < 0) {
@@ -140,7 +141,6 @@ static int start_program(struct hf_arena *arena)
         _exit(errno);
     }
     int status = 0;
-    free(argv[0]);
     HF_CHECK(waitpid(pid, &status, 0) == pid);
     return WEXITSTATUS(status);
 }

@@ -156,7 +156,7 @@ static bool start(struct liar *liar, int fd, struct hf_buf *out)
     (void)snprintf(next, sizeof(next), "%d",
                    liar->lie == ENDS_BACKWARDS ? 1 : atomic_load(&liar->identifies) + 1);
     if (liar->lie == ENDS_AT_ONCE) {
-        next[0] = '2', next[1] = '\0';
+        (void)snprintf(next, sizeof(next), "2");
     }
     put_row(out, (const char *const[]){next, "0/9000000", NULL});
     return true;
