@@ -419,6 +419,12 @@ static void disconnect(struct load *load)
     for (size_t i = 0; i < CHANNELS; i++) {
         grpc_channel_destroy(load->channels[i]);
     }
+    for (size_t i = 0; i < load->cases_len; i++) {
+        for (size_t k = 0; k < load->cases[i].metadata_len; k++) {
+            grpc_slice_unref(load->cases[i].metadata[k].key);
+            grpc_slice_unref(load->cases[i].metadata[k].value);
+        }
+    }
     grpc_completion_queue_shutdown(load->queue);
     while (grpc_completion_queue_next(load->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
            GRPC_QUEUE_SHUTDOWN) {

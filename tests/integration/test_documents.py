@@ -42,8 +42,9 @@ def commands_of_sources():
         for parent, _, names in os.walk(os.path.join(proc.ROOT, folder)):
             for name in names:
                 if name.endswith((".c", ".h")):
-                    yield from INLINE.findall(STRING_JOINT.sub("", read(
-                        os.path.join(parent, name))))
+                    text = STRING_JOINT.sub("", read(os.path.join(parent, name)))
+                    for line in INLINE.findall(text):
+                        yield re.sub(r"(?<=[a-z])%s", "", line)  # options that are repeated
 
 
 class Help:
