@@ -1,6 +1,5 @@
 /* info: one screen that answers "can we recover, right now?". */
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -13,6 +12,7 @@
 #include "cli/processes.h"
 #include "codec/json.h"
 #include "rpc/json.h"
+#include "svc/config.h"
 
 struct info {
     struct dir_settings settings;
@@ -101,7 +101,7 @@ static const char *rpo_text(struct cli *cli, const PbBackup__WalStatus *wal)
 /* "orders: NOT STREAMING: why", red on a terminal; nothing without a reason. */
 static void print_alarm(struct cli *cli, const char *name, const char *what, const char *why)
 {
-    bool is_red = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL;
+    bool is_red = isatty(STDOUT_FILENO) == 1 && svc_getenv("NO_COLOR") == NULL;
 
     if (!hf_text_empty(why)) {
         printf("%s", is_red ? "\033[31m" : "");
