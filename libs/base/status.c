@@ -1,7 +1,9 @@
 /* Making, prefixing and copying failures.
  *
- * Surprise: statuses may use the arena's spare room behind its limit, because the commonest reason
- * to fail is that very limit; a text that does not even fit there becomes a static one. */
+ * Surprises: what stands in a message or a value may be foreign, whatever the caller knows of it,
+ * so all of it is made fit for a person's eyes here. Statuses may use the arena's spare room behind
+ * its limit, because the commonest reason to fail is that very limit; a text that does not even fit
+ * there becomes a static one. */
 #include "base/status.h"
 
 #include <errno.h>
@@ -89,14 +91,26 @@ static char *try_format(struct hf_arena *arena, const char *suffix, const char *
 static char *try_format(struct hf_arena *arena, const char *suffix, const char *format,
                         va_list args)
 {
-    char text[HF_MESSAGE_MAX + 2]; /* one byte more than the most shows that it was cut */
+    char text[HF_MESSAGE_MAX + 8]; /* some bytes more than the most show that it was cut */
+    char shown[HF_MESSAGE_MAX + 1];
     int len = vsnprintf(text, sizeof(text), format, args);
 
     if (len < 0) {
         return NULL;
     }
-    size_t kept = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
-    return try_join(arena, (struct hf_str){text, kept}, hf_str_of(suffix));
+    struct hf_str head = {shown, hf_text_show_in(shown, HF_MESSAGE_MAX, text, strlen(text))};
+
+    return try_join(arena, head, hf_str_of(suffix));
+}
+
+/* A value may be foreign, as a message's parts may. */
+static const char *try_value(struct hf_arena *arena, const char *text)
+{
+    char shown[HF_MESSAGE_MAX + 1];
+    size_t len = hf_text_show_in(shown, HF_MESSAGE_MAX, text, strlen(text));
+    char *copy = try_join(arena, (struct hf_str){shown, len}, HF_STR(""));
+
+    return copy == NULL ? no_room : copy;
 }
 
 static const char *try_copy(struct hf_arena *arena, const char *text)
@@ -118,7 +132,7 @@ static const struct hf_error_info *try_info(struct hf_arena *arena,
     }
     for (size_t i = 0; i < info->metadata_len; i++) {
         pairs[i].key = try_copy(arena, info->metadata[i].key);
-        pairs[i].value = try_copy(arena, info->metadata[i].value);
+        pairs[i].value = try_value(arena, info->metadata[i].value);
     }
     *copy = *info;
     copy->reason = info->reason == NULL ? NULL : try_copy(arena, info->reason);

@@ -68,8 +68,8 @@ static inline bool hf_is_ok(struct hf_status status)
 }
 
 /* A failure with a formatted message in arena, cut at HF_MESSAGE_MAX bytes. Lower case, no full
- * stop, names the thing. */
-#define HF_MESSAGE_MAX 4096
+ * stop, names the thing. Message and values become what hf_text_show (str.h) makes of them. */
+#define HF_MESSAGE_MAX 4000
 struct hf_status hf_fail(struct hf_arena *arena, enum hf_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4))) HF_MUST_USE;
 

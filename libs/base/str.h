@@ -55,6 +55,9 @@ size_t hf_utf8_cut(const char *text, size_t len, size_t max);
 #define HF_SHOWN_MAX 1024
 char *hf_text_show(struct hf_arena *arena, const char *text, size_t len, size_t max_bytes);
 
+/* The same into ret_shown, which has room for max_bytes and the NUL. Returns its length. Pure. */
+size_t hf_text_show_in(char *ret_shown, size_t max_bytes, const char *text, size_t len);
+
 /* The next character of text (left ≥ 1 bytes) as it stands in a JSON string, NUL-terminated in
  * ret_text; a byte that is no UTF-8 becomes U+FFFD. Returns the bytes of text used. Pure. */
 #define HF_JSON_STEP 8

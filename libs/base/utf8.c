@@ -159,10 +159,8 @@ static size_t show_step(const uint8_t *text, size_t left, char ret_piece[PIECE_M
     return len;
 }
 
-char *hf_text_show(struct hf_arena *arena, const char *text, size_t len, size_t max_bytes)
+size_t hf_text_show_in(char *ret_shown, size_t max_bytes, const char *text, size_t len)
 {
-    size_t room = len > max_bytes / 4 ? max_bytes : 4 * len; /* "\x00" is the worst */
-    char *shown = hf_alloc(arena, room + 1);
     size_t out = 0;
     size_t cut = 0; /* where the mark still fits */
     char piece[PIECE_MAX];
@@ -172,13 +170,23 @@ char *hf_text_show(struct hf_arena *arena, const char *text, size_t len, size_t 
         size_t piece_len = strlen(piece);
         if (piece_len > max_bytes - out) {
             size_t mark_len = max_bytes < CUT_MARK_LEN ? 0 : CUT_MARK_LEN;
-            memcpy(shown + cut, CUT_MARK, mark_len);
-            shown[cut + mark_len] = '\0';
-            return shown;
+            memcpy(ret_shown + cut, CUT_MARK, mark_len);
+            ret_shown[cut + mark_len] = '\0';
+            return cut + mark_len;
         }
-        memcpy(shown + out, piece, piece_len);
+        memcpy(ret_shown + out, piece, piece_len);
         out += piece_len;
         cut = max_bytes >= CUT_MARK_LEN && out <= max_bytes - CUT_MARK_LEN ? out : cut;
     }
+    ret_shown[out] = '\0';
+    return out;
+}
+
+char *hf_text_show(struct hf_arena *arena, const char *text, size_t len, size_t max_bytes)
+{
+    size_t room = len > max_bytes / 4 ? max_bytes : 4 * len; /* "\x00" is the worst */
+    char *shown = hf_alloc(arena, room + 1);
+
+    (void)hf_text_show_in(shown, room, text, len);
     return shown;
 }

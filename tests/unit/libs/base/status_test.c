@@ -132,11 +132,37 @@ static void test_status__bounds_its_texts(void **state)
     assert_true(strlen(value) <= HF_MESSAGE_MAX && hf_is_utf8(value, strlen(value)));
 }
 
+/* What a peer, a file's name or a database says cannot do anything to the reader's screen. */
+static void test_status__shows_foreign_bytes(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    const char *foreign = "a\nb\x1b[2J\xff\xc3\xe2\x80\xae";
+    const char *shown = "a\\x0ab\\x1b[2J\xef\xbf\xbd\xef\xbf\xbd\\u{202E}";
+    const char *const metadata[] = {"name", foreign, NULL};
+    (void)state;
+
+    struct hf_status status = hf_fail_info(arena, HF_ABORTED, "FOREIGN", metadata, "%s", foreign);
+    assert_string_equal(status.message, shown);
+    assert_string_equal(status.info->metadata[0].value, shown);
+    assert_string_equal(hf_fail(arena, HF_ABORTED, "%s", foreign).message, shown);
+    status = hf_wrap(arena, hf_fail_errno(arena, EILSEQ, "%s", foreign), "%s", foreign);
+    assert_true(hf_has_prefix(status.message, hf_printf(arena, "%s: %s: ", shown, shown)));
+    /* Bytes that grow when they are shown are cut all the same. */
+    char bytes[HF_MESSAGE_MAX]; /* each becomes three */
+    memset(bytes, 0xff, sizeof(bytes) - 1);
+    bytes[sizeof(bytes) - 1] = '\0';
+    status = hf_fail_errno(arena, EILSEQ, "%s", bytes);
+    assert_true(strlen(status.message) <= HF_MESSAGE_MAX);
+    assert_true(hf_is_utf8(status.message, strlen(status.message)));
+    assert_true(hf_has_suffix(status.message, "\xe2\x80\xa6"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__has_formatted_message),
         cmocka_unit_test(test_status__wrap_prefixes_and_keeps_info),
+        cmocka_unit_test(test_status__shows_foreign_bytes),
         cmocka_unit_test(test_status__maps_errno),
         cmocka_unit_test(test_status__survives_a_full_arena),
         cmocka_unit_test(test_status__copy_outlives_its_arena),
