@@ -22,7 +22,10 @@ def as_user(command):
 
 
 def run(command, **options):
-    return subprocess.run(command, check=True, text=True, capture_output=True, **options).stdout
+    done = subprocess.run(command, check=False, text=True, capture_output=True, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout
 
 
 def own(path):
@@ -57,7 +60,7 @@ class Source:
                     "postgres"]).strip()
 
     def start(self):
-        own(os.path.dirname(self.directory))
+        os.makedirs(os.path.dirname(self.directory), exist_ok=True)  # not the source's owner's
         own(self.directory)
         is_new = not os.path.exists(os.path.join(self.data, "PG_VERSION"))
         if is_new:
@@ -117,13 +120,12 @@ class Source:
 
 
 class Holdfast:
-    name = "holdfast"
-
-    def __init__(self, directory, source):
+    def __init__(self, directory, source, programs=BIN, name="holdfast"):
+        self.name = name
         self.source = source
         self.directory = os.path.join(directory, "holdfast")
         self.target = own(os.path.join(directory, "holdfast-restored"))
-        self.command = [os.path.join(BIN, "holdfast"), "--dir", self.directory]
+        self.command = [os.path.join(programs, "holdfast"), "--dir", self.directory]
         run(self.command + ["up"])
 
     def call(self, *arguments):
@@ -147,11 +149,17 @@ class Holdfast:
                 total += disk_bytes(os.path.join(sources, source, kind))
         return total
 
-    def operations(self, number):
-        cluster = f"bench{number}"
+    def add(self, cluster):
         self.call("cluster", "add", cluster, "--dsn",
                   f"host=127.0.0.1 port={self.source.port} user={USER} dbname=postgres")
         self.wait_streaming(cluster)
+
+    def operations(self, number):
+        cluster = f"bench{number}"
+        self.add(cluster)
+        yield from self.operations_of(cluster)
+
+    def operations_of(self, cluster):
         backup = self.command + ["backup", "create", cluster, "--wait", "-o", "name"]
         target = os.path.join(self.target, cluster)
 
