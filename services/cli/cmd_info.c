@@ -14,6 +14,8 @@
 #include "rpc/json.h"
 #include "svc/config.h"
 
+#define JSON_MAX ((size_t)16 << 20)
+
 struct info {
     struct dir_settings settings;
     const struct process_entry *processes;
@@ -57,7 +59,7 @@ static struct hf_status print_json(struct cli *cli, const struct info *info)
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
     bool is_done = false;
 
-    hf_buf_init(&text, (size_t)16 << 20);
+    hf_buf_init(&text, JSON_MAX);
     struct codec_json json = codec_json_open(&text, 2);
 
     codec_json_begin_object(&json);

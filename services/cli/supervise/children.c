@@ -259,12 +259,14 @@ void children_adopt(struct hf_ctx *ctx, const struct place *place, struct childr
     for (size_t i = 0; i < CHILDREN; i++) {
         struct child *child = &children->list[i];
 
+        child->log = -1;
         child->pid = find_child(place, (enum child_id)i);
         child->started_us = hf_mono_us();
         child->pause_us = PAUSE_FIRST_US;
         if (child->pid == 0) {
             continue;
         }
+        child->log = logs_open(ctx->arena, place->log, rows[i].log, child->pid);
         hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[i].name),
                 HF_INT("pid", child->pid));
         if (!is_current(ctx, place, (enum child_id)i, child->pid)) {
@@ -286,6 +288,13 @@ static void clear_stale(const struct place *place, enum child_id id)
     }
 }
 
+static void forget(struct child *child)
+{
+    hf_close_cleanup(&child->log);
+    child->log = -1;
+    child->pid = 0;
+}
+
 /* Not again before a pause that doubles. */
 static void hold_back(struct child *child)
 {
@@ -300,7 +309,7 @@ static void note_exit(struct hf_ctx *ctx, struct child *child, enum child_id id)
     if (hf_mono_us() - child->started_us > HEALTHY_US) {
         child->pause_us = PAUSE_FIRST_US;
     }
-    child->pid = 0;
+    forget(child);
     hold_back(child);
 }
 
@@ -345,6 +354,8 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
 
     child->started_us = hf_mono_us();
     child->is_ours = hf_is_ok(status);
+    child->log =
+        hf_is_ok(status) ? logs_open(ctx->arena, children->place->log, rows[id].log, 0) : -1;
     if (!hf_is_ok(status)) {
         hold_back(child);
         hf_error(ctx, HF_EVENT("child.not_started"), HF_TEXT("name", rows[id].name),
@@ -411,6 +422,14 @@ bool children_tend(struct hf_ctx *ctx, struct children *children)
     return has_changed;
 }
 
+void children_tend_logs(struct hf_ctx *ctx, const struct children *children,
+                        const struct logs_limits *limits)
+{
+    for (size_t i = 0; i < CHILDREN; i++) {
+        logs_tend_open(ctx, children->place->log, rows[i].log, children->list[i].log, limits);
+    }
+}
+
 /* --- stopping ------------------------------------------------------------------------------- */
 
 static struct hf_status stop_child(struct hf_ctx *ctx, struct child *child, enum child_id id)
@@ -433,7 +452,7 @@ static struct hf_status stop_child(struct hf_ctx *ctx, struct child *child, enum
     }
     hf_info(ctx, HF_EVENT("child.stopped"), HF_TEXT("name", rows[id].name),
             HF_INT("pid", child->pid));
-    child->pid = 0;
+    forget(child);
     return hf_success();
 }
 

@@ -2,12 +2,14 @@
 #ifndef HF_CLI_SUPERVISE_CHILDREN_H
 #define HF_CLI_SUPERVISE_CHILDREN_H
 
+#include "cli/supervise/logs.h"
 #include "cli/supervise/place.h"
 
 enum child_id { CHILD_POSTGRES, CHILD_REDIS, CHILD_BACKUP, CHILDREN };
 
 struct child {
     pid_t pid;          /* 0: not running */
+    int log;            /* the file it writes to; -1: not running, or unknown */
     bool is_ours;       /* started by this process: it can be reaped */
     int64_t started_us; /* monotonic */
     int64_t next_us;    /* monotonic; not started before */
@@ -33,10 +35,13 @@ struct hf_status children_stop(struct hf_ctx *ctx, struct children *children) HF
 /* run/processes.json, the supervisor included (pid 0: none). */
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
                                pid_t supervisor) HF_MUST_USE;
-/* The schema that identities need, and the command line's own; repeatable. UNAVAILABLE while
- * PostgreSQL starts. */
+/* The logs that they write to, whatever these are called by now. */
+void children_tend_logs(struct hf_ctx *ctx, const struct children *children,
+                        const struct logs_limits *limits);
 /* Parent and real user of a process; false when it is gone. */
 bool children_read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid);
+/* The schema that identities need, and the command line's own; repeatable. UNAVAILABLE while
+ * PostgreSQL starts. */
 struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place) HF_MUST_USE;
 
 #endif

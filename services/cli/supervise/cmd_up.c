@@ -13,11 +13,12 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
+#include "cli/supervise/logs.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/supervisor.h"
 
 #define READY_SECONDS 60
-#define LOG_MAX_BYTES ((size_t)16 << 20)
+#define LINE_MAX_BYTES ((size_t)64 << 10)
 
 /* Without root the servers are ours; root has become their owner before it comes here. */
 static struct hf_status check_self(struct cli *cli, const struct place *place)
@@ -102,20 +103,14 @@ static struct hf_status check_processes(struct cli *cli, const char **ret_log)
 /* The reason why a process does not run is what it said last. */
 static const char *last_line(struct cli *cli, const char *path)
 {
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-
-    hf_buf_init(&text, LOG_MAX_BYTES);
-    if (!hf_is_ok(hf_read_file(cli->ctx.arena, path, &text)) || text.len == 0) {
-        return "nothing";
-    }
-    char *all = hf_strdup(cli->ctx.arena, hf_buf_text(&text));
+    char *all = hf_strdup(cli->ctx.arena, logs_tail(cli->ctx.arena, path, LINE_MAX_BYTES));
 
     for (size_t len = strlen(all); len > 0 && all[len - 1] == '\n'; len--) {
         all[len - 1] = '\0';
     }
     const char *newline = strrchr(all, '\n');
 
-    return newline == NULL ? all : newline + 1;
+    return *all == '\0' ? "nothing" : newline == NULL ? all : newline + 1;
 }
 
 /* A supervisor that holds the lock may be one that stops: when it is gone, the next is started. */
@@ -201,7 +196,7 @@ struct hf_status cmd_up(struct cli *cli)
     HF_TRY(check_port(cli, &place, port));
     if (cli_flag(cli, "foreground")) {
         hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
-        return supervisor_run(&cli->ctx, &place);
+        return supervisor_run(&cli->ctx, &place, -1);
     }
     HF_TRY(wait_ready(cli, &place));
     return print(cli, &place, is_new);

@@ -39,26 +39,27 @@ static int copy_tail(int from, int to, const struct logs_limits *limits)
     return 0;
 }
 
-static int copy(int dir, const char *name, const char *copy_name, const struct logs_limits *limits)
+static int copy(int dir, int from, const char *copy_name, const struct logs_limits *limits)
 {
-    HF_CLEANUP(hf_close) int from = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     HF_CLEANUP(hf_close)
     int to = openat(dir, copy_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int error = from < 0 || to < 0 ? errno : copy_tail(from, to, limits);
+    int error = to < 0 ? errno : copy_tail(from, to, limits);
 
     if (error != 0) {
         (void)unlinkat(dir, copy_name, 0);
     }
-    return from >= 0 && ftruncate(from, 0) != 0 ? errno : error;
+    return ftruncate(from, 0) != 0 ? errno : error;
 }
 
-static void rotate(struct hf_ctx *ctx, int dir, const char *name, const struct logs_limits *limits)
+/* from: the log of that name, whatever it is called by now. */
+static void rotate(struct hf_ctx *ctx, int dir, const char *name, int from,
+                   const struct logs_limits *limits)
 {
     (void)unlinkat(dir, older(ctx->arena, name, limits->files - 1), 0);
     for (int age = limits->files - 2; age >= 1; age--) {
         (void)renameat(dir, older(ctx->arena, name, age), dir, older(ctx->arena, name, age + 1));
     }
-    int error = copy(dir, name, older(ctx->arena, name, 1), limits);
+    int error = copy(dir, from, older(ctx->arena, name, 1), limits);
 
     if (error != 0) {
         hf_warn(ctx, HF_EVENT("log.part_lost"), HF_TEXT("file", name),
@@ -66,12 +67,24 @@ static void rotate(struct hf_ctx *ctx, int dir, const char *name, const struct l
     }
 }
 
-static bool is_too_long(int dir, const char *name, const struct logs_limits *limits)
+static bool is_too_long(int fd, const struct logs_limits *limits)
 {
     struct stat found;
 
-    return hf_has_suffix(name, SUFFIX) && fstatat(dir, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(found.st_mode) && found.st_size > limits->file_bytes;
+    return fd >= 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) &&
+           found.st_size > limits->file_bytes;
+}
+
+/* A FIFO has no reader to wait for. */
+static int open_log(int dir, const char *name)
+{
+    return openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void not_tended(struct hf_ctx *ctx, const char *dir, int error)
+{
+    hf_warn(ctx, HF_EVENT("log.not_tended"),
+            HF_TEXT("error", hf_fail_errno(ctx->arena, error, "opening %s", dir).message));
 }
 
 void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *limits)
@@ -82,14 +95,61 @@ void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *li
 
     if (entries == NULL) {
         hf_close_cleanup(&fd);
-        hf_warn(ctx, HF_EVENT("log.not_tended"),
-                HF_TEXT("error", hf_fail_errno(ctx->arena, errno, "opening %s", dir).message));
+        not_tended(ctx, dir, errno);
         return;
     }
     while ((entry = readdir(entries)) != NULL) {
-        if (is_too_long(dirfd(entries), entry->d_name, limits)) {
-            rotate(ctx, dirfd(entries), hf_strdup(ctx->arena, entry->d_name), limits);
+        const char *name = entry->d_name;
+        HF_CLEANUP(hf_close)
+        int log = hf_has_suffix(name, SUFFIX) ? open_log(dirfd(entries), name) : -1;
+
+        if (is_too_long(log, limits)) {
+            rotate(ctx, dirfd(entries), hf_strdup(ctx->arena, name), log, limits);
         }
     }
     closedir(entries);
+}
+
+void logs_tend_open(struct hf_ctx *ctx, const char *dir, const char *name, int log,
+                    const struct logs_limits *limits)
+{
+    if (!is_too_long(log, limits)) {
+        return;
+    }
+    HF_CLEANUP(hf_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0) {
+        not_tended(ctx, dir, errno);
+        return;
+    }
+    rotate(ctx, fd, name, log, limits);
+}
+
+int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid)
+{
+    int log = pid == 0 ? -1
+                       : open(hf_printf(arena, "/proc/%d/fd/1", (int)pid),
+                              O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+    return log >= 0 ? log : open_log(AT_FDCWD, hf_path_join(arena, dir, name));
+}
+
+const char *logs_tail(struct hf_arena *arena, const char *path, size_t max_bytes)
+{
+    HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    struct stat found;
+    char *text = hf_alloc(arena, max_bytes + 1);
+    size_t got = 0;
+
+    if (fd < 0 || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
+        return "";
+    }
+    size_t size = (size_t)found.st_size;
+    uint64_t at = size > max_bytes ? size - max_bytes : 0;
+
+    if (!hf_is_ok(hf_pread_full(arena, fd, text, max_bytes, at, path, &got))) {
+        return "";
+    }
+    text[got] = '\0';
+    return text;
 }

@@ -9,6 +9,7 @@
 #define HF_CLI_SUPERVISE_LOGS_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/ctx.h"
 
@@ -24,5 +25,14 @@ struct logs_limits {
  * disk the older text is given up, because the room is what is missing.
  * Repeat  every 2 s: a file has at most file_bytes and what comes in that time. */
 void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *limits);
+/* The same for the file that a server writes to, whatever it was renamed to meanwhile (by
+ * logrotate): log is of logs_open, name the one that it began with. Nothing for -1. */
+void logs_tend_open(struct hf_ctx *ctx, const char *dir, const char *name, int log,
+                    const struct logs_limits *limits);
+/* The file that process pid writes to, else (it hides its descriptors, or pid is 0) the one of this
+ * name in dir. -1: there is none. To be closed. */
+int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid);
+/* The last bytes of a log, "" when it cannot be read. */
+const char *logs_tail(struct hf_arena *arena, const char *path, size_t max_bytes);
 
 #endif

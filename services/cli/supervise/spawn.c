@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/supervise/logs.h"
 
 #define LOG_TAIL 2000
 
@@ -112,15 +112,9 @@ static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, co
                                const char *log_name)
 {
     const char *path = hf_path_join(ctx->arena, place->log, log_name);
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-
-    hf_buf_init(&text, (size_t)16 << 20);
-    (void)hf_is_ok(hf_read_file(ctx->arena, path, &text));
-    const char *all = hf_buf_text(&text);
-    size_t len = strlen(all);
 
     return hf_fail(ctx->arena, HF_INTERNAL, "%s failed (%s): …%s", program, path,
-                   len > LOG_TAIL ? all + len - LOG_TAIL : all);
+                   logs_tail(ctx->arena, path, LOG_TAIL));
 }
 
 struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,

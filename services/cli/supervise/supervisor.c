@@ -17,6 +17,7 @@
 #include "cli/supervise/lock.h"
 #include "cli/supervise/logs.h"
 
+#define LOG_NAME "supervisor.log"
 #define SERVICE_FD 3
 #define TEND_MS 200
 #define SAVE_US HF_US_PER_S
@@ -42,6 +43,8 @@ struct due {
     int64_t save_us;
     int64_t renew_us;
     int64_t logs_us;
+    struct logs_limits limits;
+    int own_log; /* -1: the terminal's or the journal's */
 };
 
 /* A full disk is no reason to stop: what could not be written is written later. */
@@ -67,7 +70,9 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
         save(ctx, children, due);
     }
     if (hf_mono_us() >= due->logs_us) {
-        logs_tend(ctx, place->log, &(struct logs_limits){LOGS_FILE_BYTES, LOGS_FILES});
+        logs_tend(ctx, place->log, &due->limits);
+        logs_tend_open(ctx, place->log, LOG_NAME, due->own_log, &due->limits);
+        children_tend_logs(ctx, children, &due->limits);
         due->logs_us = hf_mono_us() + LOGS_US;
     }
     if (hf_mono_us() >= due->renew_us) {
@@ -80,13 +85,13 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
     }
 }
 
-struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place)
+struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, int log)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(ARENA_BYTES);
     HF_CLEANUP(hf_close) int lock = -1;
     struct hf_ctx step = *ctx;
     struct children children;
-    struct due due = {.must_save = true};
+    struct due due = {.must_save = true, .limits = {LOGS_FILE_BYTES, LOGS_FILES}, .own_log = log};
 
     env_clear();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
@@ -127,7 +132,8 @@ static _Noreturn void live(const struct place *place, int log)
     }
     hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
     struct interrupt *interrupt = interrupt_start(&cancel);
-    struct hf_status status = supervisor_run(&ctx, &own);
+    struct hf_status status =
+        supervisor_run(&ctx, &own, logs_open(arena, own.log, LOG_NAME, getpid()));
 
     interrupt_stop(interrupt);
     if (!hf_is_ok(status) && status.code != HF_ALREADY_EXISTS) {
@@ -138,7 +144,7 @@ static _Noreturn void live(const struct place *place, int log)
 
 struct hf_status supervisor_start(struct hf_ctx *ctx, const struct place *place)
 {
-    const char *path = hf_path_join(ctx->arena, place->log, "supervisor.log");
+    const char *path = hf_path_join(ctx->arena, place->log, LOG_NAME);
     HF_CLEANUP(hf_close)
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -173,6 +174,65 @@ static void test_logs__no_link_is_followed(void **state)
     assert_int_equal(first_byte(fixture, "b.log.1"), 'b');
 }
 
+/* logrotate renames a log and tells nobody: its server goes on writing to it. */
+static void test_logs__what_was_renamed_stays_within_the_bound(void **state)
+{
+    static const char *const names[] = {"a.log-20260101", "a.log.1", "a.log.2", "a.log.7"};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < HF_LEN(names); i++) {
+        fill(fixture, "a.log", (char)('a' + i), FILE_BYTES + 1);
+        HF_CLEANUP(hf_close)
+        int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", 0);
+        struct stat found;
+
+        assert_int_equal(rename(path_of(fixture, "a.log"), path_of(fixture, names[i])), 0);
+        fill(fixture, "a.log", 'n', 10); /* a server that was started after it */
+        logs_tend(&fixture->ctx, fixture->dir, &limits);
+        logs_tend_open(&fixture->ctx, fixture->dir, "a.log", log, &limits);
+        assert_int_equal(fstat(log, &found), 0);
+        assert_int_equal(found.st_size, 0);
+        assert_int_equal(first_byte(fixture, "a.log.1"), 'a' + i);
+        assert_int_equal(size_of(fixture, "a.log"), 10);
+        assert_int_equal(unlink(path_of(fixture, "a.log")), 0);
+    }
+}
+
+static void test_logs__of_a_running_process_is_the_file_that_it_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    HF_CLEANUP(hf_close) int fd = open_log(fixture, "other");
+    struct stat found;
+    struct stat wanted;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        HF_CHECK(dup2(fd, 1) == 1 && raise(SIGSTOP) == 0);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+    fill(fixture, "a.log", 'a', 1);
+    HF_CLEANUP(hf_close) int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", pid);
+
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(fstat(log, &found) == 0 && fstat(fd, &wanted) == 0);
+    assert_int_equal(found.st_ino, wanted.st_ino);
+}
+
+static void test_logs__tail_is_the_end_of_any_length(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fill(fixture, "a.log", 'a', FILE_BYTES);
+    fill(fixture, "a.log", 'e', 3);
+    assert_string_equal(logs_tail(fixture->ctx.arena, path_of(fixture, "a.log"), 5), "aaeee");
+    assert_int_equal(strlen(logs_tail(fixture->ctx.arena, path_of(fixture, "a.log"), 1 << 20)),
+                     FILE_BYTES + 3);
+    assert_string_equal(logs_tail(fixture->ctx.arena, path_of(fixture, "none"), 5), "");
+    assert_string_equal(logs_tail(fixture->ctx.arena, fixture->dir, 5), "");
+}
+
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -182,6 +242,9 @@ int main(void)
         WITH_DIR(test_logs__a_flood_stays_within_the_bound),
         WITH_DIR(test_logs__without_room_old_text_is_given_up),
         WITH_DIR(test_logs__no_link_is_followed),
+        WITH_DIR(test_logs__what_was_renamed_stays_within_the_bound),
+        WITH_DIR(test_logs__of_a_running_process_is_the_file_that_it_writes),
+        WITH_DIR(test_logs__tail_is_the_end_of_any_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
