@@ -356,6 +356,60 @@ def test_doctor__names_for_root_nothing_that_follows_a_link_of_the_servers_user(
     assert check_of(house, name)["verdict"] == "ok"
 
 
+def test_doctor__takes_a_vault_that_is_elsewhere_by_the_operators_link(house):
+    vault = house.path("vault")
+    house.down()
+    os.rename(vault, f"{house.folder}.elsewhere")
+    os.symlink(f"{house.folder}.elsewhere", vault)
+    try:
+        house.up()
+        assert check_of(house, "vault")["verdict"] == "ok"
+        assert house.run("doctor").returncode == 0
+        if os.geteuid() == 0:  # of the servers' user: whoever took that over could have made it
+            owner = os.stat(house.folder)
+            os.lchown(vault, owner.st_uid, owner.st_gid)
+            assert "is a link" in check_of(house, "vault")["what"]
+    finally:
+        house.down()
+        os.remove(vault)
+        os.rename(f"{house.folder}.elsewhere", vault)
+        house.up()
+
+
+def test_doctor__names_a_certificate_that_is_not_its_keys(house):
+    house.down()
+    key, other = house.path("pki", "cli", "tls.key"), house.path("pki", "backup", "tls.key")
+    kept = read(key)
+    with open(key, "w", encoding="ascii") as file:
+        file.write(read(other))
+    try:
+        found = check_of(house, "certificate cli")
+        assert found["verdict"] == "fail" and "is not the key of" in found["what"]
+    finally:
+        with open(key, "w", encoding="ascii") as file:
+            file.write(kept)
+        house.up()
+
+
+def test_supervisor__bounds_a_log_that_was_renamed(house):
+    """As logrotate does it, of a server that this supervisor started and of one that it adopted."""
+    for number, name in enumerate(["redis", "backup"]):
+        if number == 0:
+            house.kill("redis")
+            proc.wait_until(lambda: house.run("info", check=False).stdout.count("NOT RUNNING") == 0)
+        log = house.path("log", f"{name}.log")
+        os.rename(log, f"{log}-20260101")
+        os.truncate(f"{log}-20260101", 17 << 20)
+        proc.wait_until(lambda: os.stat(f"{log}-20260101").st_size < 1 << 20, what="the next look")
+        os.rename(f"{log}-20260101", log)
+
+
+def test_up__says_who_holds_it_up(house):
+    path, owner = house.path("run", "supervisor.lock"), house.note_processes()["supervisor"]
+    said = house.fails(4, "up", "--foreground")
+    assert f"process {owner} holds {path}" in said and f"kill {owner}" in said
+
+
 def test_doctor__brings_a_lost_key_back_from_a_copy_of_the_callers(house, folder):
     key = house.path("keys", "vault.key")
     kept = os.path.join(folder, "kept.key")

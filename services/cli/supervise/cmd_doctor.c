@@ -52,7 +52,7 @@ static void tell(struct doctor *doctor, enum verdict verdict, const char *name, 
         (struct check){name, verdict, what, verdict == GOOD ? "" : fix};
 }
 
-static const char *up_command(struct doctor *doctor)
+static const char *up_command(const struct doctor *doctor)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
 
@@ -102,40 +102,58 @@ struct private
 {
     const char *name;
     bool is_key; /* nobody can make it anew */
+    bool may_be_elsewhere;
 };
+
+/* The vault may be elsewhere, by a link of whoever is trusted with the machine. */
+static bool is_operators_link(const struct doctor *doctor, const struct private *item,
+                              const struct stat *link)
+{
+    return item->may_be_elsewhere &&
+           (link->st_uid == 0 || (!doctor->cli->was_root && link->st_uid == geteuid()));
+}
+
+/* NULL, or what is wrong with it; then *ret_fix mends it. */
+static const char *objection(const struct doctor *doctor, const struct private *item,
+                             const char *path, const struct stat *found, const char **ret_fix)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+
+    if (S_ISLNK(found->st_mode)) {
+        *ret_fix = hf_printf(arena, "%srm %s", as_user(doctor), out_word(arena, path));
+        return "is a link, which nobody follows";
+    }
+    if (found->st_uid != geteuid()) {
+        *ret_fix = item->is_key ? copy_command(doctor, path, "rm -f") : up_command(doctor);
+        return "has another owner";
+    }
+    *ret_fix = hf_printf(arena, "%schmod go= %s", as_user(doctor), out_word(arena, path));
+    return (found->st_mode & 077) == 0 ? NULL : "is open to others";
+}
 
 static void check_private(struct doctor *doctor, const struct private *item)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
     const char *path = hf_path_join(arena, doctor->place.dir, item->name);
+    const char *fix = "";
     struct stat found;
 
-    if (lstat(path, &found) != 0) {
+    if (lstat(path, &found) != 0 ||
+        (is_operators_link(doctor, item, &found) && stat(path, &found) != 0)) {
         tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
              item->is_key ? copy_command(doctor, path, "") : up_command(doctor));
         return;
     }
-    if (S_ISLNK(found.st_mode)) {
-        tell(doctor, BAD, item->name, hf_printf(arena, "%s is a link, which nobody follows", path),
-             hf_printf(arena, "%srm %s", as_user(doctor), out_word(arena, path)));
-        return;
-    }
-    if (found.st_uid != geteuid()) {
-        tell(doctor, BAD, item->name, hf_printf(arena, "%s has another owner", path),
-             item->is_key ? copy_command(doctor, path, "rm -f") : up_command(doctor));
-        return;
-    }
-    bool is_private = (found.st_mode & 077) == 0;
+    const char *why = objection(doctor, item, path, &found, &fix);
 
-    tell(doctor, is_private ? GOOD : BAD, item->name,
-         is_private ? path : hf_printf(arena, "%s is open to others", path),
-         hf_printf(arena, "%schmod go= %s", as_user(doctor), out_word(arena, path)));
+    tell(doctor, why == NULL ? GOOD : BAD, item->name,
+         why == NULL ? path : hf_printf(arena, "%s %s", path, why), fix);
 }
 
 static void check_permissions(struct doctor *doctor)
 {
     static const struct private items[] = {
-        {.name = "vault"},
+        {.name = "vault", .may_be_elsewhere = true},
         {.name = "vault/" VAULT_MARKER_NAME, .is_key = true},
         {.name = "run"},
         {.name = "keys"},
@@ -193,9 +211,14 @@ static void check_certificate(struct doctor *doctor, const char *name)
     struct hf_ctx *ctx = &doctor->cli->ctx;
     const char *crt =
         hf_path_join(ctx->arena, doctor->place.pki, hf_printf(ctx->arena, "%s/tls.crt", name));
+    const char *key =
+        hf_path_join(ctx->arena, doctor->place.pki, hf_printf(ctx->arena, "%s/tls.key", name));
     struct pki_facts facts;
     struct hf_status status = pki_read(ctx, crt, &facts);
 
+    if (hf_is_ok(status) && !pki_key_fits(ctx, crt, key)) {
+        status = hf_fail(ctx->arena, HF_FAILED_PRECONDITION, "%s is not the key of %s", key, crt);
+    }
     if (hf_is_ok(status)) {
         status = pki_verify(ctx, crt, hf_path_join(ctx->arena, doctor->place.pki, "ca/ca.crt"), 0);
     }

@@ -42,7 +42,7 @@ struct tour {
     bool are_roots[MAX_DEPTH]; /* root's before the move, and all above */
     size_t depth;
     bool has_given;        /* something is the new owner's now */
-    struct hf_buf refused; /* what must not be moved, a line each */
+    struct hf_buf refused; /* what must not be moved, and why */
     size_t refused_len;
 };
 
@@ -170,19 +170,18 @@ static const char *objection(const struct tour *tour, const char *name, const st
 static void refuse(struct tour *tour, const char *name, const char *why)
 {
     if (tour->refused_len++ < TOLD_MAX) {
-        const char *line = hf_printf(tour->ctx->arena, "\n  %s %s", path_of(tour, name), why);
-
-        hf_buf_append(&tour->refused, line, strlen(line));
+        hf_buf_printf(&tour->refused, "%s%s %s", tour->refused.len == 0 ? "" : "; ",
+                      path_of(tour, name), why);
     }
 }
 
 static struct hf_status refused(struct tour *tour)
 {
     size_t more = tour->refused_len > TOLD_MAX ? tour->refused_len - TOLD_MAX : 0;
-    const char *rest = more == 0 ? "" : hf_printf(tour->ctx->arena, "\n  and %zu more", more);
+    const char *rest = more == 0 ? "" : hf_printf(tour->ctx->arena, "; and %zu more", more);
 
     return hf_fail_info(tour->ctx->arena, HF_FAILED_PRECONDITION, "NOT_TO_BE_MOVED", NULL,
-                        "%s cannot be given to %s; take these away first, then repeat it:%s%s",
+                        "%s cannot be given to %s; take these away first, then repeat it: %s%s",
                         tour->move->path, tour->move->to.name, hf_buf_text(&tour->refused), rest);
 }
 

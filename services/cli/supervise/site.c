@@ -54,7 +54,8 @@ static void look_inside(struct site *site)
     for (size_t i = 0; i < HF_LEN(names); i++) {
         if (fstatat(site->dir, names[i], &found, AT_SYMLINK_NOFOLLOW) == 0) {
             site->is_installation = true;
-            site->has_roots = site->has_roots || found.st_uid == 0;
+            /* A link of root's is the operator's way to another disk, and nothing to be given. */
+            site->has_roots = site->has_roots || (found.st_uid == 0 && !S_ISLNK(found.st_mode));
             site->is_old = site->is_old || (i == 0 && found.st_uid == 0);
         }
     }
