@@ -42,7 +42,7 @@ struct receiver {
 
     /* The streaming thread's own. */
     struct vault_wal_writer *writer; /* NULL: not opened, or spent */
-    uint32_t timeline;               /* of writer; 0: unknown */
+    uint32_t timeline;               /* of writer */
     char lineage[RECEIVER_LINEAGE_MAX];
     bool is_gap_due; /* gap_peer has lost the WAL at the position */
     char gap_peer[RECEIVER_PEER_MAX];
@@ -66,6 +66,9 @@ struct receiver_session {
     struct vault_wal_place place;
 };
 
+/* receiver_plan.c: without a writer, open one where the stored WAL ends; none while nothing is
+ * stored. The source is not asked, so that what is durable is known while it is away. */
+struct hf_status receiver_open_stored(struct hf_ctx *ctx, struct receiver *receiver) HF_MUST_USE;
 /* receiver_plan.c: open or move the writer to where streaming goes on: timelines, gaps, forks. */
 struct hf_status receiver_plan(struct hf_ctx *ctx, struct receiver_session *session) HF_MUST_USE;
 /* Begin a new lineage at the server's end, because of cause (a WAL_CONFLICT). */

@@ -145,6 +145,8 @@ static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receive
     bool is_made = false;
 
     receiver_note_state(receiver, RECEIVER_CONNECTING, NULL);
+    status = receiver_open_stored(ctx, receiver);
+    (void)status; /* the plan opens again and says it: a slot is made although the vault is away */
     status = connect_source(ctx, &session);
     conn = session.conn;
     HF_TRY(status);

@@ -38,6 +38,12 @@ static uint64_t segment_start(const struct receiver_session *session, uint64_t l
     return lsn - lsn % session->place.segment_bytes;
 }
 
+static struct vault_wal_place place_of(const struct receiver *receiver)
+{
+    return (struct vault_wal_place){receiver->options.prefix, receiver->lineage,
+                                    receiver->options.segment_bytes};
+}
+
 /* The history file must be in the vault before any WAL of its timeline. */
 static struct hf_status store_history(struct hf_ctx *ctx, const struct receiver_session *session,
                                       uint32_t timeline)
@@ -71,23 +77,45 @@ static struct hf_status load_history(struct hf_ctx *ctx, struct receiver_session
     return pgf_history_parse(ctx->arena, session->timeline, view, &session->history);
 }
 
-static struct hf_status open_writer(struct hf_ctx *ctx, struct receiver_session *session,
+static struct hf_status open_writer(struct hf_ctx *ctx, struct receiver *receiver,
                                     uint32_t timeline, uint64_t start_lsn)
 {
-    struct receiver *receiver = session->receiver;
     struct vault_wal_writer_options options = {
-        .place = session->place,
+        .place = place_of(receiver),
         .timeline = timeline,
         .start_lsn = start_lsn,
     };
 
     HF_CHECK(receiver->writer == NULL);
-    HF_TRY(store_history(ctx, session, timeline));
     HF_TRY(vault_wal_writer_open(ctx, receiver->options.store, receiver->options.keyring, &options,
                                  &receiver->writer));
     receiver->timeline = timeline;
     receiver_note_durable(receiver);
     return hf_success();
+}
+
+static struct hf_status begin_timeline(struct hf_ctx *ctx, struct receiver_session *session,
+                                       uint32_t timeline, uint64_t start_lsn)
+{
+    HF_TRY(store_history(ctx, session, timeline));
+    return open_writer(ctx, session->receiver, timeline, start_lsn);
+}
+
+/* The vault alone says which timeline that is: one that had begun and of which nothing became
+ * durable begins again. */
+struct hf_status receiver_open_stored(struct hf_ctx *ctx, struct receiver *receiver)
+{
+    struct vault_wal_place place = place_of(receiver);
+    struct vault_wal_index index = {0};
+
+    if (receiver->writer != NULL) {
+        return hf_success();
+    }
+    HF_TRY(vault_wal_index_load(ctx, receiver->options.store, receiver->options.keyring, &place, 0,
+                                &index));
+    uint32_t timeline = vault_wal_index_timeline(&index);
+
+    return timeline == 0 ? hf_success() : open_writer(ctx, receiver, timeline, 0);
 }
 
 static struct hf_status close_writer(struct hf_ctx *ctx, struct receiver *receiver)
@@ -123,30 +151,13 @@ static struct hf_status begin_lineage(struct hf_ctx *ctx, struct receiver_sessio
     HF_TRY(reserved_lsn(ctx, session, &lsn));
     HF_TRY(load_history(ctx, session));
     timeline = pgf_history_timeline_at(&session->history, lsn);
-    return open_writer(ctx, session, timeline, segment_start(session, lsn));
+    return begin_timeline(ctx, session, timeline, segment_start(session, lsn));
 }
 
 static struct hf_status ensure_writer(struct hf_ctx *ctx, struct receiver_session *session)
 {
-    struct receiver *receiver = session->receiver;
-    struct vault_wal_index index = {0};
-    uint32_t timeline = receiver->timeline;
-
-    if (receiver->writer != NULL) {
-        return hf_success();
-    }
-    if (timeline == 0) {
-        HF_TRY(vault_wal_index_load(ctx, receiver->options.store, receiver->options.keyring,
-                                    &session->place, 0, &index));
-        timeline = vault_wal_index_timeline(&index);
-    }
-    if (timeline == 0) {
-        return begin_lineage(ctx, session);
-    }
-    if (timeline > session->timeline) {
-        return hf_success(); /* judged by the caller; nothing of that timeline can be asked */
-    }
-    return open_writer(ctx, session, timeline, 0);
+    HF_TRY(receiver_open_stored(ctx, session->receiver));
+    return session->receiver->writer == NULL ? begin_lineage(ctx, session) : hf_success();
 }
 
 struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_session *session,
@@ -170,11 +181,10 @@ struct hf_status receiver_fork_lineage(struct hf_ctx *ctx, struct receiver_sessi
     receiver->fork_budget.used++;
     HF_CHECK(strlen(lineage) < RECEIVER_LINEAGE_MAX);
     vault_wal_writer_free(HF_TAKE(receiver->writer));
-    receiver->timeline = 0;
     receiver->is_gap_due = false;
     receiver_note_lineage(receiver, lineage);
     session->place.lineage = receiver->lineage;
-    return open_writer(ctx, session, session->timeline, fork.start_lsn);
+    return begin_timeline(ctx, session, session->timeline, fork.start_lsn);
 }
 
 static struct hf_status record_gap(struct hf_ctx *ctx, struct receiver *receiver, uint64_t to)
@@ -258,7 +268,7 @@ static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_sessi
     receiver_note_end(receiver, receiver->timeline, entry->switch_lsn);
     HF_TRY(close_writer(ctx, receiver));
     receiver->turn_budget.used++;
-    return open_writer(ctx, session, next, segment_start(session, entry->switch_lsn));
+    return begin_timeline(ctx, session, next, segment_start(session, entry->switch_lsn));
 }
 
 /* The server's end lies below what is durable here: it has lost WAL that it had sent. */
@@ -282,8 +292,8 @@ static struct hf_status judge_behind(struct hf_ctx *ctx, struct receiver_session
 /* A timeline of which nothing is stored, because the server only spoke of it, binds nobody. */
 static bool is_hollow(const struct receiver *receiver)
 {
-    return receiver->writer != NULL && vault_wal_writer_position(receiver->writer) ==
-                                           vault_wal_writer_range_start(receiver->writer);
+    return vault_wal_writer_position(receiver->writer) ==
+           vault_wal_writer_range_start(receiver->writer);
 }
 
 static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *session)
@@ -298,10 +308,9 @@ static struct hf_status plan(struct hf_ctx *ctx, struct receiver_session *sessio
     HF_TRY(ensure_writer(ctx, session));
     if (receiver->timeline > session->timeline && is_hollow(receiver)) {
         vault_wal_writer_free(HF_TAKE(receiver->writer));
-        receiver->timeline = 0;
         HF_TRY(ensure_writer(ctx, session));
     }
-    if (receiver->writer == NULL || receiver->timeline > session->timeline) {
+    if (receiver->timeline > session->timeline) {
         return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "OLD_TIMELINE", NULL,
                             "%s is on timeline %" PRIu32 ", but WAL of a later one is stored: an "
                             "old primary that came back? point the DSN at the right server",

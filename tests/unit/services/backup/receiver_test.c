@@ -412,6 +412,35 @@ static void test_receiver__waits_for_an_unreachable_source(void **state)
     await_lsn(scene, 1, current_lsn(scene->server));
 }
 
+/* Its process has started anew meanwhile: what can be restored is told by the vault. */
+static void test_receiver__knows_what_is_stored_while_the_source_is_away(void **state)
+{
+    struct scene *scene = *state;
+    struct hf_ctx ctx = within(scene, 10);
+
+    scene_receive(scene);
+    await_state(scene, RECEIVER_STREAMING);
+    await_lsn(scene, 1, current_lsn(scene->server));
+    int64_t first_us = hf_now_us();
+    while (status_of(scene).durable_time_us < first_us) {
+        assert_ok(hf_ctx_sleep(&ctx, 50));
+    }
+    pgserver_stop(scene->server);
+    await_state(scene, RECEIVER_WAITING);
+    struct receiver_status before = status_of(scene);
+    receiver_free(scene->receiver);
+    scene_receive(scene);
+    await_state(scene, RECEIVER_WAITING);
+    struct receiver_status after = status_of(scene);
+    assert_int_equal(after.connects, 0);
+    assert_int_equal(after.timeline, before.timeline);
+    assert_int_equal(after.start_lsn, before.start_lsn);
+    assert_int_equal(after.durable_lsn, before.durable_lsn);
+    assert_in_range(after.durable_time_us, before.durable_time_us - 2 * HF_US_PER_S,
+                    before.durable_time_us);
+    assert_string_equal(after.lineage, "l1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +456,7 @@ int main(void)
         scene_test(test_receiver__sees_settings_that_change_while_it_streams),
         scene_test(test_receiver__sees_settings_without_an_sql_connection),
         scene_test(test_receiver__waits_for_an_unreachable_source),
+        scene_test(test_receiver__knows_what_is_stored_while_the_source_is_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
