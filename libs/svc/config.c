@@ -31,6 +31,7 @@ static const struct svc_field common_fields[] = {
     {.key = "overrides_file",
      .env = "HOLDFAST_OVERRIDES",
      .flag = "overrides",
+     .is_fixed = true,
      .type = SVC_TEXT,
      .offset = offsetof(struct svc_common, overrides_file),
      .help = "YAML file of the operator whose keys win over those of the other; may be missing"},
@@ -50,6 +51,7 @@ struct load {
     struct hf_arena *arena;
     struct binding *bindings;
     size_t len;
+    bool is_overrides; /* what is taken now is the operator's file */
 };
 
 const char *svc_getenv(const char *name)
@@ -155,6 +157,7 @@ static struct hf_status take_arguments(struct load *load, const struct svc_sourc
 {
     struct arguments arguments = {.argc = sources->argc, .argv = sources->argv, .next = 1};
 
+    *ret_wish = SVC_RUN;
     while (arguments.next < arguments.argc) {
         const char *argument = arguments.argv[arguments.next++];
         if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
@@ -165,13 +168,16 @@ static struct hf_status take_arguments(struct load *load, const struct svc_sourc
             *ret_wish = SVC_SHOW_VERSION;
             return hf_success();
         }
+        if (strcmp(argument, "--check") == 0) {
+            *ret_wish = SVC_CHECK;
+            continue;
+        }
         if (!hf_has_prefix(argument, "--")) {
             return hf_fail(load->arena, HF_INVALID_ARGUMENT,
                            "unexpected argument \"%s\": every setting is a --flag", argument);
         }
         HF_TRY(take_flag(load, &arguments, argument));
     }
-    *ret_wish = SVC_RUN;
     return hf_success();
 }
 
@@ -247,6 +253,11 @@ static struct hf_status take_leaf(struct load *load, const char *file, const cha
     if (binding == NULL) {
         return hf_fail(load->arena, HF_INVALID_ARGUMENT, "%s:%d: unknown key %s%s", file,
                        value->line, path, near_hint(load, key_of, path, ""));
+    }
+    if (load->is_overrides && binding->field->is_fixed) {
+        return hf_fail(load->arena, HF_INVALID_ARGUMENT,
+                       "%s:%d: %s is none of the settings that can be overridden: take it out",
+                       file, value->line, path);
     }
     const char *text = leaf_text(load, binding->field, value);
 
@@ -349,7 +360,10 @@ static struct hf_status take_overrides(struct load *load, const struct codec_val
         return hf_success();
     }
     HF_TRY(status);
-    return take_root(load, path, root);
+    load->is_overrides = true;
+    HF_TRY(take_root(load, path, root));
+    load->is_overrides = false;
+    return hf_success();
 }
 
 static struct hf_status take_files(struct load *load)
@@ -440,7 +454,7 @@ struct hf_status svc_config_load(struct hf_arena *arena, const struct svc_progra
 
     *ret_common = (struct svc_common){.wish = SVC_RUN};
     HF_TRY(take_arguments(&load, sources, &ret_common->wish));
-    if (ret_common->wish != SVC_RUN) {
+    if (ret_common->wish == SVC_SHOW_HELP || ret_common->wish == SVC_SHOW_VERSION) {
         return hf_success();
     }
     take_environment(&load, sources);
@@ -502,5 +516,7 @@ void svc_config_help(const struct svc_program *program, struct hf_buf *buf)
         help_field(arena, &common_fields[i], buf);
     }
     hf_buf_text_append(buf, "  --version\n      print the version and exit\n"
+                            "  --check\n      say what is wrong with the configuration, exit 2 "
+                            "then, else 0\n"
                             "  --help\n      print this and exit\n");
 }

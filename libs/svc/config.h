@@ -49,6 +49,7 @@ struct svc_field {
     int64_t min;          /* both 0: no limits (SVC_TEXT: at most 4096 bytes) */
     int64_t max;
     const char *help; /* one line, lower case, no full stop */
+    bool is_fixed;    /* no overrides file may say it: what made the --config file relies on it */
 };
 
 struct svc_program {
@@ -68,9 +69,9 @@ struct svc_sources {
 };
 
 /* What the command line asks for. */
-enum svc_wish { SVC_RUN, SVC_SHOW_HELP, SVC_SHOW_VERSION };
+enum svc_wish { SVC_RUN, SVC_CHECK, SVC_SHOW_HELP, SVC_SHOW_VERSION };
 
-/* What every process has: --help, --version, --config (HOLDFAST_CONFIG), --overrides
+/* What every process has: --help, --version, --check, --config (HOLDFAST_CONFIG), --overrides
  * (HOLDFAST_OVERRIDES, overrides_file) and --log-level (HOLDFAST_LOG_LEVEL, log.level). */
 struct svc_common {
     enum svc_wish wish;
@@ -80,8 +81,8 @@ struct svc_common {
 };
 
 /* Fill *ret_config (of the struct the offsets mean) and *ret_common from all sources. Texts live
- * in arena. With SVC_SHOW_* only the wish is set. A text field with min ≥ 1, without fallback and
- * without a value is refused as missing.
+ * in arena. With SVC_SHOW_* only the wish is set; the wish is set after a failure, too. A text
+ * field with min ≥ 1, without fallback and without a value is refused as missing.
  *
  * Errors   INVALID_ARGUMENT names the source ("--workers", "HOLDFAST_WORKERS", "file:3"), the
  *          value (never of a field without a flag: it may be secret) and what was expected;

@@ -197,6 +197,24 @@ static int run_service(const struct svc_service *service, struct hf_arena *arena
     return is_asked ? 0 : 1;
 }
 
+/* For whoever starts the service later. */
+static int check(const struct svc_service *service, struct hf_arena *arena, const void *config,
+                 struct hf_status status)
+{
+    struct hf_ctx ctx = {.arena = arena};
+
+    if (hf_is_ok(status) && service->check != NULL) {
+        status = service->check(&ctx, config);
+    }
+    if (hf_is_ok(status)) {
+        return 0;
+    }
+    const char *line = hf_printf(arena, "%s\n", status.message);
+
+    (void)hf_is_ok(hf_write_all(arena, STDERR_FILENO, line, strlen(line), "the output"));
+    return 2;
+}
+
 static int show(struct hf_arena *arena, const struct svc_program *program, enum svc_wish wish)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
@@ -238,6 +256,9 @@ int svc_main(const struct svc_service *service, int argc, char *argv[])
     (void)umask(077);
     hf_log_setup(HF_LOG_INFO, service->program->name);
     struct hf_status status = svc_config_load(arena, service->program, &sources, config, &common);
+    if (common.wish == SVC_CHECK) {
+        return check(service, arena, config, status);
+    }
     if (!hf_is_ok(status)) {
         hf_error(NULL, HF_EVENT("config.refused"), HF_TEXT("message", status.message));
         return 2;

@@ -33,6 +33,9 @@
 struct svc_service {
     const struct svc_program *program;
     size_t config_size;
+    /* NULL, or what start would refuse of the configuration itself; parts that are missing are no
+     * fault here. Asked with --check, which has nothing else done. */
+    struct hf_status (*check)(struct hf_ctx *ctx, const void *config);
     /* NULL: not confined. What start and all after it may touch (see svc/confine.h); asked when
      * the configuration is read. Texts live in arena, of the process's life. */
     struct hf_status (*confine)(struct hf_arena *arena, const void *config,
@@ -51,8 +54,8 @@ struct svc_service {
 };
 
 /* Returns the exit code: 0 after a signal, --help or --version; 1 when confine or start failed or
- * is_alive said false; 2 for a bad configuration. Failures go to stderr as log lines; --help and
- * --version go to stdout. */
+ * is_alive said false; 2 for a bad configuration. Failures go to stderr as log lines, with --check
+ * as a sentence; --help and --version go to stdout. */
 int svc_main(const struct svc_service *service, int argc, char *argv[]);
 
 /* The preparation alone, for programs that are no services (the command line): signals are not

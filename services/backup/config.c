@@ -9,6 +9,13 @@
         .offset = offsetof(struct backup_config, member), .fallback = (value), .help = (text)      \
     }
 
+/* What `holdfast up` relies on: nobody overrides it. */
+#define OURS(member, env_name, flag_name, text)                                                    \
+    {                                                                                              \
+        .key = #member, .env = (env_name), .flag = (flag_name), .type = SVC_TEXT,                  \
+        .offset = offsetof(struct backup_config, member), .help = (text), .is_fixed = true         \
+    }
+
 /* Networks or directories; never from the environment, which is not the operator's alone. */
 #define LIST(member, flag_name, text)                                                              \
     {                                                                                              \
@@ -22,33 +29,33 @@ static const struct svc_field fields[] = {
          "address of /livez, /readyz and /metrics; unset: none"),
     TEXT(metrics_token_file, "HOLDFAST_METRICS_TOKEN_FILE", "metrics-token-file", NULL,
          "file with the token that /metrics wants from peers beyond loopback"),
-    TEXT(install_id, "HOLDFAST_INSTALL_ID", "install-id", NULL,
+    OURS(install_id, "HOLDFAST_INSTALL_ID", "install-id",
          "UUID of the installation; peers of others are refused"),
-    TEXT(tls_ca, "HOLDFAST_TLS_CA", "tls-ca", NULL, "trust bundle, PEM file"),
-    TEXT(tls_cert, "HOLDFAST_TLS_CERT", "tls-cert", NULL, "own certificate, PEM file"),
-    TEXT(tls_key, "HOLDFAST_TLS_KEY", "tls-key", NULL, "own private key, PEM file"),
-    TEXT(database, "HOLDFAST_DATABASE", NULL, NULL, "state database, role holdfast_app"),
-    TEXT(database_dispatch, "HOLDFAST_DATABASE_DISPATCH", NULL, NULL,
+    OURS(tls_ca, "HOLDFAST_TLS_CA", "tls-ca", "trust bundle, PEM file"),
+    OURS(tls_cert, "HOLDFAST_TLS_CERT", "tls-cert", "own certificate, PEM file"),
+    OURS(tls_key, "HOLDFAST_TLS_KEY", "tls-key", "own private key, PEM file"),
+    OURS(database, "HOLDFAST_DATABASE", NULL, "state database, role holdfast_app"),
+    OURS(database_dispatch, "HOLDFAST_DATABASE_DISPATCH", NULL,
          "state database, role holdfast_dispatch"),
-    TEXT(database_migrate, "HOLDFAST_DATABASE_MIGRATE", NULL, NULL,
+    OURS(database_migrate, "HOLDFAST_DATABASE_MIGRATE", NULL,
          "state database, role holdfast_migrate; unset: the schema is migrated elsewhere"),
-    TEXT(redis, "HOLDFAST_REDIS", NULL, NULL,
+    OURS(redis, "HOLDFAST_REDIS", NULL,
          "Redis, /path/to/socket or host:port; unset: PostgreSQL is swept every 250 ms"),
-    TEXT(redis_user, "HOLDFAST_REDIS_USER", NULL, NULL, "user of Redis; unset: its default one"),
-    TEXT(redis_password_file, "HOLDFAST_REDIS_PASSWORD_FILE", NULL, NULL,
+    OURS(redis_user, "HOLDFAST_REDIS_USER", NULL, "user of Redis; unset: its default one"),
+    OURS(redis_password_file, "HOLDFAST_REDIS_PASSWORD_FILE", NULL,
          "file with the password of that user; unset: none is needed"),
-    TEXT(vault_dir, "HOLDFAST_VAULT_DIR", "vault-dir", NULL, "directory of the vault"),
+    OURS(vault_dir, "HOLDFAST_VAULT_DIR", "vault-dir", "directory of the vault"),
     TEXT(cache_dir, "HOLDFAST_CACHE_DIR", "cache-dir", NULL, "directory of sealed digest caches"),
-    TEXT(vault_key_file, "HOLDFAST_VAULT_KEY_FILE", "vault-key-file", NULL,
+    OURS(vault_key_file, "HOLDFAST_VAULT_KEY_FILE", "vault-key-file",
          "key-encryption key of the vault"),
-    TEXT(signing_key_file, "HOLDFAST_SIGNING_KEY_FILE", "signing-key-file", NULL,
+    OURS(signing_key_file, "HOLDFAST_SIGNING_KEY_FILE", "signing-key-file",
          "Ed25519 key that signs journals, PEM file"),
-    TEXT(escrow_key_file, "HOLDFAST_ESCROW_KEY_FILE", "escrow-key-file", NULL,
+    OURS(escrow_key_file, "HOLDFAST_ESCROW_KEY_FILE", "escrow-key-file",
          "public key of the recovery kit; unset: no escrow"),
-    TEXT(secrets_key_file, "HOLDFAST_SECRETS_KEY_FILE", "secrets-key-file", NULL,
+    OURS(secrets_key_file, "HOLDFAST_SECRETS_KEY_FILE", "secrets-key-file",
          "key that seals passwords of sources"),
-    TEXT(epoch_file, "HOLDFAST_EPOCH_FILE", "epoch-file", NULL,
-         "file that remembers the state epoch, beside the keys"),
+    OURS(epoch_file, "HOLDFAST_EPOCH_FILE", "epoch-file",
+         "file that remembers the state epoch, apart from the database"),
     TEXT(role, "HOLDFAST_ROLE", "role", "all", "all, api or worker"),
     TEXT(run_dir, "HOLDFAST_RUN_DIR", "run-dir", NULL,
          "directory for certificates of sources while they are connected to; unset: below "
@@ -60,6 +67,20 @@ static const struct svc_field fields[] = {
          "loopback and sockets: auto (for installation admins), on (for all) or off"),
     LIST(sources_socket_dirs, "sources-socket-dirs",
          "directories of sockets of sources; unset: any but our own, for installation admins"),
+    {.key = "log_max_bytes",
+     .type = SVC_SIZE,
+     .offset = offsetof(struct backup_config, log_max_bytes),
+     .fallback = "16MiB",
+     .min = 65536,
+     .max = INT64_C(1) << 40,
+     .help = "for `holdfast up`: a longer file in log/ is copied and emptied"},
+    {.key = "log_files",
+     .type = SVC_INT,
+     .offset = offsetof(struct backup_config, log_files),
+     .fallback = "4",
+     .min = 2,
+     .max = 1000,
+     .help = "for `holdfast up`: files of one server in log/, the one that is written included"},
     {.key = "threads",
      .env = "HOLDFAST_THREADS",
      .flag = "threads",

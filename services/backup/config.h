@@ -32,7 +32,9 @@ struct backup_config {
     const char *sources_denied;
     const char *sources_local; /* auto, on, off */
     const char *sources_socket_dirs;
-    const char *run_dir; /* NULL: below cache_dir */
+    const char *run_dir;   /* NULL: below cache_dir */
+    int64_t log_max_bytes; /* these two are the supervisor's, who reads the same overrides */
+    int64_t log_files;
     int64_t threads;
     int64_t lease_us;
 };

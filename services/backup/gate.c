@@ -97,8 +97,8 @@ static struct hf_status run_dir_make(struct hf_ctx *ctx, const struct backup_con
     return hf_make_dirs(ctx->arena, app->run_dir, 0700);
 }
 
-struct hf_status gate_open(struct hf_ctx *ctx, const struct backup_config *config,
-                           struct backup_app *app)
+static struct hf_status egress_open(struct hf_ctx *ctx, const struct backup_config *config,
+                                    struct egress **ret_egress)
 {
     struct own *own = HF_NEW(ctx->arena, struct own);
     struct egress_options options = {
@@ -115,6 +115,19 @@ struct hf_status gate_open(struct hf_ctx *ctx, const struct backup_config *confi
     }
     HF_TRY(own_find(ctx, config, own));
     options.own_len = own->len;
-    HF_TRY(egress_new(ctx, &options, &app->egress));
+    return egress_new(ctx, &options, ret_egress);
+}
+
+struct hf_status gate_check(struct hf_ctx *ctx, const struct backup_config *config)
+{
+    HF_CLEANUP(egress_free) struct egress *egress = NULL;
+
+    return egress_open(ctx, config, &egress);
+}
+
+struct hf_status gate_open(struct hf_ctx *ctx, const struct backup_config *config,
+                           struct backup_app *app)
+{
+    HF_TRY(egress_open(ctx, config, &app->egress));
     return run_dir_make(ctx, config, app);
 }

@@ -5,6 +5,9 @@
 #include "backup/app.h"
 #include "backup/config.h"
 
+/* Would gate_open take these settings? Nothing is opened or made.
+ * Errors   INVALID_ARGUMENT a setting is malformed */
+struct hf_status gate_check(struct hf_ctx *ctx, const struct backup_config *config) HF_MUST_USE;
 /* Sets app->egress and app->run_dir (made new and empty: what a killed process left goes).
  * Errors   INVALID_ARGUMENT a setting is malformed */
 struct hf_status gate_open(struct hf_ctx *ctx, const struct backup_config *config,

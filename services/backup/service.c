@@ -67,12 +67,36 @@ static struct hf_status check_config(struct hf_arena *arena, const struct backup
                            needed[i].key);
         }
     }
-    if (!hf_text_equal(config->role, "all") && !hf_text_equal(config->role, "api") &&
-        !hf_text_equal(config->role, "worker")) {
-        return hf_fail(arena, HF_INVALID_ARGUMENT, "role must be all, api or worker, not %s",
-                       config->role);
-    }
     return hf_success();
+}
+
+/* "host:port": where to listen. */
+static struct hf_status check_address(struct hf_arena *arena, const char *key, const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port = 0;
+
+    return colon != NULL && hf_parse_u64(colon + 1, &port) && port <= UINT16_MAX
+               ? hf_success()
+               : hf_fail(arena, HF_INVALID_ARGUMENT, "%s must be an address and a port, not %s",
+                         key, address);
+}
+
+/* The values of what is there. */
+static struct hf_status check(struct hf_ctx *ctx, const void *config)
+{
+    const struct backup_config *backup = config;
+
+    if (!hf_text_equal(backup->role, "all") && !hf_text_equal(backup->role, "api") &&
+        !hf_text_equal(backup->role, "worker")) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "role must be all, api or worker, not %s",
+                       backup->role);
+    }
+    HF_TRY(check_address(ctx->arena, "listen", backup->listen));
+    if (!hf_text_empty(backup->metrics_listen)) {
+        HF_TRY(check_address(ctx->arena, "metrics_listen", backup->metrics_listen));
+    }
+    return gate_check(ctx, backup);
 }
 
 static struct hf_status open_database(struct hf_ctx *ctx, const struct backup_config *config,
@@ -243,6 +267,7 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     app->cache_dir = config->cache_dir;
     app->threads = config->threads > 0 ? (size_t)config->threads : (size_t)(cores < 1 ? 1 : cores);
     HF_TRY(check_config(ctx->arena, config));
+    HF_TRY(check(ctx, config));
     HF_TRY(gate_open(ctx, config, app));
     HF_TRY(open_database(ctx, config, app));
     HF_TRY(open_vault(ctx, config, app));
@@ -271,6 +296,7 @@ static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret
 const struct svc_service backup_service = {
     .program = &backup_program,
     .config_size = sizeof(struct backup_config),
+    .check = check,
     .confine = backup_confine,
     .start = start,
     .is_alive = is_alive,

@@ -10,6 +10,7 @@
 
 #include "base/beneath.h"
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/out.h"
@@ -127,7 +128,63 @@ static struct hf_status take_settings(struct hf_ctx *ctx, const char *path,
     return hf_success();
 }
 
-struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
+/* Where a client of this machine finds what listens there: "0.0.0.0:1" is every address of it. ""
+ * when nothing can listen there. */
+static const char *reachable(struct hf_arena *arena, const char *listen)
+{
+    static const struct {
+        const char *all;
+        const char *own;
+    } hosts[] = {
+        {"0.0.0.0", "127.0.0.1"}, {"*", "127.0.0.1"}, {"", "127.0.0.1"}, {"[::]", "[::1]"}};
+    const char *colon = strrchr(listen, ':');
+    const char *host = colon == NULL ? "" : hf_strndup(arena, listen, (size_t)(colon - listen));
+
+    uint64_t port = 0;
+
+    if (colon == NULL || !hf_parse_u64(colon + 1, &port) || port > UINT16_MAX) {
+        return "";
+    }
+    for (size_t i = 0; i < HF_LEN(hosts); i++) {
+        if (hf_text_equal(host, hosts[i].all)) {
+            return hf_printf(arena, "%s%s", hosts[i].own, colon);
+        }
+    }
+    return listen;
+}
+
+static const struct codec_value *read_overrides(struct hf_ctx *ctx, const char *dir)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const struct codec_value *value = NULL;
+
+    hf_buf_init(&text, SETTINGS_MAX);
+    return hf_is_ok(dir_read(ctx, dir, DIR_OVERRIDES, &text)) &&
+                   hf_is_ok(codec_yaml_parse(ctx->arena,
+                                             (struct hf_str){(const char *)text.ptr, text.len},
+                                             DIR_OVERRIDES, &value)) &&
+                   value->kind == CODEC_OBJECT
+               ? value
+               : NULL;
+}
+
+void dir_load_overrides(struct hf_ctx *ctx, const char *dir, struct dir_overrides *ret_overrides)
+{
+    const struct codec_value *value = read_overrides(ctx, dir);
+    struct dir_overrides overrides = {.endpoint = "", .metrics = ""};
+
+    if (value != NULL) {
+        overrides.endpoint = reachable(ctx->arena, member(value, "listen"));
+        overrides.metrics = reachable(ctx->arena, member(value, "metrics_listen"));
+        overrides.log_files = codec_value_int(value, "log_files", 0);
+        if (!svc_parse_size(member(value, "log_max_bytes"), &overrides.log_max_bytes)) {
+            overrides.log_max_bytes = codec_value_int(value, "log_max_bytes", 0);
+        }
+    }
+    *ret_overrides = overrides;
+}
+
+static struct hf_status load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
@@ -139,6 +196,24 @@ struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settin
     }
     HF_TRY(status);
     return take_settings(ctx, hf_path_join(ctx->arena, dir, SETTINGS_NAME), &text, ret_settings);
+}
+
+struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
+{
+    struct dir_overrides overrides;
+
+    HF_TRY(load(ctx, dir, ret_settings));
+    if (!hf_text_empty(ret_settings->client)) {
+        return hf_success();
+    }
+    dir_load_overrides(ctx, dir, &overrides);
+    if (!hf_text_empty(overrides.endpoint)) {
+        ret_settings->endpoint = overrides.endpoint;
+    }
+    if (!hf_text_empty(overrides.metrics)) {
+        ret_settings->metrics = overrides.metrics;
+    }
+    return hf_success();
 }
 
 static struct hf_status refuse_client(struct hf_ctx *ctx, const char *dir,
@@ -156,6 +231,13 @@ struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
                               struct dir_settings *ret_settings)
 {
     HF_TRY(dir_load(ctx, dir, ret_settings));
+    return refuse_client(ctx, dir, ret_settings);
+}
+
+struct hf_status dir_load_first(struct hf_ctx *ctx, const char *dir,
+                                struct dir_settings *ret_settings)
+{
+    HF_TRY(load(ctx, dir, ret_settings));
     return refuse_client(ctx, dir, ret_settings);
 }
 

@@ -1,6 +1,7 @@
 /* The installation directory of one machine: where everything of `holdfast up` is.
  *
  *   holdfast.yaml        install id, ports: written by the first up
+ *   overrides.yaml       what the operator sets; nothing of ours writes it
  *   vault/ keys/         the default vault; its keys (copy them elsewhere)
  *   pki/ca/ pki/backup/ pki/cli/   the CA, certificates of the service and of this command line
  *   pg/ run/ log/ cache/ private PostgreSQL, sockets and pids, logs, digests
@@ -39,15 +40,30 @@ struct dir_settings {
     uid_t uid;            /* whose the file is; dir_load_at alone says it */
 };
 
+/* What overrides.yaml says to the command line; the rest of it is the services'. */
+struct dir_overrides {
+    const char *endpoint;  /* "": not said; where a client of this machine finds it */
+    const char *metrics;   /* "": not said */
+    int64_t log_max_bytes; /* 0: not said */
+    int64_t log_files;     /* 0: not said */
+};
+#define DIR_OVERRIDES "overrides.yaml"
+/* A file that is missing or wrong says nothing: `up` and `doctor` tell what is wrong with it. */
+void dir_load_overrides(struct hf_ctx *ctx, const char *dir, struct dir_overrides *ret_overrides);
+
 /* A file of the directory, however hostile its owner is (hf_read_below). */
 struct hf_status dir_read(struct hf_ctx *ctx, const char *dir, const char *name,
                           struct hf_buf *buf) HF_MUST_USE;
-/* UNAVAILABLE, reason NO_INSTALLATION, says to run `holdfast up`. */
+/* The endpoints are those of overrides.yaml where it names some.
+ * UNAVAILABLE, reason NO_INSTALLATION, says to run `holdfast up`. */
 struct hf_status dir_load(struct hf_ctx *ctx, const char *dir,
                           struct dir_settings *ret_settings) HF_MUST_USE;
 /* The same for commands that need the installation itself, not a client's directory. */
 struct hf_status dir_load_own(struct hf_ctx *ctx, const char *dir,
                               struct dir_settings *ret_settings) HF_MUST_USE;
+/* What holdfast.yaml itself says, overrides or not: for whoever writes the services' files. */
+struct hf_status dir_load_first(struct hf_ctx *ctx, const char *dir,
+                                struct dir_settings *ret_settings) HF_MUST_USE;
 /* The same for root, who decides by it whose an installation becomes: read below a descriptor (-1:
  * nothing is there), whoever it belongs to. dir is for messages. */
 struct hf_status dir_load_at(struct hf_ctx *ctx, int at, const char *dir,

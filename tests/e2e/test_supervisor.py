@@ -404,6 +404,65 @@ def test_supervisor__bounds_a_log_that_was_renamed(house):
         os.rename(f"{log}-20260101", log)
 
 
+@pytest.fixture
+def overrides(house):
+    """overrides(text) writes the operator's file, which is gone after the test."""
+    path = house.path("overrides.yaml")
+
+    def write(text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o644)
+
+    yield write
+    os.remove(path)
+    house.down()
+    house.up()
+
+
+@pytest.mark.parametrize("text, said", [
+    ("threads: 1\nsources_denyed: 10.0.0.0/8\n", "overrides.yaml:2: unknown key sources_denyed"),
+    ("threads: many\n", "overrides.yaml:1: threads"),
+    ("vault_dir: /elsewhere\n", "overrides.yaml:1: vault_dir is none"),
+    ("sources_denied: [10.0.0.0/99]\n", "sources_denied"),
+    ("listen: nowhere\n", "listen"), ("threads: [\n", "overrides.yaml:"),
+])
+def test_up__judges_overrides_and_stops_nothing(house, text, said):
+    path, before = house.path("overrides.yaml"), house.note_processes()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    try:
+        refusal = house.fails(4, "up")
+        assert "OVERRIDES" in refusal and said in refusal and path in refusal
+        found = check_of(house, "overrides.yaml")
+        assert found["verdict"] == "fail" and said in found["what"] and "holdfast up" in found["fix"]
+        assert house.note_processes() == before
+        house.run("info")
+    finally:
+        os.remove(path)
+    house.up()
+
+
+def test_overrides__say_where_everything_is_and_how_long_logs_are(house, overrides, folder):
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = [one.getsockname()[1], two.getsockname()[1]]
+    first = read(house.path("holdfast.yaml"))
+    house.down()
+    overrides(f"listen: 0.0.0.0:{ports[0]}\nmetrics_listen: 127.0.0.1:{ports[1]}\n"
+              "log_max_bytes: 64KiB\nlog_files: 2\n")
+    assert f"127.0.0.1:{ports[0]}" in house.run("up").stdout
+    told = json.loads(house.run("info", "-o", "json").stdout)["endpoints"]
+    assert told == {"backup": f"127.0.0.1:{ports[0]}", "metrics": f"127.0.0.1:{ports[1]}"}
+    assert house.run("doctor").returncode == 0
+    assert f"127.0.0.1:{ports[0]}" in read(os.path.join(house.certs("elsewhere"), "holdfast.yaml"))
+    assert read(house.path("holdfast.yaml")) == first
+    log = house.path("log", "redis.log")
+    for _ in range(2):
+        os.truncate(log, 70000)
+        proc.wait_until(lambda: os.stat(log).st_size < 70000, what="the next look")
+    assert sorted(glob.glob(f"{log}*")) == [log, f"{log}.1"]
+
+
 def test_up__says_who_holds_it_up(house):
     path, owner = house.path("run", "supervisor.lock"), house.note_processes()["supervisor"]
     said = house.fails(4, "up", "--foreground")

@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
+#include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
@@ -72,6 +73,19 @@ static void check_programs(struct doctor *doctor)
          "/usr/bin/redis-server", "apt-get install redis-server");
     tell(doctor, is_there ? GOOD : BAD, "service", service,
          "make install  # it belongs beside holdfast");
+}
+
+static void check_overrides(struct doctor *doctor)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *path = hf_path_join(arena, doctor->place.dir, DIR_OVERRIDES);
+    struct hf_status status = overrides_check(&doctor->cli->ctx, &doctor->place);
+
+    if (hf_path_exists(path)) {
+        tell(doctor, hf_is_ok(status) ? GOOD : BAD, DIR_OVERRIDES,
+             hf_is_ok(status) ? path : status.message,
+             hf_printf(arena, "%s  # when that line is mended", up_command(doctor)));
+    }
 }
 
 /* What is named for root to paste acts as the servers' user: whoever is that user puts a link in
@@ -520,6 +534,7 @@ struct hf_status cmd_doctor(struct cli *cli)
     doctor.place.service = cli->service;
     check_programs(&doctor);
     check_permissions(&doctor);
+    check_overrides(&doctor);
     check_space(&doctor);
     check_certificate(&doctor, "backup");
     check_certificate(&doctor, "cli");

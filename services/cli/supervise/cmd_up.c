@@ -14,6 +14,7 @@
 #include "cli/out.h"
 #include "cli/processes.h"
 #include "cli/supervise/logs.h"
+#include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/supervisor.h"
 
@@ -153,18 +154,20 @@ static struct hf_status wait_ready(struct cli *cli, const struct place *place)
 static struct hf_status print(struct cli *cli, const struct place *place, bool is_new)
 {
     const struct process_entry *entries = NULL;
+    struct dir_settings settings;
     size_t len = 0;
 
     if (cli->output == CLI_JSON || cli->output == CLI_YAML) {
         return cmd_info(cli);
     }
     HF_TRY(processes_load(&cli->ctx, cli->dir, &entries, &len));
+    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
     printf("holdfast runs in %s\n", cli->dir);
     for (size_t i = 0; i < len; i++) {
         printf("  %-12s pid %lld\n", entries[i].name, (long long)entries[i].pid);
     }
     printf("  backup API   %s (mTLS; certificates: holdfast certs issue NAME --out DIR)\n",
-           place->settings.endpoint);
+           settings.endpoint);
     if (is_new) {
         printf("\nThe recovery kit is in %s/recovery-kit.txt, the vault's key in %s/vault.key.\n"
                "Copy both to another place now and take the kit off this machine: without one of\n"
@@ -192,6 +195,7 @@ struct hf_status cmd_up(struct cli *cli)
     place.service = cli->service;
     HF_TRY(check_self(cli, &place));
     HF_TRY(place_find_postgres(&cli->ctx, &place));
+    HF_TRY(overrides_check(&cli->ctx, &place));
     HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));
     HF_TRY(check_port(cli, &place, port));
     if (cli_flag(cli, "foreground")) {

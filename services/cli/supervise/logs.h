@@ -14,6 +14,7 @@
 #include "base/ctx.h"
 
 #define LOGS_FILE_BYTES (INT64_C(16) << 20)
+#define LOGS_FILES_MAX 1000
 #define LOGS_FILES 4 /* of one server: the one that is written and three older ones */
 
 struct logs_limits {

@@ -34,6 +34,7 @@
 #include "cli/supervise/become.h"
 #include "cli/supervise/issue.h"
 #include "cli/supervise/move.h"
+#include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/site.h"
 #include "cli/supervise/stop.h"
@@ -78,6 +79,29 @@ static struct hf_status make(struct cli *cli, struct site *site, const struct ac
     return hf_success();
 }
 
+static struct hf_status judge_overrides(struct cli *cli, void *arg, int fd)
+{
+    struct place place;
+
+    (void)arg;
+    (void)fd;
+    HF_TRY(place_of(&cli->ctx, cli->dir, &place));
+    place.service = cli->service;
+    return overrides_check(&cli->ctx, &place);
+}
+
+/* By whom they belong to: root reads no setting. */
+static struct hf_status check_overrides(struct cli *cli, const struct account *owner)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf answer = {0};
+
+    if (owner->uid == 0 || !owner->is_known) {
+        return hf_success(); /* nothing of it runs; its new owner looks */
+    }
+    hf_buf_init(&answer, BECOME_ANSWER_MAX);
+    return become_run(cli, owner, judge_overrides, NULL, &answer);
+}
+
 static struct hf_status move_over(struct cli *cli, struct site *site)
 {
     struct account to = site->owner;
@@ -94,8 +118,11 @@ static struct hf_status move_over(struct cli *cli, struct site *site)
                                       ? site->owner
                                       : account_of(cli->ctx.arena, move.former, (gid_t)move.former);
 
+    HF_TRY(check_overrides(cli, &former));
     HF_TRY(stop_all(cli, site->dir, &former));
-    HF_TRY(move_run(&cli->ctx, &move));
+    HF_TRY(hf_wrap(cli->ctx.arena, move_run(&cli->ctx, &move),
+                   "the servers of %s are stopped; `holdfast up` goes on when this is mended",
+                   cli->dir));
     fprintf(stderr, "moved %s from %s to %s\n", cli->dir, former.name, to.name);
     if (is_another && former.uid != 0) {
         fprintf(stderr, "%s could read the vault's key until now\n", former.name);
@@ -133,6 +160,12 @@ static struct hf_status check_user(struct cli *cli, const struct site *site)
                               cli->dir, site->owner.name);
 }
 
+/* The child has told what went wrong; its exit code is ours. */
+static struct hf_status as_told(struct cli *cli, struct hf_status status)
+{
+    return cli->exit_code >= 0 ? hf_success() : status;
+}
+
 /* --- the commands --------------------------------------------------------------------------- */
 
 /* The owner of an installation that is there. */
@@ -168,13 +201,17 @@ struct hf_status root_up(struct cli *cli)
     if (site.is_installation && account_objection(&site.owner) == NULL) {
         HF_TRY(check_user(cli, &site));
     }
+    cli->service = place_hold_service(cli->ctx.arena);
     if (site.is_old || site.has_roots) {
-        HF_TRY(move_over(cli, &site));
+        struct hf_status status = move_over(cli, &site);
+
+        if (!hf_is_ok(status)) {
+            return as_told(cli, status);
+        }
     } else if (!site.is_installation) {
         HF_TRY(settle(cli, &site));
     }
     HF_TRY(check_user(cli, &site));
-    cli->service = place_hold_service(cli->ctx.arena);
     HF_TRY(become(&cli->ctx, &site.owner));
     return cmd_up(cli);
 }
@@ -195,12 +232,6 @@ static struct hf_status down(struct cli *cli, void *arg, int fd)
     (void)arg;
     (void)fd;
     return cmd_down(cli);
-}
-
-/* The child has told what went wrong; its exit code is ours. */
-static struct hf_status as_told(struct cli *cli, struct hf_status status)
-{
-    return cli->exit_code >= 0 ? hf_success() : status;
 }
 
 /* The owner empties the directory; its name is in a directory of ours, and only an empty one goes:
@@ -230,7 +261,12 @@ struct hf_status root_down(struct cli *cli)
     HF_TRY(site_look(&cli->ctx, cli->dir, &site));
     HF_TRY(site.settings);
     if (site.is_old) {
-        HF_TRY(move_over(cli, &site));
+        cli->service = place_hold_service(cli->ctx.arena);
+        struct hf_status moved = move_over(cli, &site);
+
+        if (!hf_is_ok(moved)) {
+            return as_told(cli, moved);
+        }
     }
     hf_buf_init(&answer, BECOME_ANSWER_MAX);
     struct hf_status status = become_run(cli, &site.owner, down, NULL, &answer);

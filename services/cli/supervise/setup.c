@@ -358,7 +358,7 @@ static struct hf_status make_all(struct hf_ctx *ctx, struct place *place, int64_
         HF_TRY(hf_remove_tree(ctx->arena, hf_path_join(ctx->arena, place->pki, "ca")));
         HF_TRY(choose_settings(ctx, place, port));
     } else {
-        HF_TRY(dir_load_own(ctx, place->dir, &place->settings));
+        HF_TRY(dir_load_first(ctx, place->dir, &place->settings));
         HF_TRY(check_keys(ctx, place));
         HF_TRY(check_vault(ctx, place));
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 #include "cli/supervise/logs.h"
 
 #define LOG_TAIL 2000
+#define WAIT_MS 1000
 
 struct launch {
     const char *const *argv;
@@ -70,23 +72,29 @@ static _Noreturn void exec_it(const struct launch *launch)
     _exit(127);
 }
 
-/* launch: what is started and how; the rest of it is filled in here. */
-static struct hf_status start(struct hf_ctx *ctx, const struct place *place, const char *log_name,
-                              struct launch *launch, pid_t *ret_pid)
+static struct hf_status open_log(struct hf_ctx *ctx, const struct place *place, const char *name,
+                                 int *ret_log)
 {
-    static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
-                                              NULL};
-    const char *path = hf_path_join(ctx->arena, place->log, log_name);
-    HF_CLEANUP(hf_close)
+    const char *path = hf_path_join(ctx->arena, place->log, name);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (log < 0) {
         return hf_fail_errno(ctx->arena, errno, "opening %s", path);
     }
+    *ret_log = log;
+    return hf_success();
+}
+
+/* launch: what is started and how; the rest of it is filled in here. */
+static struct hf_status start(struct hf_ctx *ctx, const struct place *place, struct launch *launch,
+                              pid_t *ret_pid)
+{
+    static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
+                                              NULL};
+
     launch->environment = environment;
     launch->dir = place->dir;
     launch->held = hf_has_suffix(launch->argv[0], "/" PLACE_SERVICE) ? place->service : 0;
-    launch->log = log;
     pid_t pid = fork();
 
     if (pid < 0) {
@@ -103,9 +111,12 @@ struct hf_status spawn_start(struct hf_ctx *ctx, const struct place *place,
                              const char *const argv[], const char *log_name,
                              const struct svc_confine_plan *plan, pid_t *ret_pid)
 {
-    struct launch launch = {.argv = argv, .plan = plan, .input = -1};
+    HF_CLEANUP(hf_close) int log = -1;
 
-    return start(ctx, place, log_name, &launch, ret_pid);
+    HF_TRY(open_log(ctx, place, log_name, &log));
+    struct launch launch = {.argv = argv, .plan = plan, .input = -1, .log = log};
+
+    return start(ctx, place, &launch, ret_pid);
 }
 
 static struct hf_status failed(struct hf_ctx *ctx, const struct place *place, const char *program,
@@ -121,11 +132,14 @@ struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,
                             const struct spawn_job *job)
 {
     int64_t end_us = hf_mono_us() + job->seconds * HF_US_PER_S;
-    struct launch launch = {.argv = job->argv, .input = job->input, .is_short = true};
+    HF_CLEANUP(hf_close) int log = -1;
     pid_t pid = 0;
     int status = 0;
 
-    HF_TRY(start(ctx, place, job->log_name, &launch, &pid));
+    HF_TRY(open_log(ctx, place, job->log_name, &log));
+    struct launch launch = {.argv = job->argv, .input = job->input, .log = log, .is_short = true};
+
+    HF_TRY(start(ctx, place, &launch, &pid));
     while (waitpid(pid, &status, WNOHANG) == 0) {
         struct hf_status slept = hf_ctx_sleep(ctx, 50);
 
@@ -138,4 +152,53 @@ struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,
     return WIFEXITED(status) && WEXITSTATUS(status) == 0
                ? hf_success()
                : failed(ctx, place, job->argv[0], job->log_name);
+}
+
+/* Until it closes its outputs, by ending. */
+static struct hf_status listen_to(struct hf_ctx *ctx, int fd, struct hf_buf *text)
+{
+    char piece[1024];
+    ssize_t got = 1;
+
+    while (got != 0) {
+        short events = 0;
+
+        HF_TRY(hf_ctx_wait_fd(ctx, fd, POLLIN, WAIT_MS, &events));
+        got = events == 0 ? 1 : read(fd, piece, sizeof(piece));
+        if (got < 0 && errno != EINTR) {
+            return hf_fail_errno(ctx->arena, errno, "reading an answer");
+        }
+        if (events != 0 && got > 0) {
+            hf_buf_append(text, piece, (size_t)got);
+        }
+    }
+    return hf_success();
+}
+
+struct hf_status spawn_ask(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
+                           int seconds, struct hf_buf *ret_text, int *ret_code)
+{
+    struct hf_ctx step = *ctx;
+    int ends[2];
+    int how = 0;
+    pid_t pid = 0;
+
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return hf_fail_errno(ctx->arena, errno, "making a pipe");
+    }
+    HF_CLEANUP(hf_close) int answer = ends[0];
+    struct launch launch = {.argv = argv, .input = -1, .log = ends[1], .is_short = true};
+    struct hf_status status = start(ctx, place, &launch, &pid);
+
+    close(ends[1]);
+    HF_TRY(status);
+    step.deadline_us = hf_mono_us() + seconds * HF_US_PER_S;
+    status = listen_to(&step, answer, ret_text);
+    if (!hf_is_ok(status)) {
+        kill(-pid, SIGKILL);
+    }
+    while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
+    }
+    *ret_code = WIFEXITED(how) ? WEXITSTATUS(how) : 126;
+    return status.code == HF_DEADLINE_EXCEEDED ? hf_success() : status;
 }

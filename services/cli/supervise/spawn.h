@@ -2,6 +2,7 @@
 #ifndef HF_CLI_SUPERVISE_SPAWN_H
 #define HF_CLI_SUPERVISE_SPAWN_H
 
+#include "base/buf.h"
 #include "cli/supervise/place.h"
 #include "svc/confine.h"
 
@@ -22,5 +23,10 @@ struct spawn_job {
  * not outlive this process. */
 struct hf_status spawn_wait(struct hf_ctx *ctx, const struct place *place,
                             const struct spawn_job *job) HF_MUST_USE;
+
+/* What a program says, on both outputs, and how it ended: its exit code, 126 when it could not be
+ * started or did not end in time. Nothing is logged. */
+struct hf_status spawn_ask(struct hf_ctx *ctx, const struct place *place, const char *const argv[],
+                           int seconds, struct hf_buf *ret_text, int *ret_code) HF_MUST_USE;
 
 #endif

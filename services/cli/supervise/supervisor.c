@@ -59,6 +59,19 @@ static void save(struct hf_ctx *ctx, const struct children *children, struct due
     }
 }
 
+/* The operator's, else our own. */
+static struct logs_limits limits_of(struct hf_ctx *ctx, const struct place *place)
+{
+    struct dir_overrides overrides;
+
+    dir_load_overrides(ctx, place->dir, &overrides);
+    return (struct logs_limits){
+        .file_bytes = overrides.log_max_bytes > 0 ? overrides.log_max_bytes : LOGS_FILE_BYTES,
+        .files = overrides.log_files > 1 && overrides.log_files <= LOGS_FILES_MAX
+                     ? (int)overrides.log_files
+                     : LOGS_FILES};
+}
+
 static void tend_once(struct hf_ctx *ctx, const struct place *place, struct children *children,
                       struct due *due)
 {
@@ -91,7 +104,7 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
     HF_CLEANUP(hf_close) int lock = -1;
     struct hf_ctx step = *ctx;
     struct children children;
-    struct due due = {.must_save = true, .limits = {LOGS_FILE_BYTES, LOGS_FILES}, .own_log = log};
+    struct due due = {.must_save = true, .limits = limits_of(ctx, place), .own_log = log};
 
     env_clear();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {

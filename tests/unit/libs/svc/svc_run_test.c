@@ -188,6 +188,16 @@ static void test_service__bad_configuration_gives_2(void **state)
     assert_int_equal(child_wait(&child), 2);
 }
 
+static void test_service__check_starts_nothing(void **state)
+{
+    struct child child = child_start("--check");
+    char byte = 0;
+    (void)state;
+
+    assert_int_equal(read(child.out, &byte, 1), 0);
+    assert_int_equal(child_wait(&child), 0);
+}
+
 static void test_service__broken_part_gives_1(void **state)
 {
     struct child child = child_start("--mode=breaks");
@@ -240,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_service__what_cannot_be_confined_does_not_start),
         cmocka_unit_test(test_service__says_what_confines_it),
         cmocka_unit_test(test_service__bad_configuration_gives_2),
+        cmocka_unit_test(test_service__check_starts_nothing),
         cmocka_unit_test(test_service__broken_part_gives_1),
         cmocka_unit_test(test_service__second_signal_ends_a_slow_stop),
         cmocka_unit_test(test_service__help_and_version_give_0),
