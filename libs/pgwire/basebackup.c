@@ -307,6 +307,9 @@ static struct hf_status transfer_run(struct transfer *transfer, struct pgwire_ba
     HF_TRY(archives_take(transfer));
     HF_TRY(position_take(transfer, &end->stop_lsn, &end->timeline));
     HF_TRY(pgwire_results_drain(transfer->ctx, transfer->conn));
+    if (end->stop_lsn < transfer->start.start_lsn) {
+        return stream_fail(transfer->ctx, "it ends before it began");
+    }
     if (transfer->archives != transfer->start.tablespaces_len) {
         return stream_fail(transfer->ctx, "fewer archives than announced");
     }

@@ -194,11 +194,11 @@ END = [
         ("LSN FFFFFFFF/FFFFFFFF", position("FFFFFFFF/FFFFFFFF", "1")),
         ("timeline 2^32", position("0/2000028", "4294967296")),
         ("another timeline", position("0/2000028", "9")),
+        ("before the start", position("0/1000028", "1")),
         ("an error", pg.error("could not finish", "XX000")),
         ("a COPY without end", pg.copy_begin(b"G")))
 ] + [
     ("backup end", "LSN 0/0", {"backup": part("end", position("0/0", "1"))}, EITHER),
-    ("backup end", "before the start", {"backup": part("end", position("0/1000028", "1"))}, EITHER),
     ("backup end", "timeline 0", {"backup": part("end", position("0/2000028", "0"))}, EITHER),
     ("backup end", "notices without end", {
         "backup": stops_after("archive", lambda talk: talk.endless(pg.notice("n" * 60000)))},

@@ -6,22 +6,17 @@
 #include "backup/store/reading.h"
 #include "backup_queries.h"
 #include "base/buf.h"
+#include "pgformat/wal.h"
 
 #define JOURNAL_HASH_LEN 32
 #define COUNTER_MAX (INT64_C(1) << 62) /* what is counted up stays below any overflow */
-
-static bool is_segment_size(uint64_t bytes)
-{
-    return bytes >= (UINT64_C(1) << 20) && bytes <= (UINT64_C(1) << 30) &&
-           (bytes & (bytes - 1)) == 0;
-}
 
 /* What is used and not only shown: when one of these cannot be, nothing is done with the row. */
 static void judge(struct reading *r, const struct cluster_row *row)
 {
     uint64_t system = 0;
 
-    if (!is_segment_size(row->segment_bytes)) {
+    if (!pgf_wal_segment_size_ok(row->segment_bytes)) {
         reading_blame(r, "segment_bytes", "no size of WAL segments");
     }
     if (!hf_is_name(row->lineage)) {

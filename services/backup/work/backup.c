@@ -9,6 +9,7 @@
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
 #include "backup/work/capture.h"
+#include "backup/work/found.h"
 #include "backup/work/work.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -327,18 +328,8 @@ static struct hf_status finish(struct hf_ctx *ctx, struct backup_work *work)
     if (point == NULL) {
         return hf_fail(ctx->arena, HF_INTERNAL, "the journal lacks the entry of backup %s", row.id);
     }
-    row.timeline = point->timeline;
-    row.start_lsn = point->start_lsn;
-    row.stop_lsn = point->stop_lsn;
-    row.end_time_us = point->stop_time_us;
-    row.source_bytes = point->source_bytes;
-    row.changed_bytes = point->changed_bytes;
-    row.stored_bytes = point->stored_bytes;
-    row.files = point->files;
-    row.server_version = point->server_version;
-    row.root = point->root;
-    row.journal_entry = work->state.point_entries[point - work->state.points];
-    row.predecessor = work->predecessor_id == NULL ? "" : work->predecessor_id;
+    HF_TRY(found_point(ctx->arena, &work->state, point, &row));
+    row.predecessor = hf_is_name(work->predecessor_id) ? work->predecessor_id : "";
     HF_TRY(db_tx_begin(ctx, work->source.app->db, work->source.tenant_id, DB_READ_COMMITTED, &tx));
     HF_TRY(jobs_finish_begin(ctx, tx, work->run));
     HF_TRY(backups_set_succeeded(ctx, tx, &row));

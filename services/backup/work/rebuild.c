@@ -1,15 +1,12 @@
 /* The catalogue from the vault alone: every source of the tenant, every live point. The vault wins:
  * a point that it does not know is taken off the catalogue. A source that PostgreSQL has forgotten
  * comes back without connection; registering a cluster of that name and system adopts it. */
-#include <string.h>
-
 #include "backup/source/realms.h"
 #include "backup/source/source.h"
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
-#include "backup/store/reading.h"
+#include "backup/work/found.h"
 #include "backup/work/work.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -23,15 +20,9 @@ struct rebuild {
     const struct vault_keyring *keyring;
 };
 
-static const struct vault_lineage_info *newest_lineage(const struct vault_source_state *state)
-{
-    return state->lineages_len == 0 ? NULL : &state->lineages[state->lineages_len - 1];
-}
-
 static struct hf_status mend(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row,
                              const struct vault_source_state *state)
 {
-    const struct vault_lineage_info *lineage = newest_lineage(state);
     struct cluster_row known = *row;
 
     if (row->damage == NULL) {
@@ -39,12 +30,7 @@ static struct hf_status mend(struct hf_ctx *ctx, struct db_tx *tx, const struct 
     }
     hf_warn(ctx, HF_EVENT("catalog.row_mended"), HF_TEXT("cluster", row->name),
             HF_TEXT("damage", row->damage));
-    known.system_identifier = state->source.system_identifier;
-    known.server_version = state->source.server_version;
-    known.segment_bytes = state->source.wal_segment_bytes;
-    known.lineage = lineage == NULL ? "l1" : lineage->lineage;
-    known.journal_head = state->head;
-    known.journal_hash = (struct hf_bytes){state->head_hash, VAULT_HASH_LEN};
+    HF_TRY(found_source(ctx->arena, state, &known));
     return clusters_mend(ctx, tx, &known);
 }
 
@@ -54,7 +40,12 @@ static struct hf_status ensure_row(struct hf_ctx *ctx, struct db_tx *tx, const c
                                    const struct vault_source_state *state, bool *ret_is_removed)
 {
     struct cluster_row row;
-    const struct vault_lineage_info *lineage = newest_lineage(state);
+    struct cluster_row known = {
+        .id = id,
+        .dsn = "",
+        .slot = "",
+        .warnings = "not connected: register it again with `holdfast cluster add`",
+    };
 
     HF_TRY(clusters_is_removed(ctx, tx, id, ret_is_removed));
     if (*ret_is_removed) {
@@ -65,49 +56,11 @@ static struct hf_status ensure_row(struct hf_ctx *ctx, struct db_tx *tx, const c
     if (found.code != HF_NOT_FOUND) {
         return hf_is_ok(found) ? mend(ctx, tx, &row, state) : found;
     }
-    const char *name = state->source.name;
-    struct hf_status taken = clusters_get(ctx, tx, name, &row);
-
-    if (hf_is_ok(taken)) {
-        name = hf_printf(ctx->arena, "%.32s-%.6s", name, id + 28);
+    HF_TRY(found_source(ctx->arena, state, &known));
+    if (hf_is_ok(clusters_get(ctx, tx, known.name, &row))) {
+        known.name = hf_printf(ctx->arena, "%.32s-%.6s", known.name, id + 28);
     }
-    row = (struct cluster_row){
-        .id = id,
-        .name = name,
-        .dsn = "",
-        .system_identifier = state->source.system_identifier,
-        .server_version = state->source.server_version,
-        .segment_bytes = state->source.wal_segment_bytes,
-        .lineage = lineage == NULL ? "l1" : lineage->lineage,
-        .slot = "",
-        .warnings = "not connected: register it again with `holdfast cluster add`",
-    };
-    return clusters_insert(ctx, tx, &row);
-}
-
-static void point_row(const char *cluster_id, const struct vault_source_state *state, size_t i,
-                      struct backup_row *ret_row)
-{
-    const struct vault_point_info *point = &state->points[i];
-
-    *ret_row = (struct backup_row){
-        .id = point->id,
-        .cluster_id = cluster_id,
-        .timeline = point->timeline,
-        .start_lsn = point->start_lsn,
-        .stop_lsn = point->stop_lsn,
-        .start_time_us = point->start_time_us,
-        .end_time_us = point->stop_time_us,
-        .source_bytes = point->source_bytes,
-        .changed_bytes = point->changed_bytes,
-        .stored_bytes = point->stored_bytes,
-        .files = point->files,
-        .journal_entry = state->point_entries[i],
-        .server_version = point->server_version,
-        .predecessor = "",
-        .root = point->root,
-        .lineage = point->lineage,
-    };
+    return clusters_insert(ctx, tx, &known);
 }
 
 /* One page of the catalogue: take what the vault does not know off. ret_last: its last id. */
@@ -145,37 +98,21 @@ static struct hf_status drop_unknown(struct hf_ctx *ctx, struct db_tx *tx, const
     return hf_success();
 }
 
-/* Can PostgreSQL hold it? Whoever has the key may have written anything. */
-static bool is_storable(const struct vault_point_info *point)
-{
-    const uint64_t counts[] = {point->source_bytes, point->changed_bytes,  point->stored_bytes,
-                               point->files,        point->server_version, point->timeline};
-
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        if (counts[i] > INT64_MAX) {
-            return false;
-        }
-    }
-    return point->timeline <= INT32_MAX && point->server_version <= INT32_MAX &&
-           hf_time_in_range(point->start_time_us) && hf_time_in_range(point->stop_time_us) &&
-           hf_is_name(point->id) && hf_is_name(point->lineage) &&
-           strlen(point->root) <= STORE_ROOT_MAX;
-}
-
 static struct hf_status store_points(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      const struct vault_source_state *state)
 {
     for (size_t i = 0; i < state->points_len; i++) {
-        struct backup_row row;
+        struct backup_row row = {.cluster_id = id, .predecessor = ""};
+        struct hf_status judged = found_point(ctx->arena, state, &state->points[i], &row);
 
         HF_TRY(hf_ctx_check(ctx));
-        if (!is_storable(&state->points[i])) {
+        if (hf_is_ok(judged)) {
+            HF_TRY(backups_upsert(ctx, tx, &row));
+        } else {
             hf_warn(ctx, HF_EVENT("catalog.point_left_out"), HF_TEXT("cluster", id),
-                    HF_INT("journal_entry", state->point_entries[i]));
-            continue;
+                    HF_INT("journal_entry", state->point_entries[i]),
+                    HF_TEXT("error", judged.message));
         }
-        point_row(id, state, i, &row);
-        HF_TRY(backups_upsert(ctx, tx, &row));
     }
     HF_TRY(drop_unknown(ctx, tx, id, state));
     return clusters_set_head(ctx, tx, id, state->head,
