@@ -287,3 +287,12 @@ char *hf_path_join(struct hf_arena *arena, const char *a, const char *b)
     const char *slash = len == 1 && a[0] == '/' ? "" : "/";
     return hf_printf(arena, "%.*s%s%s", (int)len, a, slash, b);
 }
+
+const char *hf_path_parent(struct hf_arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL   ? "."
+           : slash == path ? "/"
+                           : hf_strndup(arena, path, (size_t)(slash - path));
+}

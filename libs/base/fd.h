@@ -63,5 +63,7 @@ bool hf_path_exists(const char *path);
 struct hf_status hf_remove_tree(struct hf_arena *arena, const char *path) HF_MUST_USE;
 /* "a/b": one slash between. */
 char *hf_path_join(struct hf_arena *arena, const char *a, const char *b);
+/* The directory of a file: "a" of "a/b", "/" of "/b", "." of "b". */
+const char *hf_path_parent(struct hf_arena *arena, const char *path);
 
 #endif

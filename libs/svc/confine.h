@@ -16,6 +16,7 @@
 #define HF_SVC_CONFINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -41,6 +42,21 @@ struct svc_confine_rules {
 #define SVC_CONFINE_LINKED                                                                         \
     "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/localtime",     \
         "/etc/ssl/openssl.cnf", "/etc/passwd", "/etc/group"
+
+/* What a service's settings name; entries may be NULL or "". */
+struct svc_confine_places {
+    const char *const *files; /* read, and what lies beside them: they are replaced by new ones */
+    size_t files_len;
+    const char *const *dirs; /* read and written, and made: afterwards they could not be */
+    size_t dirs_len;
+    const char *const *more; /* read as they are; the list ends with NULL */
+};
+
+/* The rules of a service: these places and what libraries open (SVC_CONFINE_SYSTEM). A file that is
+ * missing is said by who reads it. Texts are those of places, or live in arena.
+ * Errors   of making directories */
+struct hf_status svc_confine_to(struct hf_arena *arena, const struct svc_confine_places *places,
+                                struct svc_confine_rules *ret_rules) HF_MUST_USE;
 
 /* What is on. */
 struct svc_confinement {

@@ -1,4 +1,4 @@
-/* The lists of landlock for this service. Surprise: the database is asked before anything is
+/* What this service is let to touch. Surprise: the database is asked before anything is
  * confined, because connection strings of earlier releases name files of this machine, and their
  * clusters stream on until they are changed. */
 #include "backup/confine.h"
@@ -17,41 +17,13 @@
 #include "db/db.h"
 #include "pgwire/dsn.h"
 
-static const char *const of_system[] = {SVC_CONFINE_SYSTEM};
-static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
-
 #define STORED_FILES_MAX 256
 #define STORED_US (5 * HF_US_PER_S)
 
-struct paths {
+/* Files that stored connection strings name. */
+struct stored {
     HF_VEC(const char *) list;
-    size_t stored; /* that stored rows name */
 };
-
-static const char *dir_of(struct hf_arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash == NULL   ? "."
-           : slash == path ? "/"
-                           : hf_strndup(arena, path, (size_t)(slash - path));
-}
-
-/* Those that are configured; what is missing is said by the service's own check. */
-static void dirs_add(struct hf_arena *arena, const char *const *files, size_t len,
-                     struct paths *paths)
-{
-    for (size_t i = 0; i < HF_LEN(of_system); i++) {
-        *HF_VEC_ADD(arena, &paths->list) = of_system[i];
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (!hf_text_empty(files[i])) {
-            *HF_VEC_ADD(arena, &paths->list) = dir_of(arena, files[i]);
-        }
-    }
-}
-
-/* --- files that stored connection strings name ----------------------------------------------- */
 
 static bool is_file(const char *path)
 {
@@ -60,7 +32,7 @@ static bool is_file(const char *path)
     return path != NULL && path[0] == '/' && stat(path, &found) == 0 && S_ISREG(found.st_mode);
 }
 
-static void files_add(struct hf_arena *arena, const char *text, struct paths *paths)
+static void files_add(struct hf_arena *arena, const char *text, struct stored *stored)
 {
     static const char *const keywords[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl"};
     struct pgwire_dsn dsn;
@@ -71,15 +43,14 @@ static void files_add(struct hf_arena *arena, const char *text, struct paths *pa
     for (size_t i = 0; i < HF_LEN(keywords); i++) {
         const char *path = pgwire_dsn_setting(&dsn, keywords[i]);
 
-        if (is_file(path) && paths->stored < STORED_FILES_MAX) {
-            *HF_VEC_ADD(arena, &paths->list) = path;
-            paths->stored++;
+        if (is_file(path) && stored->list.len < STORED_FILES_MAX) {
+            *HF_VEC_ADD(arena, &stored->list) = path;
         }
     }
 }
 
 static struct hf_status stored_read(struct hf_ctx *ctx, struct db *dispatch, struct db *app,
-                                    struct paths *paths)
+                                    struct stored *stored)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *all = NULL;
     struct cluster_ref *refs = NULL;
@@ -93,14 +64,14 @@ static struct hf_status stored_read(struct hf_ctx *ctx, struct db *dispatch, str
 
         HF_TRY(db_tx_begin(ctx, app, refs[i].tenant_id, DB_READ_COMMITTED, &tx));
         HF_TRY(clusters_get_dsn(ctx, tx, refs[i].cluster_id, &dsn));
-        files_add(ctx->arena, dsn, paths);
+        files_add(ctx->arena, dsn, stored);
     }
     return hf_success();
 }
 
 /* A database that does not answer yet, or has no table yet, names no files. */
 static void stored_add(struct hf_arena *arena, const struct backup_config *config,
-                       struct paths *paths)
+                       struct stored *stored)
 {
     const struct db_options options[] = {
         {.conninfo = config->database_dispatch,
@@ -119,32 +90,13 @@ static void stored_add(struct hf_arena *arena, const struct backup_config *confi
     }
     struct db *dispatch = db_new(&options[0]);
     struct db *app = db_new(&options[1]);
-    struct hf_status status = stored_read(&ctx, dispatch, app, paths);
+    struct hf_status status = stored_read(&ctx, dispatch, app, stored);
 
     if (!hf_is_ok(status)) {
         hf_info(&ctx, HF_EVENT("confinement.files_unknown"), HF_TEXT("error", status.message));
     }
     db_free(app);
     db_free(dispatch);
-}
-
-static struct hf_status made_dirs(struct hf_arena *arena, const struct backup_config *config,
-                                  const char *const **ret_paths)
-{
-    const char *const dirs[] = {
-        config->vault_dir, config->cache_dir, config->run_dir,
-        hf_text_empty(config->epoch_file) ? NULL : dir_of(arena, config->epoch_file)};
-    const char **paths = HF_NEW_N(arena, const char *, HF_LEN(dirs) + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < HF_LEN(dirs); i++) {
-        if (!hf_text_empty(dirs[i])) {
-            HF_TRY(hf_make_dirs(arena, dirs[i], 0700));
-            paths[n++] = dirs[i];
-        }
-    }
-    *ret_paths = paths;
-    return hf_success();
 }
 
 struct hf_status backup_confine(struct hf_arena *arena, const void *config,
@@ -156,14 +108,20 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
         backup->vault_key_file,   backup->signing_key_file,   backup->escrow_key_file,
         backup->secrets_key_file, backup->metrics_token_file, backup->redis_password_file,
     };
-    struct svc_confine_rules rules = {.linked = linked};
-    struct paths paths = {.stored = 0};
+    const char *const dirs[] = {
+        backup->vault_dir, backup->cache_dir, backup->run_dir,
+        hf_text_empty(backup->epoch_file) ? NULL : hf_path_parent(arena, backup->epoch_file)};
+    struct stored stored = {.list = {0}};
 
-    dirs_add(arena, files, HF_LEN(files), &paths);
-    stored_add(arena, backup, &paths);
-    *HF_VEC_ADD(arena, &paths.list) = NULL;
-    rules.read = paths.list.items;
-    HF_TRY(made_dirs(arena, backup, &rules.write));
-    *ret_rules = rules;
-    return hf_success();
+    stored_add(arena, backup, &stored);
+    *HF_VEC_ADD(arena, &stored.list) = NULL;
+    const struct svc_confine_places places = {
+        .files = files,
+        .files_len = HF_LEN(files),
+        .dirs = dirs,
+        .dirs_len = HF_LEN(dirs),
+        .more = stored.list.items,
+    };
+
+    return svc_confine_to(arena, &places, ret_rules);
 }

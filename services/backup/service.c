@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "egress/egress.h"
+#include "svc/run_dir.h"
 
 #define TRIM_IDLE_US (INT64_C(2) * HF_US_PER_S)
 #define TRIM_BUSY_US (INT64_C(10) * HF_US_PER_S) /* a job wants its pages again at once */
@@ -31,6 +32,7 @@ struct process {
     struct backup_app app;
     struct rpc_server *server;
     struct telemetry *telemetry; /* NULL: not configured */
+    struct svc_run_dir *run_dir;
     int64_t trimmed_us;
 };
 
@@ -96,7 +98,9 @@ static struct hf_status check(struct hf_ctx *ctx, const void *config)
     if (!hf_text_empty(backup->metrics_listen)) {
         HF_TRY(check_address(ctx->arena, "metrics_listen", backup->metrics_listen));
     }
-    return gate_check(ctx, backup);
+    HF_CLEANUP(egress_free) struct egress *egress = NULL;
+
+    return gate_open(ctx, backup, &egress);
 }
 
 static struct hf_status open_database(struct hf_ctx *ctx, const struct backup_config *config,
@@ -233,6 +237,7 @@ static void stop(struct hf_ctx *ctx, void *arg)
     receivers_free(app->receivers);
     source_calls_free(app->source_calls);
     egress_free(app->egress);
+    svc_run_dir_free(process->run_dir);
     realms_free(app->realms);
     secret_key_free(app->secrets);
     objstore_free(app->vault);
@@ -257,6 +262,17 @@ static bool is_alive(void *arg)
     return true;
 }
 
+static struct hf_status open_run_dir(struct hf_ctx *ctx, const struct backup_config *config,
+                                     struct process *process)
+{
+    const char *dir = hf_text_empty(config->run_dir) ? config->cache_dir : config->run_dir;
+
+    HF_TRY(
+        svc_run_dir_open(ctx->arena, hf_path_join(ctx->arena, dir, "connect"), &process->run_dir));
+    process->app.run_dir = svc_run_dir_path(process->run_dir);
+    return hf_success();
+}
+
 static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_config *config,
                                     struct process *process)
 {
@@ -268,7 +284,8 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     app->threads = config->threads > 0 ? (size_t)config->threads : (size_t)(cores < 1 ? 1 : cores);
     HF_TRY(check_config(ctx->arena, config));
     HF_TRY(check(ctx, config));
-    HF_TRY(gate_open(ctx, config, app));
+    HF_TRY(gate_open(ctx, config, &app->egress));
+    HF_TRY(open_run_dir(ctx, config, process));
     HF_TRY(open_database(ctx, config, app));
     HF_TRY(open_vault(ctx, config, app));
     HF_TRY(start_work(ctx, config, app));

@@ -36,9 +36,7 @@ static const char *own_directory(struct hf_arena *arena)
     if (len <= 0) {
         return "/usr/local/bin";
     }
-    char *slash = strrchr(path, '/');
-
-    return slash == NULL || slash == path ? "/" : hf_strndup(arena, path, (size_t)(slash - path));
+    return hf_path_parent(arena, path);
 }
 
 int place_hold_service(struct hf_arena *arena)
