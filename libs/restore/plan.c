@@ -64,6 +64,16 @@ static struct hf_status try_timeline(struct restore *restore, struct restore_pla
     return status.code == HF_NOT_FOUND ? hf_success() : status;
 }
 
+/* The next one that the vault knows, at last the point's own; 0: none is left. Numbers between them
+ * may be billions. */
+static uint32_t older_timeline(const struct restore_plan *plan, uint32_t timeline)
+{
+    uint32_t own = plan->point->timeline;
+    uint32_t older = vault_wal_index_below(&plan->index, timeline);
+
+    return older < own && timeline > own ? own : older;
+}
+
 /* The newest timeline that this point can go on to, or the one that was asked for. is_strict: only
  * the newest of all. */
 static struct hf_status choose_timeline(struct restore *restore, struct restore_plan *plan,
@@ -78,7 +88,8 @@ static struct hf_status choose_timeline(struct restore *restore, struct restore_
         return load_history(restore, plan, point->timeline);
     }
     for (uint32_t timeline = target->timeline != 0 ? target->timeline : newest;
-         timeline >= point->timeline && timeline > 0; timeline--) {
+         timeline >= point->timeline && timeline > 0; timeline = older_timeline(plan, timeline)) {
+        HF_TRY(hf_ctx_check(restore->ctx));
         HF_TRY(try_timeline(restore, plan, timeline, &is_way));
         if (is_way) {
             return hf_success();
@@ -497,6 +508,7 @@ static struct hf_status try_all(struct restore *restore, struct choice *choice, 
         if (candidate->is_tried) {
             continue;
         }
+        HF_TRY(hf_ctx_check(restore->ctx));
         struct hf_status status =
             try_point(restore, candidate->point, is_strict, ret_plan, &choice->verdict);
 

@@ -59,9 +59,14 @@ static struct hf_status collect_shard(struct hf_ctx *ctx, struct shard_state *st
 
     HF_TRY(vault_map_iter_new(ctx, state->place, map, shard, 1, &iter));
     do {
+        HF_TRY(hf_ctx_check(ctx));
         HF_TRY(vault_map_iter_next(ctx, iter, &entry));
         if (entry != NULL) {
             collect_entry(ctx, state, entry);
+        }
+        if (state->pages > SHARD_PAGES_MAX || state->pieces.len > SHARD_PAGES_MAX) {
+            return hf_fail(ctx->arena, HF_DATA_LOSS, "shard %zu of the map of %s claims %llu pages",
+                           shard, state->place->prefix, (unsigned long long)state->pages);
         }
     } while (entry != NULL);
     return hf_success();
@@ -176,10 +181,6 @@ static struct hf_status rebuild_shard(struct hf_ctx *ctx, struct shard_state *st
                                       struct vault_digests_writer *writer)
 {
     HF_TRY(collect_shard(ctx, state, map, shard));
-    if (state->pages > SHARD_PAGES_MAX) {
-        return hf_fail(ctx->arena, HF_DATA_LOSS, "shard %zu of the map of %s claims %llu pages",
-                       shard, state->place->prefix, (unsigned long long)state->pages);
-    }
     state->digests = hf_heap_alloc((size_t)state->pages * VAULT_DIGEST_LEN + 1);
     if (state->pieces.len > 1) {
         qsort(state->pieces.items, state->pieces.len, sizeof(state->pieces.items[0]),

@@ -10,6 +10,8 @@
 #define BATCH_PIECES (1u << 20)
 #define BATCH_FILES (1u << 18)
 #define BATCH_ARENA_MAX ((size_t)4 << 30)
+/* Of a batch with its last file: 64 GiB of that file in single pages, 320 MiB of memory. */
+#define PIECES_MAX (1u << 24)
 
 static struct hf_status run_batch(struct hf_ctx *ctx, struct extract *extract)
 {
@@ -114,6 +116,10 @@ static struct hf_status take_runs(struct hf_ctx *ctx, struct extract *extract,
     }
     if (pages > now->pages_missing) {
         return hf_fail(ctx->arena, HF_DATA_LOSS, "the map names pages of %s twice", now->path);
+    }
+    if (entry->runs_len > PIECES_MAX - extract->pieces_len) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS, "the map has %s in more than %u pieces", now->path,
+                       PIECES_MAX - BATCH_PIECES);
     }
     now->pages_missing -= pages;
     pieces_add(extract, entry);

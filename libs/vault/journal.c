@@ -15,8 +15,9 @@
 
 #define ENTRY_DIGITS 12
 #define NUMBER_MAX UINT64_C(999999999999) /* twelve digits */
-#define RACES_MAX 1000                    /* entries of others that one call steps over */
-#define SOURCES_MAX 100000u               /* of a realm: names alone must not fill the memory */
+#define WALK_MAX 4096u      /* entries since a checkpoint; writers make one after 64 */
+#define RACES_MAX 1000      /* entries of others that one call steps over */
+#define SOURCES_MAX 100000u /* of a realm: names alone must not fill the memory */
 #define LIST_STEP 1000
 #define LIST_ARENA ((size_t)8 << 20)
 #define CHECKPOINT_ENTRIES 64
@@ -183,6 +184,11 @@ static struct hf_status walk_back(struct hf_ctx *ctx, struct objstore *store,
     struct vault_entry_open open = *head;
 
     for (open.number = head->number; open.number > 0; open.number--) {
+        HF_TRY(hf_ctx_check(ctx));
+        if (entries->len == WALK_MAX) {
+            return vault_damaged(ctx->arena, vault_entry_name(ctx->arena, open.prefix, open.number),
+                                 0, "no checkpoint is among thousands of entries behind it");
+        }
         struct hf_status status = vault_entry_read(ctx, store, &open);
 
         if (status.code == HF_NOT_FOUND) {
@@ -199,7 +205,13 @@ static struct hf_status walk_back(struct hf_ctx *ctx, struct objstore *store,
             return hf_success();
         }
     }
-    return chain_check(ctx->arena, &entries->items[entries->len - 1], no_entry);
+    const struct vault_entry_open *first = &entries->items[entries->len - 1];
+
+    if (first->ret_entry.kind != VAULT_ENTRY_SOURCE) {
+        return vault_damaged(ctx->arena, vault_entry_name(ctx->arena, first->prefix, first->number),
+                             0, "a journal begins with the entry of its source");
+    }
+    return chain_check(ctx->arena, first, no_entry);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): seven parameters; the pin is two of them */
@@ -376,8 +388,11 @@ static struct hf_status append_entry(struct hf_ctx *ctx, const struct append *ap
 
 static bool wants_checkpoint(const struct vault_source_state *state, int64_t now_us)
 {
+    int64_t age_us;
+
     return state->head - state->checkpoint >= CHECKPOINT_ENTRIES ||
-           now_us - state->checkpoint_time_us >= CHECKPOINT_US;
+           __builtin_sub_overflow(now_us, state->checkpoint_time_us, &age_us) ||
+           age_us >= CHECKPOINT_US;
 }
 
 struct hf_status vault_journal_append(struct hf_ctx *ctx, struct objstore *store,

@@ -101,7 +101,8 @@ void vault_map_entry_encode(struct hf_buf *buf, const struct vault_map_entry *en
 struct vault_map_cursor;
 struct vault_map_cursor *vault_map_cursor_new(void);
 void vault_map_cursor_free(struct vault_map_cursor *cursor); /* accepts NULL */
-/* bytes stay borrowed until the next reset. */
+/* The next blob of the same table: its entries come behind those before. bytes stay borrowed until
+ * the next reset. */
 void vault_map_cursor_reset(struct vault_map_cursor *cursor, struct hf_bytes bytes);
 /* *ret_entry NULL at the end. DATA_LOSS on bytes that are no entry, or not in order. */
 struct hf_status vault_map_cursor_next(struct hf_arena *arena, struct vault_map_cursor *cursor,

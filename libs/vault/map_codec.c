@@ -103,7 +103,6 @@ void vault_map_cursor_free(struct vault_map_cursor *cursor)
 void vault_map_cursor_reset(struct vault_map_cursor *cursor, struct hf_bytes bytes)
 {
     cursor->wire = codec_wire_open(bytes.ptr, bytes.len);
-    memset(cursor->last, 0, sizeof(cursor->last));
 }
 
 /* Text without NUL inside into a fixed buffer. */

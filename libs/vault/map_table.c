@@ -162,7 +162,8 @@ struct vault_map_reader {
     bool is_done;
 };
 
-#define READER_ARENA_MAX (64u << 20)
+/* Trailer and blobs of the biggest table, its index: hundreds of readers are open at a time. */
+#define READER_ARENA_MAX (8u << 20)
 
 void vault_map_reader_free(struct vault_map_reader *reader)
 {

@@ -288,6 +288,22 @@ void vault_trailer_encode(const struct vault_index *index, size_t padding, uint8
     memset(at + index->digests_len, 0, padding);
 }
 
+struct vault_pack_limits vault_pack_limits(enum vault_pack_kind kind)
+{
+    static const struct vault_pack_limits table[] = {
+        [VAULT_PACK_DATA] = {VAULT_PACK_PAGES_MAX, 12u << 20,
+                             (uint64_t)VAULT_PACK_PAGES_MAX * VAULT_PAGE},
+        [VAULT_PACK_ROOT] = {4096, 1u << 20, 32u << 20},
+        [VAULT_PACK_MAP] = {4096, 1u << 20, 128u << 20},
+        [VAULT_PACK_JOURNAL] = {4096, 1u << 20, 64u << 20},
+        [VAULT_PACK_WAL] = {VAULT_PACK_BLOBS_MAX, 16u << 20, 24u << 20},
+        [VAULT_PACK_CACHE] = {4096, 1u << 20, 256u << 20},
+        [VAULT_PACK_TABLE] = {4096, 1u << 20, 16u << 20},
+    };
+
+    return table[kind];
+}
+
 static bool trailer_entry(struct codec_wire *wire, struct vault_blob_info *blob)
 {
     uint8_t type = codec_wire_get_u8(wire);
@@ -305,6 +321,7 @@ static bool trailer_entry(struct codec_wire *wire, struct vault_blob_info *blob)
 static void trailer_entries(struct codec_wire *wire, struct vault_pack *pack, uint64_t data_end)
 {
     uint64_t offset = VAULT_PACK_HEADER_LEN;
+    uint64_t plain_left = vault_pack_limits(pack->header.kind).plain_bytes;
     uint32_t pages = 0;
 
     for (size_t i = 0; i < pack->blobs_len && wire->fault == NULL; i++) {
@@ -315,6 +332,11 @@ static void trailer_entries(struct codec_wire *wire, struct vault_pack *pack, ui
             codec_wire_fault(wire, "impossible blob");
             return;
         }
+        if (blob->plain_len > plain_left) {
+            codec_wire_fault(wire, "more plaintext than an object of its kind may hold");
+            return;
+        }
+        plain_left -= blob->plain_len;
         blob->first_page = pages;
         offset += blob->sealed_len;
         pages += blob->pages;
@@ -348,7 +370,7 @@ struct hf_status vault_trailer_decode(struct hf_arena *arena, struct hf_bytes pl
 
     pack->blobs_len = blobs;
     pack->pages = pages;
-    if (data_end < VAULT_PACK_HEADER_LEN || blobs > VAULT_PACK_BLOBS_MAX ||
+    if (data_end < VAULT_PACK_HEADER_LEN || blobs > vault_pack_limits(pack->header.kind).blobs ||
         pages > VAULT_PACK_PAGES_MAX || blobs > codec_wire_left(&wire) / VAULT_TRAILER_ENTRY_LEN) {
         codec_wire_fault(&wire, "too many blobs or pages");
         return codec_wire_status(&wire, arena, "pack trailer");

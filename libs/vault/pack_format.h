@@ -66,6 +66,14 @@ size_t vault_index_len(const struct vault_index *index, size_t blobs, size_t pag
 void vault_index_done(struct vault_index *index);
 /* Plaintext of the trailer with padding zeros, vault_index_len(…) + padding bytes. */
 void vault_trailer_encode(const struct vault_index *index, size_t padding, uint8_t *ret_bytes);
+/* What an object of a kind may hold: more than any writer puts there. A few sealed bytes can stand
+ * for gigabytes of plaintext, so these bound what reading one object costs, whoever sealed it. */
+struct vault_pack_limits {
+    uint32_t blobs;
+    uint32_t trailer_bytes; /* sealed, with padding */
+    uint64_t plain_bytes;   /* of all blobs */
+};
+struct vault_pack_limits vault_pack_limits(enum vault_pack_kind kind);
 /* Parse the plaintext of a trailer whose records end at data_end. plain must live as long as the
  * pack: digests point into it. DATA_LOSS. Fills blobs, blobs_len and pages. */
 struct hf_status vault_trailer_decode(struct hf_arena *arena, struct hf_bytes plain,

@@ -88,8 +88,12 @@ static struct hf_status trailer_open(const struct vault_pack_source *source,
     uint64_t at = source->size - VAULT_FOOTER_LEN - trailer_len;
     uint8_t total[8];
     const struct codec_gcm_params params = {keys->trailer, nonce, {total, sizeof(total)}};
-    uint8_t *bytes = hf_try_alloc(arena, trailer_len);
+    uint8_t *bytes;
 
+    if (trailer_len > vault_pack_limits(pack->header.kind).trailer_bytes) {
+        return vault_damaged(arena, source->name, at, "trailer is longer than one of its kind");
+    }
+    bytes = hf_try_alloc(arena, trailer_len);
     if (bytes == NULL) {
         return hf_fail(arena, HF_RESOURCE_EXHAUSTED, "no room for the trailer of %s", source->name);
     }

@@ -69,10 +69,12 @@ static struct hf_status scan_record(struct scan *scan, uint64_t offset, size_t i
 static struct hf_status scan_walk(struct scan *scan)
 {
     struct hf_ctx *ctx = scan->source->ctx;
+    const struct vault_pack_limits limits = vault_pack_limits(scan->pack->header.kind);
     uint64_t offset = VAULT_PACK_HEADER_LEN;
+    uint64_t plain_left = limits.plain_bytes;
     HF_VEC(struct vault_blob_info) blobs = {0};
 
-    while (blobs.len < VAULT_PACK_BLOBS_MAX) {
+    while (blobs.len < limits.blobs) {
         struct vault_blob_info blob = {.offset = 0};
         bool is_record = false;
 
@@ -81,6 +83,11 @@ static struct hf_status scan_walk(struct scan *scan)
         if (!is_record) {
             break;
         }
+        if (blob.plain_len > plain_left) {
+            return vault_damaged(ctx->arena, scan->source->name, offset,
+                                 "more plaintext than an object of its kind may hold");
+        }
+        plain_left -= blob.plain_len;
         *HF_VEC_ADD(ctx->arena, &blobs) = blob;
         offset += blob.sealed_len;
         scan->pack->pages += blob.pages;

@@ -13,6 +13,8 @@
 #define BLOB_REFS 4096u          /* about 220 KiB */
 #define TABLE_REFS (128u * 1024) /* of one object: about 7 MiB */
 #define REWRITE_FLOOR 256u       /* overlays with fewer packs do not outweigh anything */
+/* Of one point: 128 TiB of whole packs, 256 MiB of memory for who reads the tables. */
+#define PACKS_MAX (1u << 22)
 #define LEVEL 3
 
 void vault_packtable_add(struct vault_packtable *table, const struct vault_pack_ref *pack)
@@ -93,8 +95,22 @@ struct hf_status vault_packtable_decode(struct hf_arena *arena, struct hf_bytes 
     return codec_wire_finish(&wire, arena, "table of packs");
 }
 
-static struct hf_status load_one(struct hf_ctx *ctx, const struct vault_place *place,
-                                 const struct vault_table_ref *ref, struct vault_packtable *table)
+struct hf_status vault_packtable_settle(struct hf_arena *arena, const struct vault_place *place,
+                                        struct vault_packtable *table)
+{
+    vault_packtable_sort(table);
+    for (size_t i = 1; i < table->len; i++) {
+        if (table->packs[i - 1].number == table->packs[i].number) {
+            return hf_fail(arena, HF_DATA_LOSS, "%s: pack %llu is listed twice", place->prefix,
+                           (unsigned long long)table->packs[i].number);
+        }
+    }
+    return hf_success();
+}
+
+struct hf_status vault_packtable_read(struct hf_ctx *ctx, const struct vault_place *place,
+                                      const struct vault_table_ref *ref,
+                                      struct vault_packtable *table)
 {
     HF_CLEANUP(vault_blob_reader_free) struct vault_blob_reader *reader = vault_blob_reader_new();
     const char *name = vault_name_table(ctx->arena, place->prefix, ref->id);
@@ -106,6 +122,11 @@ static struct hf_status load_one(struct hf_ctx *ctx, const struct vault_place *p
         HF_TRY(vault_blob_read(ctx, place->store, place->keyring, &pack, i, false, reader, &plain));
         struct hf_status status = vault_packtable_decode(ctx->arena, plain, table);
         HF_TRY(hf_wrap(ctx->arena, status, "%s", name));
+        HF_TRY(hf_ctx_check(ctx));
+        if (table->len > PACKS_MAX) {
+            return hf_fail(ctx->arena, HF_DATA_LOSS, "%s: the tables list more than %u packs", name,
+                           PACKS_MAX);
+        }
     }
     return hf_success();
 }
@@ -115,16 +136,9 @@ struct hf_status vault_packtable_load(struct hf_ctx *ctx, const struct vault_pla
                                       struct vault_packtable *table)
 {
     for (size_t i = 0; i < len; i++) {
-        HF_TRY(load_one(ctx, place, &refs[i], table));
+        HF_TRY(vault_packtable_read(ctx, place, &refs[i], table));
     }
-    vault_packtable_sort(table);
-    for (size_t i = 1; i < table->len; i++) {
-        if (table->packs[i - 1].number == table->packs[i].number) {
-            return hf_fail(ctx->arena, HF_DATA_LOSS, "%s: pack %llu is listed twice", place->prefix,
-                           (unsigned long long)table->packs[i].number);
-        }
-    }
-    return hf_success();
+    return vault_packtable_settle(ctx->arena, place, table);
 }
 
 static struct hf_status write_one(struct hf_ctx *ctx, const struct vault_packtable_grow *in,

@@ -32,6 +32,13 @@ void vault_packtable_encode(struct hf_buf *buf, const struct vault_pack_ref *pac
 struct hf_status vault_packtable_decode(struct hf_arena *arena, struct hf_bytes bytes,
                                         struct vault_packtable *table) HF_MUST_USE;
 
+/* Append what one object of a root lists. DATA_LOSS names the object. */
+struct hf_status vault_packtable_read(struct hf_ctx *ctx, const struct vault_place *place,
+                                      const struct vault_table_ref *ref,
+                                      struct vault_packtable *table) HF_MUST_USE;
+/* Sort what was appended. DATA_LOSS when a number occurs twice; it is sorted then, too. */
+struct hf_status vault_packtable_settle(struct hf_arena *arena, const struct vault_place *place,
+                                        struct vault_packtable *table) HF_MUST_USE;
 /* Read all objects of a root into table. DATA_LOSS also when a number occurs twice. */
 struct hf_status vault_packtable_load(struct hf_ctx *ctx, const struct vault_place *place,
                                       const struct vault_table_ref *refs, size_t len,

@@ -2,6 +2,7 @@
  * is what stands between a foreign byte and everything that a restore does. */
 #include "vault/root.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -15,6 +16,7 @@
 #define KEY_MAX 256u
 #define VALUE_MAX (1u << 20)
 #define TABLES_MAX (1u << 20)
+#define SHARES_MAX (1u << 20) /* each opens a table: bounds what a walk over the map costs */
 #define TEXT_MAX 1024u
 #define REF_MIN_BYTES (VAULT_ID_LEN + VAULT_HASH_LEN + 3)
 #define LEVEL 3
@@ -123,6 +125,30 @@ static void get_facts(struct codec_wire *wire, struct hf_arena *arena, struct va
     root->facts_len = wire->fault == NULL ? count : 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, VAULT_ID_LEN);
+}
+
+/* An object that is listed twice would be read twice, or a million times. */
+static void check_distinct(struct codec_wire *wire, struct hf_arena *arena,
+                           const struct vault_table_ref *refs, size_t len)
+{
+    uint8_t *ids = get_room(wire, arena, len, VAULT_ID_LEN);
+
+    for (size_t i = 0; ids != NULL && i < len; i++) {
+        memcpy(ids + i * VAULT_ID_LEN, refs[i].id, VAULT_ID_LEN);
+    }
+    if (ids != NULL && len > 1) {
+        qsort(ids, len, VAULT_ID_LEN, compare_ids);
+    }
+    for (size_t i = 1; ids != NULL && i < len; i++) {
+        if (memcmp(ids + (i - 1) * VAULT_ID_LEN, ids + i * VAULT_ID_LEN, VAULT_ID_LEN) == 0) {
+            codec_wire_fault(wire, "a table is listed twice");
+        }
+    }
+}
+
 static struct vault_table_ref *get_refs(struct codec_wire *wire, struct hf_arena *arena,
                                         size_t *ret_len)
 {
@@ -137,11 +163,12 @@ static struct vault_table_ref *get_refs(struct codec_wire *wire, struct hf_arena
         refs[i].entries = codec_wire_get_u64(wire);
     }
     *ret_len = wire->fault == NULL ? count : 0;
+    check_distinct(wire, arena, refs, *ret_len);
     return refs;
 }
 
-static void get_shard(struct codec_wire *wire, struct hf_arena *arena, size_t tables_len,
-                      struct vault_shard *shard)
+static size_t get_shard(struct codec_wire *wire, struct hf_arena *arena, size_t tables_len,
+                        struct vault_shard *shard)
 {
     codec_wire_get_raw(wire, shard->first_key, VAULT_ID_LEN);
     size_t count = codec_wire_get_count(wire, VAULT_OVERLAYS_MAX + 1, 2);
@@ -156,6 +183,7 @@ static void get_shard(struct codec_wire *wire, struct hf_arena *arena, size_t ta
     }
     shard->shares = shares;
     shard->shares_len = count;
+    return count;
 }
 
 static void get_shards(struct codec_wire *wire, struct hf_arena *arena, struct vault_map_set *map)
@@ -163,13 +191,17 @@ static void get_shards(struct codec_wire *wire, struct hf_arena *arena, struct v
     static const uint8_t zero[VAULT_ID_LEN];
     size_t count = codec_wire_get_count(wire, TABLES_MAX, VAULT_ID_LEN + 1);
     struct vault_shard *shards = get_room(wire, arena, count, sizeof(shards[0]));
+    size_t shares = 0;
 
     for (size_t i = 0; shards != NULL && i < count && wire->fault == NULL; i++) {
-        get_shard(wire, arena, map->tables_len, &shards[i]);
+        shares += get_shard(wire, arena, map->tables_len, &shards[i]);
         int order =
             memcmp(i == 0 ? zero : shards[i - 1].first_key, shards[i].first_key, VAULT_ID_LEN);
         if (i == 0 ? order != 0 : order >= 0) {
             codec_wire_fault(wire, "shards out of order");
+        }
+        if (shares > SHARES_MAX) {
+            codec_wire_fault(wire, "more shares of tables than a map has");
         }
     }
     map->shards = shards;

@@ -242,13 +242,13 @@ static struct hf_status list_packs(struct hf_ctx *ctx, struct verify *verify)
     const struct vault_place *place = &verify->options->place;
 
     for (size_t i = 0; i < root->pack_tables_len; i++) {
-        struct hf_status status =
-            vault_packtable_load(ctx, place, &root->pack_tables[i], 1, &verify->packs);
-        if (!hf_is_ok(status) && !is_damage(status)) {
-            return status; /* damage is found when the object itself is checked */
-        }
+        const struct vault_table_ref *ref = &root->pack_tables[i];
+
+        HF_TRY(note(verify, vault_packtable_read(ctx, place, ref, &verify->packs),
+                    vault_name_table(ctx->arena, place->prefix, ref->id), 0));
     }
-    vault_packtable_sort(&verify->packs);
+    HF_TRY(note(verify, vault_packtable_settle(ctx->arena, place, &verify->packs),
+                verify->options->point->root, 0));
     verify->pack_pages = hf_heap_alloc((verify->packs.len + 1) * sizeof(uint32_t));
     for (size_t i = 0; i < verify->packs.len; i++) {
         const struct vault_pack_ref *pack = &verify->packs.packs[i];
@@ -307,6 +307,21 @@ static void check_run(struct walk *walk, const struct vault_run *run)
     }
 }
 
+/* An entry under the key of another path could be a second one of the same name. */
+static void check_key(struct walk *walk, const struct vault_map_entry *entry)
+{
+    const struct verify *verify = walk->verify;
+    uint8_t key[VAULT_ID_LEN];
+
+    if (!verify->is_deep) {
+        return;
+    }
+    vault_path_key(verify->options->place.keyring, entry->attrs.path, key);
+    if (memcmp(key, entry->key, VAULT_ID_LEN) != 0) {
+        find(walk->verify, walk->name, "is listed under the key of another path", 0);
+    }
+}
+
 static void check_entry(struct walk *walk, const struct vault_map_entry *entry)
 {
     if (entry->segment == 0) {
@@ -318,6 +333,7 @@ static void check_entry(struct walk *walk, const struct vault_map_entry *entry)
             walk->missing = vault_pages_of(entry->attrs.size_bytes);
             walk->verify->report.files++;
         }
+        check_key(walk, entry);
     }
     for (size_t i = 0; i < entry->runs_len; i++) {
         check_run(walk, &entry->runs[i]);

@@ -3,12 +3,14 @@
 #include "vault/wal_check.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/vec.h"
 #include "vault/wal_compare.h"
 #include "vault/wal_walk.h"
 
 #define SEGMENT_ARENA ((size_t)32 << 20)
+#define SEGNO_DIGITS 16
 
 struct checking {
     struct vault_wal_source source;
@@ -102,35 +104,80 @@ static struct hf_status check_cover(struct hf_ctx *ctx, struct checking *checkin
     return hf_success();
 }
 
-static struct hf_status check_segment(struct hf_ctx *ctx, struct checking *checking, uint64_t from,
-                                      uint64_t to)
+/* All objects of the segment that holds lsn. */
+static struct hf_status check_objects(struct hf_ctx *ctx, struct checking *checking, uint64_t lsn)
 {
     struct vault_wal_walk walk = {
         .store = checking->source.store,
         .place = checking->source.place,
         .timeline = checking->leg->timeline,
-        .segno = from / checking->source.place->segment_bytes,
+        .segno = lsn / checking->source.place->segment_bytes,
         .is_segment = true,
         .fn = check_object,
         .arg = checking,
     };
 
-    HF_TRY(vault_wal_walk(ctx, &walk));
-    return check_cover(ctx, checking, from, to);
+    return vault_wal_walk(ctx, &walk);
+}
+
+/* Where the segment with the next object behind lsn's begins; the leg's end when there is none. So
+ * a leg costs as much as the vault has of it, not as much as somebody says that it is long. */
+static struct hf_status next_stored(struct hf_ctx *ctx, const struct checking *checking,
+                                    uint64_t lsn, uint64_t *ret_lsn)
+{
+    const struct vault_wal_place *place = checking->source.place;
+    uint64_t size = place->segment_bytes;
+    const char *dir = vault_wal_segment_dir(ctx->arena, place, checking->leg->timeline, lsn / size);
+    const char *after = hf_printf(ctx->arena, "%s/\x7f", dir);
+    const char *below = hf_strndup(ctx->arena, dir, strlen(dir) - SEGNO_DIGITS);
+
+    *ret_lsn = checking->leg->to;
+    for (;;) {
+        struct objstore_page page = {0};
+        struct vault_wal_name name = {0};
+
+        HF_TRY(hf_ctx_check(ctx));
+        HF_TRY(objstore_list(ctx, checking->source.store, below, after, 1, &page));
+        if (page.len == 0) {
+            return hf_success();
+        }
+        after = page.entries[0].name;
+        if (vault_wal_name_parse(place, after, &name)) {
+            *ret_lsn = name.segno * size < *ret_lsn ? name.segno * size : *ret_lsn;
+            return hf_success();
+        }
+    }
+}
+
+/* One segment of the leg from *from on, or a hole of many; moves *from behind it. */
+static struct hf_status check_step(struct hf_ctx *ctx, struct checking *checking, uint64_t *from)
+{
+    uint64_t size = checking->source.place->segment_bytes;
+    uint64_t left = size - *from % size;
+    uint64_t to = left < checking->leg->to - *from ? *from + left : checking->leg->to;
+    uint64_t before = checking->report.objects;
+
+    HF_TRY(check_objects(ctx, checking, *from));
+    if (checking->report.objects == before) {
+        HF_TRY(next_stored(ctx, checking, *from, &to));
+        report_missing(ctx, checking, *from, to);
+    } else {
+        HF_TRY(check_cover(ctx, checking, *from, to));
+    }
+    *from = to;
+    return hf_success();
 }
 
 static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking,
                                   atomic_uint_fast64_t *done_bytes)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(SEGMENT_ARENA);
-    uint64_t size = checking->source.place->segment_bytes;
     struct hf_ctx sub = *ctx;
 
     sub.arena = arena;
     for (uint64_t from = checking->leg->from; from < checking->leg->to;) {
-        uint64_t end = (from / size + 1) * size;
-        uint64_t to = end < checking->leg->to ? end : checking->leg->to;
-        struct hf_status status = check_segment(&sub, checking, from, to);
+        uint64_t begin = from;
+        struct hf_status status = check_step(&sub, checking, &from);
 
         if (status.code != HF_OK) {
             return hf_status_copy(ctx->arena, status);
@@ -138,9 +185,8 @@ static struct hf_status check_leg(struct hf_ctx *ctx, struct checking *checking,
         hf_arena_reset(arena);
         HF_TRY(hf_ctx_check(ctx));
         if (done_bytes != NULL) {
-            atomic_fetch_add(done_bytes, to - from);
+            atomic_fetch_add(done_bytes, from - begin);
         }
-        from = to;
     }
     return hf_success();
 }

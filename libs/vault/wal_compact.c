@@ -140,7 +140,7 @@ static struct hf_status clean_up(struct hf_ctx *ctx, const struct compaction *co
 
     HF_TRY(vault_wal_slice_open(ctx, &compaction->source, compaction->whole, &whole));
     HF_TRY(vault_wal_slice_compacted(ctx, whole, &made_us));
-    if (hf_now_us() - made_us < compaction->grace_us) {
+    if (made_us > hf_now_us() - compaction->grace_us) {
         *ret_result = VAULT_WAL_COMPACT_WAITING;
         return hf_success();
     }

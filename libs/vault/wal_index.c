@@ -200,6 +200,23 @@ const struct vault_wal_range *vault_wal_index_last(const struct vault_wal_index 
     return last;
 }
 
+uint32_t vault_wal_index_below(const struct vault_wal_index *index, uint32_t bound)
+{
+    uint32_t found = 0;
+
+    for (size_t i = 0; i < index->ranges_len; i++) {
+        uint32_t timeline = index->ranges[i].timeline;
+
+        found = timeline < bound && timeline > found ? timeline : found;
+    }
+    for (size_t i = 0; i < index->histories_len; i++) {
+        uint32_t timeline = index->histories[i];
+
+        found = timeline < bound && timeline > found ? timeline : found;
+    }
+    return found;
+}
+
 uint32_t vault_wal_index_timeline(const struct vault_wal_index *index)
 {
     return index->ranges_len == 0 ? 0 : index->ranges[index->ranges_len - 1].timeline;

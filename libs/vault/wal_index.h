@@ -36,6 +36,8 @@ struct hf_status vault_wal_index_load(struct hf_ctx *ctx, struct objstore *store
 /* Range of the timeline that holds lsn (or ends at it, when is_end), or NULL. Pure. */
 const struct vault_wal_range *vault_wal_index_find(const struct vault_wal_index *index,
                                                    uint32_t timeline, uint64_t lsn, bool is_end);
+/* The highest timeline below the bound that has WAL or a history; 0: none. Pure. */
+uint32_t vault_wal_index_below(const struct vault_wal_index *index, uint32_t bound);
 /* Newest range of the timeline, or NULL: its to is the last durable LSN. Pure. */
 const struct vault_wal_range *vault_wal_index_last(const struct vault_wal_index *index,
                                                    uint32_t timeline);

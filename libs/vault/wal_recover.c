@@ -145,6 +145,7 @@ struct hf_status vault_wal_recover(struct hf_ctx *ctx, const struct vault_wal_so
         .arg = &recovery,
     };
 
+    HF_TRY(vault_wal_place_check(ctx->arena, source->place));
     HF_TRY(vault_wal_walk(ctx, &walk));
     HF_TRY(
         vault_wal_index_load(ctx, source->store, source->keyring, source->place, timeline, &index));

@@ -102,7 +102,11 @@ struct hf_status vault_wal_seal_clock(struct hf_ctx *ctx, struct vault_wal_seal 
 static struct hf_status clocks_settle(struct hf_ctx *ctx, struct vault_wal_seal *seal,
                                       struct vault_wal_clocks *clocks, bool is_last)
 {
-    bool is_kept = is_last || clocks->pending.time_us - clocks->sealed_us >= VAULT_WAL_CLOCK_US;
+    int64_t apart_us;
+    /* Whoever sealed the slices may have written any time. */
+    bool is_far = __builtin_sub_overflow(clocks->pending.time_us, clocks->sealed_us, &apart_us) ||
+                  apart_us >= VAULT_WAL_CLOCK_US;
+    bool is_kept = is_last || is_far;
 
     if (!clocks->is_pending) {
         return hf_success();

@@ -6,7 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 22);
-    struct vault_pack pack = {.pages = 0};
+    struct vault_pack pack = {.header = {.kind = VAULT_PACK_DATA}};
 
     if (size >= 8 && hf_is_ok(vault_trailer_decode(arena, (struct hf_bytes){data + 8, size - 8},
                                                    vault_get_be64(data), &pack))) {

@@ -45,15 +45,19 @@ static uint64_t timeline_end(const struct wal_proof *proof, uint32_t timeline)
     return end_lsn;
 }
 
-static uint32_t newest_timeline(const struct wal_proof *proof)
+/* The newest timeline below the bound that the vault or the journal's inventory knows; 0: none. The
+ * numbers between them may be billions. */
+static uint32_t timeline_below(const struct wal_proof *proof, uint32_t bound)
 {
     const struct vault_source_state *state = &proof->work->state;
-    uint32_t newest = vault_wal_index_timeline(&proof->index);
+    uint32_t newest = vault_wal_index_below(&proof->index, bound);
 
     for (size_t i = 0; i < state->wal_len; i++) {
-        if (hf_text_equal(state->wal[i].lineage, proof->place.lineage) &&
-            state->wal[i].timeline > newest) {
-            newest = state->wal[i].timeline;
+        uint32_t timeline = state->wal[i].timeline;
+
+        if (hf_text_equal(state->wal[i].lineage, proof->place.lineage) && timeline < bound &&
+            timeline > newest) {
+            newest = timeline;
         }
     }
     return newest;
@@ -99,7 +103,8 @@ static struct hf_status choose_timeline(struct hf_ctx *ctx, struct wal_proof *pr
     uint32_t own = proof->work->point->timeline;
     bool is_way = false;
 
-    for (uint32_t timeline = newest_timeline(proof); timeline > own; timeline--) {
+    for (uint32_t timeline = timeline_below(proof, UINT32_MAX); timeline > own;
+         timeline = timeline_below(proof, timeline)) {
         HF_TRY(hf_ctx_check(ctx));
         HF_TRY(try_timeline(ctx, proof, timeline, &is_way));
         if (is_way) {
