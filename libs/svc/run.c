@@ -155,7 +155,7 @@ static void stop_service(const struct svc_service *service, void *app)
 }
 
 static struct hf_status confine(const struct svc_service *service, const struct hf_ctx *ctx,
-                                const void *config)
+                                const void *config, struct svc_confinement *ret_on)
 {
     struct svc_confine_rules rules = {0};
     struct svc_confinement on;
@@ -167,6 +167,7 @@ static struct hf_status confine(const struct svc_service *service, const struct 
     HF_TRY(svc_confine(ctx->arena, &rules, &on));
     hf_info(ctx, HF_EVENT("process.confinement"), HF_INT("landlock", on.landlock),
             HF_INT("seccomp", on.has_seccomp));
+    *ret_on = on;
     return hf_success();
 }
 
@@ -175,11 +176,12 @@ static int run_service(const struct svc_service *service, struct hf_arena *arena
 {
     struct hf_cancel stop = {0};
     struct hf_ctx ctx = {.arena = arena, .stop = &stop};
+    struct svc_confinement on = {0};
     void *app = NULL;
-    struct hf_status status = confine(service, &ctx, config);
+    struct hf_status status = confine(service, &ctx, config, &on);
 
     if (hf_is_ok(status)) {
-        status = service->start(&ctx, config, &app);
+        status = service->start(&ctx, config, &on, &app);
     }
 
     if (!hf_is_ok(status)) {

@@ -40,10 +40,12 @@ struct svc_service {
      * the configuration is read. Texts live in arena, of the process's life. */
     struct hf_status (*confine)(struct hf_arena *arena, const void *config,
                                 struct svc_confine_rules *ret_rules);
-    /* Start all parts and return. ctx->stop is the drain flag, set on the first SIGTERM or SIGINT;
-     * it, ctx->arena (64 MiB, of the process's life) and config live until stop has returned.
-     * *ret_app is given to the others. After a failure start has freed what it made. */
-    struct hf_status (*start)(struct hf_ctx *ctx, const void *config, void **ret_app);
+    /* Start all parts and return. confined is what holds this process. ctx->stop is the drain flag,
+     * set on the first SIGTERM or SIGINT; it, ctx->arena (64 MiB, of the process's life) and config
+     * live until stop has returned. *ret_app is given to the others. After a failure start has
+     * freed what it made. */
+    struct hf_status (*start)(struct hf_ctx *ctx, const void *config,
+                              const struct svc_confinement *confined, void **ret_app);
     /* NULL, or asked about every 200 ms in the main thread: false ends the process as after
      * SIGTERM, with exit code 1 (a part that cannot be repaired inside). */
     bool (*is_alive)(void *app);

@@ -274,7 +274,7 @@ static struct hf_status open_run_dir(struct hf_ctx *ctx, const struct backup_con
 }
 
 static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_config *config,
-                                    struct process *process)
+                                    const struct svc_confinement *confined, struct process *process)
 {
     struct backup_app *app = &process->app;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -290,16 +290,22 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     HF_TRY(open_vault(ctx, config, app));
     HF_TRY(start_work(ctx, config, app));
     if (!hf_text_empty(config->metrics_listen)) {
-        HF_TRY(telemetry_start(ctx, app, config->metrics_listen, config->metrics_token_file,
-                               &process->telemetry));
+        const struct telemetry_options telemetry = {
+            .address = config->metrics_listen,
+            .token_file = config->metrics_token_file,
+            .confined = confined,
+        };
+
+        HF_TRY(telemetry_start(ctx, app, &telemetry, &process->telemetry));
     }
     return start_api(ctx, config, process);
 }
 
-static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret_app)
+static struct hf_status start(struct hf_ctx *ctx, const void *config,
+                              const struct svc_confinement *confined, void **ret_app)
 {
     struct process *process = hf_heap_alloc(sizeof(*process));
-    struct hf_status status = start_parts(ctx, config, process);
+    struct hf_status status = start_parts(ctx, config, confined, process);
 
     if (!hf_is_ok(status)) {
         stop(ctx, process);

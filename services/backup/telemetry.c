@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "codec/hash.h"
 #include "obs/http.h"
@@ -15,7 +16,7 @@
 #define TOKEN_MIN_BYTES 16
 #define TOKEN_MAX_BYTES 256
 
-enum { CALLS, CALL_SECONDS, JOBS_NOW, JOBS_DONE, WAL_LAG, WAL_AGE, WAL_STREAMING };
+enum { CALLS, CALL_SECONDS, JOBS_NOW, JOBS_DONE, WAL_LAG, WAL_AGE, WAL_STREAMING, CONFINED };
 
 static const int64_t call_bounds_us[] = {1000,   2500,   5000,    10000,   25000,   50000,
                                          100000, 250000, 1000000, 5000000, 30000000};
@@ -70,12 +71,21 @@ static const struct obs_metric table[] = {
                        {"tenant", "cluster"},
                        NULL,
                        0},
+    [CONFINED] = {"holdfast_confined",
+                  "1 while this process is held: files by landlock, calls by seccomp, keys in "
+                  "memory by mlock.",
+                  OBS_GAUGE,
+                  OBS_PLAIN,
+                  {"layer"},
+                  NULL,
+                  0},
 };
 
 struct telemetry {
     struct backup_app *app;
     struct obs *obs;
     struct obs_http *http;
+    struct svc_confinement confined;
 };
 
 static void show_cluster(const char *tenant_id, const char *cluster,
@@ -93,6 +103,30 @@ static void show_cluster(const char *tenant_id, const char *cluster,
     }
 }
 
+/* Would a key that is made now be locked? The limit may have been reached since the start. */
+static bool can_lock_keys(void)
+{
+    void *probe = hf_secret_alloc(1);
+    bool is_locked = hf_secret_is_locked(probe);
+
+    hf_secret_free(probe);
+    return is_locked;
+}
+
+static void show_confinement(const struct telemetry *telemetry)
+{
+    const struct {
+        const char *layer;
+        bool is_on;
+    } layers[] = {{"landlock", telemetry->confined.landlock > 0},
+                  {"seccomp", telemetry->confined.has_seccomp},
+                  {"mlock", can_lock_keys()}};
+
+    for (size_t i = 0; i < HF_LEN(layers); i++) {
+        obs_set(obs_series(telemetry->obs, CONFINED, &layers[i].layer), layers[i].is_on);
+    }
+}
+
 static void scrape(void *arg)
 {
     struct telemetry *telemetry = arg;
@@ -103,6 +137,7 @@ static void scrape(void *arg)
     obs_set(obs_series(telemetry->obs, JOBS_NOW, NULL), (int64_t)stats.running);
     obs_add(done, stats.finished - obs_value(done));
     receivers_each(telemetry->app->receivers, show_cluster, telemetry);
+    show_confinement(telemetry);
 }
 
 void telemetry_call(struct telemetry *telemetry, const char *method, enum hf_code code,
@@ -164,15 +199,17 @@ static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetr
     return status;
 }
 
-struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
-                                 const char *token_file, struct telemetry **ret_telemetry)
+struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app,
+                                 const struct telemetry_options *options,
+                                 struct telemetry **ret_telemetry)
 {
     struct telemetry *telemetry = hf_heap_alloc(sizeof(*telemetry));
 
     telemetry->app = app;
+    telemetry->confined = *options->confined;
     telemetry->obs = obs_new(table, HF_LEN(table));
     obs_on_scrape(telemetry->obs, scrape, telemetry);
-    struct hf_status status = listen_at(ctx, telemetry, address, token_file);
+    struct hf_status status = listen_at(ctx, telemetry, options->address, options->token_file);
 
     if (!hf_is_ok(status)) {
         telemetry_free(telemetry);

@@ -4,13 +4,20 @@
 #define HF_BACKUP_TELEMETRY_H
 
 #include "backup/app.h"
+#include "svc/confine.h"
 
 struct telemetry;
 
-/* address "127.0.0.1:17402"; token_file may be NULL when that is loopback; app is borrowed until
- * free. INVALID_ARGUMENT, FAILED_PRECONDITION the address or the file; ALREADY_EXISTS the port. */
-struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app, const char *address,
-                                 const char *token_file,
+struct telemetry_options {
+    const char *address;                    /* "127.0.0.1:17402" */
+    const char *token_file;                 /* NULL: address is loopback */
+    const struct svc_confinement *confined; /* what holds this process; copied */
+};
+
+/* app is borrowed until free. INVALID_ARGUMENT, FAILED_PRECONDITION the address or the file;
+ * ALREADY_EXISTS the port. */
+struct hf_status telemetry_start(struct hf_ctx *ctx, struct backup_app *app,
+                                 const struct telemetry_options *options,
                                  struct telemetry **ret_telemetry) HF_MUST_USE;
 void telemetry_free(struct telemetry *telemetry); /* accepts NULL */
 

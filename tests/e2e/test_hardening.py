@@ -68,6 +68,8 @@ def test_probes_say_yes_or_no_and_metrics_are_for_loopback(house):
     assert ask(address, "/livez") == ask(address, "/healthz") == ask(address, "/readyz") == (200, b"ok")
     code, text = ask(address, "/metrics")
     assert code == 200 and b"process_start_time_seconds" in text
+    layers = dict(re.findall(rb'^holdfast_confined\{layer="(\w+)"\} (\d)$', text, re.MULTILINE))
+    assert layers == {b"landlock": b"1", b"seccomp": b"1", b"mlock": b"1"}
     token = house.path("keys", "metrics.token")
     assert os.stat(token).st_mode & 0o777 == 0o600
 

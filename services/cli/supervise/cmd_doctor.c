@@ -282,6 +282,28 @@ static bool is_confined(struct hf_arena *arena, int64_t pid)
            strstr(hf_buf_text(&text), "\nNoNewPrivs:\t1\n") != NULL;
 }
 
+/* What a kernel lacks no restart mends: servers run without it. */
+static void tell_kernel(struct doctor *doctor, const struct svc_confinement *on)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *lacks = on->landlock == 0 && !on->has_seccomp ? "landlock and seccomp"
+                        : on->landlock == 0                   ? "landlock"
+                        : !on->has_seccomp                    ? "seccomp"
+                                                              : NULL;
+
+    if (lacks == NULL) {
+        tell(
+            doctor, GOOD, "confinement",
+            hf_printf(arena, "servers are held by seccomp and landlock (version %d)", on->landlock),
+            "");
+        return;
+    }
+    tell(doctor, WARN, "confinement",
+         hf_printf(arena, "this kernel lacks %s: servers are NOT HELD by it%s", lacks,
+                   on->landlock == 0 ? " and may open all that their user may" : ""),
+         "boot a kernel of 5.13 or later with `landlock` in its `lsm=` list and seccomp filters");
+}
+
 static void check_confinement(struct doctor *doctor)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
@@ -297,15 +319,12 @@ static void check_confinement(struct doctor *doctor)
             loose = entries[i].name;
         }
     }
-    bool is_good = loose == NULL && on.landlock > 0 && on.has_seccomp;
-
-    tell(doctor, is_good ? GOOD : WARN, "confinement",
-         loose != NULL ? hf_printf(arena, "%s runs without a filter of calls", loose)
-         : is_good     ? hf_printf(arena, "servers are held by seccomp and landlock (version %d)",
-                                   on.landlock)
-                       : "this kernel lacks landlock or seccomp: servers may read all that their "
-                         "user may",
-         restart_command(doctor));
+    if (loose != NULL && on.has_seccomp) {
+        tell(doctor, BAD, "confinement",
+             hf_printf(arena, "%s runs without a filter of calls", loose), restart_command(doctor));
+        return;
+    }
+    tell_kernel(doctor, &on);
 }
 
 static void check_database(struct doctor *doctor)

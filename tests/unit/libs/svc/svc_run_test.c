@@ -42,11 +42,13 @@ static struct hf_status confine(struct hf_arena *arena, const void *config,
     return hf_success();
 }
 
-static struct hf_status start(struct hf_ctx *ctx, const void *config, void **ret_app)
+static struct hf_status start(struct hf_ctx *ctx, const void *config,
+                              const struct svc_confinement *confined, void **ret_app)
 {
     const struct settings *settings = config;
     int root = open("/", O_RDONLY | O_CLOEXEC);
 
+    HF_CHECK(confined->has_seccomp && confined->landlock == svc_confine_available().landlock);
     HF_CHECK(prctl(PR_GET_SECCOMP) == 2 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
     HF_CHECK(root < 0 && errno == EACCES);
 
