@@ -196,6 +196,7 @@ class Talk(threading.Thread):
         words = rest.rstrip(b"\0").split(b"\0")
         self.parameters = {words[i].decode(): words[i + 1].decode()
                            for i in range(0, len(words) - 1, 2)}
+        self.fake.heard.append(self.parameters)
 
     def check_password(self):
         if self.tell("auth"):
@@ -334,6 +335,7 @@ class FakePostgres:
         self.tls, self.version, self.is_small = tls, version, is_small
         self.lie, self.only, self.told = None, None, 0
         self.talks = []
+        self.heard = []  # the parameters of each start
         self.port = proc.free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         threading.Thread(target=self.accept, daemon=True).start()
