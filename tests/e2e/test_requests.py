@@ -4,10 +4,14 @@ What has a page token or a request id is found by reflection: a method that a ta
 know fails the test.
 """
 
+import collections
 import contextlib
+import os
 import signal
 import socket
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -23,6 +27,7 @@ ORDERS = f"{TENANT}/clusters/orders"
 REPEATABLE = {"BackupService/DeleteRestore", "BackupService/ReportRestore",
               "BackupService/PushWal", "JobService/CancelJob"}
 READING = ("Get", "List", "Watch", "Read")
+INTERLEAVINGS, LONGEST = 60, 0.35  # of a change and a deletion; seconds between their beginnings
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +323,101 @@ def test_create_cluster__two_with_the_same_request_id_are_one(call, source):
     proc.wait_until(lambda: slots(source) == before + 1, what="one slot")
     remove(call, "twins")
     assert slots(source) == before
+
+
+UPDATE = "BackupService/UpdateCluster"
+DELETE = "BackupService/DeleteCluster"
+
+
+def change(source, name, **more):
+    return {"name": f"{TENANT}/clusters/{name}", "updateMask": "dsn",
+            "cluster": {"dsn": source.dsn()}, **more}
+
+
+def etag(call, name):
+    return call("BackupService/GetCluster", {"name": f"{TENANT}/clusters/{name}"}).reply.etag
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_update_cluster__one_of_two_that_read_the_same_row_wins(call, house, source, is_given):
+    """Both are held at the row that they are about to write, an etag given or not."""
+    read = etag(call, "second")
+    more = {"etag": read} if is_given else {}
+    with Session(house.state) as session:
+        session.run("begin")
+        session.run(LOCK.replace("'orders'", "'second'"))
+        with calling(call, UPDATE, change(source, "second", **more)) as (_, first), \
+                calling(call, UPDATE, change(source, "second", **more)) as (_, second):
+            proc.wait_until(lambda: waiting(house) >= 2, what="both at the row")
+            session.run("rollback")
+    answers = sorted(first + second, key=lambda answer: answer.code)
+    assert [answer.code for answer in answers] == ["ABORTED", "OK"]
+    assert reason(answers[0]) == "CLUSTER_CHANGED"
+    assert answers[1].reply.etag == etag(call, "second") != read
+    late = call(UPDATE, change(source, "second", etag=read))
+    assert (late.code, reason(late)) == ("ABORTED", "ETAG_MISMATCH")
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def streams(house, source, name):
+    """Threads of receivers, and walsenders of one cluster."""
+    pid, found = house.pids["backup"], 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/comm",
+                                                encoding="ascii") as file:
+            found += file.read().startswith(("wal-receiver", "wal-clerk"))
+    return found, int(source.psql("select count(*) from pg_stat_replication where "
+                                  f"application_name = 'holdfast_{name}'"))
+
+
+def patiently(call, method, request):
+    """Of one tenant two calls at a time talk to sources."""
+    return proc.wait_until(lambda: (answer := call(method, request)) and
+                           reason(answer) != "SOURCES_BUSY" and answer, what=method)
+
+
+@pytest.fixture
+def slow_files(house):
+    """Each file that the service opens takes a while: what lies between two looks becomes wide."""
+    pid = house.note_processes()["backup"]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=openat", "-e",
+                               "inject=openat:delay_enter=8000", "-p", str(pid)])
+    proc.wait_until(lambda: status_of(pid)["TracerPid"] != "0", what="strace")
+    yield
+    tracer.terminate()
+    tracer.wait(30)
+
+
+def test_update_cluster__of_one_that_is_deleted_meanwhile_leaves_nothing(call, house, source,
+                                                                         slow_files):
+    """The deletion begins earlier and later in the change, over more than its whole length."""
+    before, taken = slots(source), collections.Counter()
+    threads, _ = streams(house, source, "brief")
+    for step in range(INTERLEAVINGS):
+        made = create(call, source, "brief", f"brief-{step}")()
+        assert made.code == "OK", f"{made.code}: {made.message}"
+
+        def remove_later(pause=LONGEST * step / INTERLEAVINGS):
+            time.sleep(pause)
+            return patiently(call, DELETE, {"name": f"{TENANT}/clusters/brief"})
+
+        changed, deleted = at_once(lambda: patiently(call, UPDATE, change(source, "brief")),
+                                   remove_later)
+        taken[changed.code] += 1
+        assert deleted.code == "OK" and not deleted.reply.slots_left, (step, deleted)
+        assert changed.code in ("OK", "ABORTED", "NOT_FOUND"), (step, changed.code, changed.message)
+        assert slots(source) == before, f"step {step}: a slot is left"
+    assert len(taken) >= 2, f"one order only: {taken}"
+    proc.wait_until(lambda: streams(house, source, "brief") == (threads, 0), what="no thread is left")
+    time.sleep(1)  # what would be started late
+    assert slots(source) == before and streams(house, source, "brief") == (threads, 0)
+    assert "brief" not in clusters(call)
+    assert state_sql(house, "select count(*) from backup.clusters where name = 'brief' and "
+                            "delete_time is null") == ["0"]
 
 
 def test_create_backup__one_of_two_is_admitted(call, house):
