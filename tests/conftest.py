@@ -6,8 +6,8 @@ import pytest
 
 from support import proc
 from support.grpc import Grpcurl
-from support.holdfast import Holdfast, bin_folder
-from support.postgres import Postgres
+from support.holdfast import bin_folder, installation
+from support.postgres import Postgres, running_servers
 
 
 @pytest.fixture(scope="session")
@@ -38,18 +38,15 @@ def folder():
 @pytest.fixture
 def start_postgres(postgres_templates):
     """start_postgres(version=15, wal_level=…, …) → a running server, ended with the test."""
-    servers = []
+    with running_servers(postgres_templates) as start:
+        yield start
 
-    def start(version=15, **settings):
-        home = proc.new_folder("hf-pg-")
-        server = Postgres(home, version=version, **settings)
-        servers.append(server)
-        return server.create(postgres_templates(version)).start().add_roles()
 
-    yield start
-    for server in servers:
-        server.kill()
-        proc.remove_folder(server.folder)
+@pytest.fixture(scope="module")
+def start_server(postgres_templates):
+    """The same, ended with the file."""
+    with running_servers(postgres_templates) as start:
+        yield start
 
 
 @pytest.fixture
@@ -68,14 +65,16 @@ def programs():
 
 @pytest.fixture
 def holdfast_dir(programs):
-    """A running `holdfast up` in a directory of its own (support.holdfast.Holdfast)."""
-    home = proc.new_folder("hf-up-")
-    holdfast = Holdfast(os.path.join(home, "dir"))
-    try:
-        yield holdfast.up()
-    finally:
-        holdfast.down()
-        proc.remove_folder(home)
+    """The test's `holdfast up` (support.holdfast.Holdfast)."""
+    with installation() as holdfast:
+        yield holdfast
+
+
+@pytest.fixture(scope="module")
+def house(programs):
+    """The file's `holdfast up`: what it costs is paid once."""
+    with installation() as holdfast:
+        yield holdfast
 
 
 @pytest.fixture

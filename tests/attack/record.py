@@ -18,6 +18,7 @@ class Attempts:
     def __init__(self):
         self.lock = threading.Lock()
         self.found = {}
+        self.figures = {}
 
     def add(self, role, place, what, expected, is_held=True):
         """role: who attacks; place: where; what: one attempt; expected: what one sees of it."""
@@ -26,6 +27,12 @@ class Attempts:
                 "role": role, "place": place, "what": what, "expected": expected, "held": True})
             row["held"] = row["held"] and bool(is_held)
 
+    def figure(self, name, value):
+        """What was measured: build/attack-figures.md, never the page of what holds."""
+        with self.lock:
+            self.figures[name] = {"figure": name, "value": value,
+                                  "programs": "sanitized" if is_sanitized() else "release"}
+
     def rows(self):
         with self.lock:
-            return list(self.found.values())
+            return [*self.found.values(), *self.figures.values()]

@@ -175,6 +175,8 @@ def test_client__every_field_at_its_extremes_is_answered_and_read_back(
         calls = sample(calls, TABLE_SHORT, seed)
     before = target.rss_kb()
     found, summary, odd = load(target, calls, folder, seed, len(calls.rows))
+    attempts.figure("fields at their extremes", f"{summary['calls']:,} calls of "
+                    f"{len({name[0] for name in calls.names})} methods")
     assert len(found) == len(calls.rows) == summary["calls"]
     faults = sorted(set(faults_of(target, calls, found)))
     assert not faults, "\n".join(map(str, faults[:40])) + f"\n{len(faults)} in all"
@@ -195,6 +197,9 @@ def test_client__broken_bytes_by_the_hundred_thousand(target, folder, seed, is_l
         calls = sample(calls, 200, seed + 1)
     before = target.rss_kb()
     _, summary, odd = load(target, calls, folder, seed, count)
+    attempts.figure("hostile calls", f"{summary['calls']:,} in {summary['ms'] / 1000:.0f} s, "
+                    f"{target.rss_kb() - before} KiB grown: " + ", ".join(
+                        f"{name} {count:,}" for name, count in zip(CODES, summary["codes"]) if count))
     print(f"{summary['calls']} calls in {summary['ms'] / 1000:.0f} s: "
           f"{dict(zip(CODES, summary['codes']))}, {target.rss_kb() - before} KiB grown")
     assert summary["calls"] >= count and not odd, "\n".join(odd)

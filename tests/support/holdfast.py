@@ -1,5 +1,6 @@
 """The programs under test: one directory of `holdfast up` and the command line on it."""
 
+import contextlib
 import json
 import os
 
@@ -94,3 +95,15 @@ class Holdfast:
 
     def backup(self, name, *words, timeout=300):
         return self.hf("backup", "create", name, "--wait", *words, timeout=timeout)
+
+
+@contextlib.contextmanager
+def installation():
+    """A running `holdfast up` in a directory of its own."""
+    home = proc.new_folder("hf-up-")
+    holdfast = Holdfast(os.path.join(home, "dir"))
+    try:
+        yield holdfast.up()
+    finally:
+        holdfast.down()
+        proc.remove_folder(home)

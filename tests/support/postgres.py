@@ -1,5 +1,6 @@
 """A private PostgreSQL server on a Unix socket and a loopback port."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -163,3 +164,21 @@ class Postgres:
 
     def promote(self):
         self.psql("select pg_promote(true, 60)")
+
+
+@contextlib.contextmanager
+def running_servers(templates):
+    """start(version=15, wal_level=…, …) → a running server, ended with the block."""
+    servers = []
+
+    def start(version=15, **settings):
+        server = Postgres(proc.new_folder("hf-pg-"), version=version, **settings)
+        servers.append(server)
+        return server.create(templates(version)).start().add_roles()
+
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.kill()
+            proc.remove_folder(server.folder)
