@@ -8,8 +8,6 @@
 #include "tests/unit/libs/jobs/jobs_fixture.h"
 #include "tests/unit/unit.h"
 
-static struct jobs_fixture *fix;
-
 /* One value that a row must not hold. */
 static const struct damage {
     const char *what; /* assignment of an UPDATE */
@@ -49,30 +47,9 @@ static const char sql_no_checks[] =
     " 'backup.outbox'::regclass)"
     " LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.tab, c.conname); END LOOP; END $$";
 
-static int group_setup(void **unused)
+static void test_checks__refuse_what_readers_cannot_hold(void **state)
 {
-    (void)unused;
-    fix = jobs_fixture_new(false);
-    return 0;
-}
-
-static int group_teardown(void **unused)
-{
-    (void)unused;
-    jobs_fixture_free(fix);
-    return 0;
-}
-
-static int reset(void **unused)
-{
-    (void)unused;
-    jobs_fixture_reset(fix);
-    return 0;
-}
-
-static void test_checks__refuse_what_readers_cannot_hold(void **unused)
-{
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "ok");
     for (size_t i = 0; i < HF_LEN(damages); i++) {
         const char *refused = state_db_sql(
@@ -91,11 +68,11 @@ static void test_checks__refuse_what_readers_cannot_hold(void **unused)
 
 /* Jobs as a previous release could have left them are migrated, and stay. Runs before the tests
  * that leave the table without its constraints. */
-static void test_migration__brings_old_rows_inside(void **unused)
+static void test_migration__brings_old_rows_inside(void **state)
 {
+    struct jobs_fixture *fix = *state;
     struct db_schema schema = jobs_schema("backup");
 
-    (void)unused;
     state_db_sql(fix->state, sql_no_checks);
     for (size_t i = 0; i < HF_LEN(damages); i++) {
         const char *id = jobs_fixture_add(fix, "work", "ok");
@@ -115,24 +92,24 @@ static void test_migration__brings_old_rows_inside(void **unused)
     assert_int_equal(
         state_db_count(fix->state, "SELECT count(*) FROM backup.requests WHERE request_hash <> ''"),
         0);
-    test_checks__refuse_what_readers_cannot_hold(NULL);
+    test_checks__refuse_what_readers_cannot_hold(state);
 }
 
 /* A record of before is known by its id; one of now by its digest as well. */
-static void test_request__unkeyed_hash_of_before_is_forgotten(void **unused)
+static void test_request__unkeyed_hash_of_before_is_forgotten(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct hf_bytes digest = {(const uint8_t *)"0123456789abcdef", 16};
     const struct hf_bytes *known = NULL;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
-    (void)unused;
     must(db_tx_begin(&fix->ctx, fix->state->app, fix->state->tenant, DB_READ_COMMITTED, &tx));
     must(jobs_request_begin(&fix->ctx, tx, "M", "old", digest, &known));
     assert_non_null(known);
     assert_memory_equal(known->ptr, "reply", 5);
 }
 
-static size_t list_all(const struct jobs_job **ret_jobs)
+static size_t list_all(struct jobs_fixture *fix, const struct jobs_job **ret_jobs)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const struct jobs_filter filter = {.state = -1, .limit = 1000};
@@ -152,7 +129,7 @@ static bool see(const struct jobs_job *job, struct hf_status status, void *arg)
     return false;
 }
 
-static void watch_one(const char *id)
+static void watch_one(struct jobs_fixture *fix, const char *id)
 {
     atomic_int seen = 0;
     struct jobs_watch *watch = NULL;
@@ -183,12 +160,12 @@ static void expect_readable(const struct jobs_job *job, bool is_shown)
 }
 
 /* All of them on one page, each also got and watched. */
-static void test_damage__is_got_listed_and_watched(void **unused)
+static void test_damage__is_got_listed_and_watched(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct jobs_job *jobs = NULL;
     const char *ids[HF_LEN(damages)];
 
-    (void)unused;
     state_db_sql(fix->state, sql_no_checks);
     jobs_fixture_start(fix, "one");
     for (size_t i = 0; i < HF_LEN(damages); i++) {
@@ -196,11 +173,11 @@ static void test_damage__is_got_listed_and_watched(void **unused)
         state_db_sql(fix->state, hf_printf(fix->arena, "UPDATE backup.jobs SET %s WHERE id = '%s'",
                                            damages[i].what, ids[i]));
     }
-    assert_int_equal(list_all(&jobs), HF_LEN(damages));
+    assert_int_equal(list_all(fix, &jobs), HF_LEN(damages));
     for (size_t i = 0; i < HF_LEN(damages); i++) {
         struct jobs_job job = jobs_fixture_get(fix, ids[i]);
         expect_readable(&job, damages[i].is_shown);
-        watch_one(ids[i]);
+        watch_one(fix, ids[i]);
     }
     for (size_t i = 0; i < HF_LEN(damages); i++) {
         assert_true(jobs[i].state < JOBS_STATES);
@@ -208,15 +185,15 @@ static void test_damage__is_got_listed_and_watched(void **unused)
 }
 
 /* Pending, overdue and orphaned ones among good ones: those run, end and are reaped. */
-static void test_damage__keeps_no_other_job_waiting(void **unused)
+static void test_damage__keeps_no_other_job_waiting(void **state)
 {
+    struct jobs_fixture *fix = *state;
     static const char *const places[] = {
         "state = 'pending', run_at = '-infinity', priority = 0",
         "state = 'waiting', deadline = '-infinity'",
         "state = 'running', worker = gen_random_uuid(), epoch = 1",
     };
 
-    (void)unused;
     state_db_sql(fix->state, sql_no_checks);
     for (size_t i = 0; i < HF_LEN(damages); i++) {
         const char *id = jobs_fixture_add(fix, "single", "ok");
@@ -243,12 +220,12 @@ static void test_damage__keeps_no_other_job_waiting(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_checks__refuse_what_readers_cannot_hold, reset),
-        cmocka_unit_test_setup(test_migration__brings_old_rows_inside, reset),
+        cmocka_unit_test_setup(test_checks__refuse_what_readers_cannot_hold, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_migration__brings_old_rows_inside, jobs_fixture_refresh),
         cmocka_unit_test(test_request__unkeyed_hash_of_before_is_forgotten),
-        cmocka_unit_test_setup(test_damage__is_got_listed_and_watched, reset),
-        cmocka_unit_test_setup(test_damage__keeps_no_other_job_waiting, reset),
+        cmocka_unit_test_setup(test_damage__is_got_listed_and_watched, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_damage__keeps_no_other_job_waiting, jobs_fixture_refresh),
     };
 
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, jobs_fixture_setup_plain, jobs_fixture_teardown);
 }

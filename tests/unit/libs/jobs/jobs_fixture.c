@@ -339,3 +339,34 @@ void jobs_fixture_reset(struct jobs_fixture *fix)
         redisserver_start(fix->redis);
     }
 }
+
+int jobs_fixture_setup(void **state)
+{
+    *state = jobs_fixture_new(true);
+    return 0;
+}
+
+int jobs_fixture_setup_plain(void **state)
+{
+    *state = jobs_fixture_new(false);
+    return 0;
+}
+
+int jobs_fixture_setup_started(void **state)
+{
+    (void)jobs_fixture_setup(state);
+    jobs_fixture_start(*state, "one");
+    return 0;
+}
+
+int jobs_fixture_teardown(void **state)
+{
+    jobs_fixture_free(*state);
+    return 0;
+}
+
+int jobs_fixture_refresh(void **state)
+{
+    jobs_fixture_reset(*state);
+    return 0;
+}

@@ -34,6 +34,15 @@ void jobs_fixture_reset(struct jobs_fixture *fix);
 /* Options that jobs_fixture_start uses, for tests that make their own hub. */
 struct jobs_options jobs_fixture_options(struct jobs_fixture *fix, const char *name);
 
+/* The same as a group's state: with Redis and nothing started; without Redis; with hub "one"
+ * started. A test begins with `struct jobs_fixture *fix = *state;`. */
+int jobs_fixture_setup(void **state);
+int jobs_fixture_setup_plain(void **state);
+int jobs_fixture_setup_started(void **state);
+int jobs_fixture_teardown(void **state);
+/* Before a test: jobs_fixture_reset. */
+int jobs_fixture_refresh(void **state);
+
 /* Add a job of the default tenant and ring. */
 const char *jobs_fixture_add(struct jobs_fixture *fix, const char *kind, const char *args);
 const char *jobs_fixture_add_spec(struct jobs_fixture *fix, const struct jobs_spec *spec);

@@ -10,31 +10,8 @@
 #include "tests/unit/libs/jobs/jobs_fixture.h"
 #include "tests/unit/unit.h"
 
-static struct jobs_fixture *fix;
-
-static int group_setup(void **unused)
-{
-    (void)unused;
-    fix = jobs_fixture_new(true);
-    return 0;
-}
-
-static int group_teardown(void **unused)
-{
-    (void)unused;
-    jobs_fixture_free(fix);
-    return 0;
-}
-
-static int reset(void **unused)
-{
-    (void)unused;
-    jobs_fixture_reset(fix);
-    return 0;
-}
-
 /* A worker process of its own. */
-static _Noreturn void worker_main(const char *name)
+static _Noreturn void worker_main(struct jobs_fixture *fix, const char *name)
 {
     const struct db_options app = {.conninfo = fix->state->app_conninfo,
                                    .role = DB_APP,
@@ -56,13 +33,13 @@ static _Noreturn void worker_main(const char *name)
     }
 }
 
-static pid_t spawn_worker(const char *name)
+static pid_t spawn_worker(struct jobs_fixture *fix, const char *name)
 {
     pid_t pid = fork();
 
     HF_CHECK(pid >= 0);
     if (pid == 0) {
-        worker_main(name);
+        worker_main(fix, name);
     }
     return pid;
 }
@@ -74,12 +51,13 @@ static void kill_worker(pid_t pid)
 }
 
 /* A job that would run for half a minute, killed in the middle. */
-static const char *start_and_kill(const char *name, enum jobs_replay replay)
+static const char *start_and_kill(struct jobs_fixture *fix, const char *name,
+                                  enum jobs_replay replay)
 {
     const struct jobs_spec spec = {
         .kind = "work", .args = "wait", .replay = replay, .max_attempts = 3};
     const char *id = jobs_fixture_add_spec(fix, &spec);
-    pid_t pid = spawn_worker(name);
+    pid_t pid = spawn_worker(fix, name);
 
     jobs_fixture_await(fix, id, JOBS_RUNNING);
     while (jobs_fixture_count(fix, "runs", id) == 0) {
@@ -90,18 +68,18 @@ static const char *start_and_kill(const char *name, enum jobs_replay replay)
     return id;
 }
 
-static void set_args(const char *args)
+static void set_args(struct jobs_fixture *fix, const char *args)
 {
     state_db_sql(fix->state, hf_printf(fix->arena, "UPDATE backup.jobs SET args = '%s'", args));
 }
 
-static void test_kill__restarted_worker_takes_its_job_back_at_once(void **unused)
+static void test_kill__restarted_worker_takes_its_job_back_at_once(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     struct jobs_options options = jobs_fixture_options(fix, "one");
-    const char *id = start_and_kill("one", JOBS_SAFE);
+    const char *id = start_and_kill(fix, "one", JOBS_SAFE);
 
-    set_args("effect");
+    set_args(fix, "effect");
     options.lease_ms = 60000; /* the proof has to do it, not the lease */
     int64_t start_us = hf_mono_us();
     fix->jobs = jobs_new(&options);
@@ -113,12 +91,12 @@ static void test_kill__restarted_worker_takes_its_job_back_at_once(void **unused
     assert_int_equal(jobs_fixture_count(fix, "effects", id), 1);
 }
 
-static void test_kill__another_worker_takes_over_when_the_beat_stands_still(void **unused)
+static void test_kill__another_worker_takes_over_when_the_beat_stands_still(void **state)
 {
-    (void)unused;
-    const char *id = start_and_kill("one", JOBS_SAFE);
+    struct jobs_fixture *fix = *state;
+    const char *id = start_and_kill(fix, "one", JOBS_SAFE);
 
-    set_args("effect");
+    set_args(fix, "effect");
     /* As if it had run on another host, where nothing can be proved. */
     state_db_sql(fix->state, "UPDATE backup.workers SET host = 'elsewhere'");
     jobs_fixture_start(fix, "two");
@@ -128,10 +106,10 @@ static void test_kill__another_worker_takes_over_when_the_beat_stands_still(void
     assert_int_equal(jobs_fixture_count(fix, "effects", id), 1);
 }
 
-static void test_kill__never_ends_as_outcome_unknown(void **unused)
+static void test_kill__never_ends_as_outcome_unknown(void **state)
 {
-    (void)unused;
-    const char *id = start_and_kill("one", JOBS_NEVER);
+    struct jobs_fixture *fix = *state;
+    const char *id = start_and_kill(fix, "one", JOBS_NEVER);
 
     jobs_fixture_start(fix, "one");
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_OUTCOME_UNKNOWN);
@@ -140,21 +118,21 @@ static void test_kill__never_ends_as_outcome_unknown(void **unused)
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
-static void test_kill__observe_first_is_told_to_look(void **unused)
+static void test_kill__observe_first_is_told_to_look(void **state)
 {
-    (void)unused;
-    const char *id = start_and_kill("one", JOBS_OBSERVE_FIRST);
+    struct jobs_fixture *fix = *state;
+    const char *id = start_and_kill(fix, "one", JOBS_OBSERVE_FIRST);
 
-    set_args("effect");
+    set_args(fix, "effect");
     jobs_fixture_start(fix, "one");
     assert_true(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).is_observe);
     assert_int_equal(
         state_db_count(fix->state, "SELECT count(*) FROM backup.runs WHERE note = 'observe'"), 1);
 }
 
-static void test_zombie__finish_changes_no_row(void **unused)
+static void test_zombie__finish_changes_no_row(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     struct jobs_stats stats;
 
     jobs_fixture_start(fix, "one");
@@ -171,9 +149,9 @@ static void test_zombie__finish_changes_no_row(void **unused)
     assert_int_equal(stats.fenced, 1);
 }
 
-static void test_external__quiet_client_loses_its_job(void **unused)
+static void test_external__quiet_client_loses_its_job(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const struct jobs_spec spec = {.kind = "external", .external_ttl_s = 1};
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     struct jobs_job job;
@@ -188,13 +166,13 @@ static void test_external__quiet_client_loses_its_job(void **unused)
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
-static void test_epoch__rise_fences_what_runs(void **unused)
+static void test_epoch__rise_fences_what_runs(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     const char *id = jobs_fixture_add(fix, "work", "wait");
     jobs_fixture_await(fix, id, JOBS_RUNNING);
-    set_args("effect");
+    set_args(fix, "effect");
     state_db_sql(fix->state, "UPDATE backup.state_epoch SET epoch = epoch + 1");
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_SUCCEEDED);
     assert_int_equal(job.fence.epoch, 2);
@@ -204,14 +182,15 @@ static void test_epoch__rise_fences_what_runs(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_kill__restarted_worker_takes_its_job_back_at_once, reset),
+        cmocka_unit_test_setup(test_kill__restarted_worker_takes_its_job_back_at_once,
+                               jobs_fixture_refresh),
         cmocka_unit_test_setup(test_kill__another_worker_takes_over_when_the_beat_stands_still,
-                               reset),
-        cmocka_unit_test_setup(test_kill__never_ends_as_outcome_unknown, reset),
-        cmocka_unit_test_setup(test_kill__observe_first_is_told_to_look, reset),
-        cmocka_unit_test_setup(test_zombie__finish_changes_no_row, reset),
-        cmocka_unit_test_setup(test_external__quiet_client_loses_its_job, reset),
-        cmocka_unit_test_setup(test_epoch__rise_fences_what_runs, reset),
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_kill__never_ends_as_outcome_unknown, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_kill__observe_first_is_told_to_look, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_zombie__finish_changes_no_row, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_external__quiet_client_loses_its_job, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_epoch__rise_fences_what_runs, jobs_fixture_refresh),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, jobs_fixture_setup, jobs_fixture_teardown);
 }

@@ -5,30 +5,7 @@
 #include "tests/unit/libs/jobs/jobs_fixture.h"
 #include "tests/unit/unit.h"
 
-static struct jobs_fixture *fix;
-
-static int group_setup(void **unused)
-{
-    (void)unused;
-    fix = jobs_fixture_new(true);
-    return 0;
-}
-
-static int group_teardown(void **unused)
-{
-    (void)unused;
-    jobs_fixture_free(fix);
-    return 0;
-}
-
-static int reset(void **unused)
-{
-    (void)unused;
-    jobs_fixture_reset(fix);
-    return 0;
-}
-
-static void await_all(const char *const *ids, size_t len)
+static void await_all(struct jobs_fixture *fix, const char *const *ids, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         jobs_fixture_await(fix, ids[i], JOBS_SUCCEEDED);
@@ -36,40 +13,40 @@ static void await_all(const char *const *ids, size_t len)
     }
 }
 
-static void add_many(const char **ids, size_t len)
+static void add_many(struct jobs_fixture *fix, const char **ids, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         ids[i] = jobs_fixture_add(fix, "work", "slow");
     }
 }
 
-static void test_redis__flush_in_the_middle_loses_no_job(void **unused)
+static void test_redis__flush_in_the_middle_loses_no_job(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *ids[40];
 
     jobs_fixture_start(fix, "one");
-    add_many(ids, HF_LEN(ids));
+    add_many(fix, ids, HF_LEN(ids));
     pause_ms(400);
     redisserver_command(fix->redis, "FLUSHALL");
-    await_all(ids, HF_LEN(ids));
+    await_all(fix, ids, HF_LEN(ids));
 }
 
-static void test_redis__kill_in_the_middle_loses_no_job(void **unused)
+static void test_redis__kill_in_the_middle_loses_no_job(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *ids[40];
     struct jobs_stats stats;
 
     jobs_fixture_start(fix, "one");
-    add_many(ids, 20);
+    add_many(fix, ids, 20);
     pause_ms(300);
     redisserver_kill(fix->redis);
-    add_many(ids + 20, 10);
-    await_all(ids, 30);
+    add_many(fix, ids + 20, 10);
+    await_all(fix, ids, 30);
     redisserver_start(fix->redis);
-    add_many(ids + 30, 10);
-    await_all(ids, 40);
+    add_many(fix, ids + 30, 10);
+    await_all(fix, ids, 40);
     int64_t until_us = in_ms(15000);
     do {
         pause_ms(50);
@@ -78,39 +55,41 @@ static void test_redis__kill_in_the_middle_loses_no_job(void **unused)
     } while (!stats.is_redis_up);
 }
 
-static void test_redis__down_from_the_start_is_no_obstacle(void **unused)
+static void test_redis__down_from_the_start_is_no_obstacle(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *ids[10];
 
     redisserver_kill(fix->redis);
     jobs_fixture_start(fix, "one");
-    add_many(ids, HF_LEN(ids));
-    await_all(ids, HF_LEN(ids));
+    add_many(fix, ids, HF_LEN(ids));
+    await_all(fix, ids, HF_LEN(ids));
 }
 
-static void test_postgres__restart_in_the_middle_loses_no_job(void **unused)
+static void test_postgres__restart_in_the_middle_loses_no_job(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *ids[30];
 
     jobs_fixture_start(fix, "one");
-    add_many(ids, HF_LEN(ids));
+    add_many(fix, ids, HF_LEN(ids));
     pause_ms(400);
     pgserver_crash(fix->state->server);
     pause_ms(300);
     pgserver_start(fix->state->server);
     state_db_wait(fix->state);
-    await_all(ids, HF_LEN(ids));
+    await_all(fix, ids, HF_LEN(ids));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_redis__flush_in_the_middle_loses_no_job, reset),
-        cmocka_unit_test_setup(test_redis__kill_in_the_middle_loses_no_job, reset),
-        cmocka_unit_test_setup(test_redis__down_from_the_start_is_no_obstacle, reset),
-        cmocka_unit_test_setup(test_postgres__restart_in_the_middle_loses_no_job, reset),
+        cmocka_unit_test_setup(test_redis__flush_in_the_middle_loses_no_job, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_redis__kill_in_the_middle_loses_no_job, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_redis__down_from_the_start_is_no_obstacle,
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_postgres__restart_in_the_middle_loses_no_job,
+                               jobs_fixture_refresh),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, jobs_fixture_setup, jobs_fixture_teardown);
 }

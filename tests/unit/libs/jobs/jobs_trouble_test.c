@@ -7,32 +7,9 @@
 #include "tests/unit/libs/jobs/jobs_fixture.h"
 #include "tests/unit/unit.h"
 
-static struct jobs_fixture *fix;
-
-static int group_setup(void **unused)
+static void test_cancel__is_not_lost_when_the_run_fails_just_then(void **state)
 {
-    (void)unused;
-    fix = jobs_fixture_new(true);
-    return 0;
-}
-
-static int group_teardown(void **unused)
-{
-    (void)unused;
-    jobs_fixture_free(fix);
-    return 0;
-}
-
-static int reset(void **unused)
-{
-    (void)unused;
-    jobs_fixture_reset(fix);
-    return 0;
-}
-
-static void test_cancel__is_not_lost_when_the_run_fails_just_then(void **unused)
-{
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     /* The run flags its own job and fails before any beat has told it so. */
     const char *id = jobs_fixture_add(fix, "work", "flagged");
@@ -42,7 +19,7 @@ static void test_cancel__is_not_lost_when_the_run_fails_just_then(void **unused)
 }
 
 /* As a worker that no longer lives left it. */
-static const char *add_orphan(const char *args, int max_attempts)
+static const char *add_orphan(struct jobs_fixture *fix, const char *args, int max_attempts)
 {
     const struct jobs_spec spec = {
         .kind = "work", .args = args, .priority = 5, .max_attempts = max_attempts};
@@ -57,39 +34,39 @@ static const char *add_orphan(const char *args, int max_attempts)
     return id;
 }
 
-static void test_reaper__poisoned_job_blocks_no_other(void **unused)
+static void test_reaper__poisoned_job_blocks_no_other(void **state)
 {
-    (void)unused;
-    const char *poisoned = add_orphan("poison", 1);
-    const char *good = add_orphan("effect", 3);
+    struct jobs_fixture *fix = *state;
+    const char *poisoned = add_orphan(fix, "poison", 1);
+    const char *good = add_orphan(fix, "effect", 3);
 
     jobs_fixture_start(fix, "one");
     jobs_fixture_await(fix, good, JOBS_SUCCEEDED);
     assert_int_equal(jobs_fixture_get(fix, poisoned).state, JOBS_RUNNING);
 }
 
-static void test_slot__is_not_kept_by_an_end_that_cannot_be_written(void **unused)
+static void test_slot__is_not_kept_by_an_end_that_cannot_be_written(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     jobs_fixture_add(fix, "single", "poison");
     jobs_fixture_await(fix, jobs_fixture_add(fix, "single", "effect"), JOBS_SUCCEEDED);
 }
 
-static void test_reaper__works_while_redis_is_full(void **unused)
+static void test_reaper__works_while_redis_is_full(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
     redisserver_command(fix->redis, "CONFIG SET maxmemory 1");
     jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
-    const char *orphan = add_orphan("effect", 3);
+    const char *orphan = add_orphan(fix, "effect", 3);
     jobs_fixture_await(fix, orphan, JOBS_SUCCEEDED);
 }
 
-static void test_relay__long_backlog_is_pushed_in_steps(void **unused)
+static void test_relay__long_backlog_is_pushed_in_steps(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     state_db_sql(fix->state,
                  hf_printf(fix->arena,
                            "INSERT INTO backup.jobs (tenant_id, id, kind, target, args, principal,"
@@ -99,7 +76,7 @@ static void test_relay__long_backlog_is_pushed_in_steps(void **unused)
                            fix->state->tenant));
     jobs_fixture_start(fix, "one");
     jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
-    jobs_fixture_await(fix, add_orphan("effect", 3), JOBS_SUCCEEDED);
+    jobs_fixture_await(fix, add_orphan(fix, "effect", 3), JOBS_SUCCEEDED);
     int64_t until_us = in_ms(60000);
     while (!redisserver_has(fix->redis, "{hf:test}:complete")) {
         assert_true(hf_mono_us() < until_us);
@@ -109,9 +86,9 @@ static void test_relay__long_backlog_is_pushed_in_steps(void **unused)
 
 /* Whoever can write to Redis can hand out what was not asked for: here a kind that this process
  * does not have, more often than there are slots. */
-static void test_claim__trusts_no_answer_of_redis(void **unused)
+static void test_claim__trusts_no_answer_of_redis(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "elsewhere", "");
     redisserver_command(
         fix->redis,
@@ -131,7 +108,7 @@ static void test_claim__trusts_no_answer_of_redis(void **unused)
                   fix->state->tenant, id));
     jobs_fixture_start(fix, "one");
     /* Its relay lives: a worker's death is still noticed. */
-    const char *orphan = add_orphan("effect", 1);
+    const char *orphan = add_orphan(fix, "effect", 1);
     jobs_fixture_await(fix, orphan, JOBS_FAILED);
     assert_int_equal(jobs_fixture_get(fix, id).state, JOBS_PENDING);
     /* And it is not asked in a hot loop: from the hundredth time on some times a second. */
@@ -150,12 +127,12 @@ static void test_claim__trusts_no_answer_of_redis(void **unused)
     } while (redisserver_has(fix->redis, "hot"));
 }
 
-static void test_archive__takes_all_that_is_old(void **unused)
+static void test_archive__takes_all_that_is_old(void **state)
 {
+    struct jobs_fixture *fix = *state;
     struct jobs_options options = jobs_fixture_options(fix, "one");
     int64_t until_us = in_ms(15000);
 
-    (void)unused;
     state_db_sql(fix->state,
                  hf_printf(fix->arena,
                            "INSERT INTO backup.jobs (tenant_id, id, kind, target, args, principal,"
@@ -175,9 +152,9 @@ static void test_archive__takes_all_that_is_old(void **unused)
 
 /* The connection was replaced in silence and leads to a promoted standby: its timeline is another
  * one, and fences that the old one issued may be issued again. */
-static void test_epoch__rises_before_another_database_claims(void **unused)
+static void test_epoch__rises_before_another_database_claims(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     jobs_fixture_await(fix, jobs_fixture_add(fix, "work", "effect"), JOBS_SUCCEEDED);
     state_db_sql(fix->state, "UPDATE backup.state_epoch SET timeline = timeline + 1");
@@ -185,11 +162,11 @@ static void test_epoch__rises_before_another_database_claims(void **unused)
     assert_int_equal(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).fence.epoch, 2);
 }
 
-static void test_stop__is_bounded_while_the_database_is_away(void **unused)
+static void test_stop__is_bounded_while_the_database_is_away(void **state)
 {
+    struct jobs_fixture *fix = *state;
     struct jobs_options options = jobs_fixture_options(fix, "one");
 
-    (void)unused;
     options.lease_ms = 60000;
     fix->jobs = jobs_new(&options);
     must(jobs_start(&fix->ctx, fix->jobs));
@@ -203,9 +180,9 @@ static void test_stop__is_bounded_while_the_database_is_away(void **unused)
     assert_true(took_us < 10 * HF_US_PER_S);
 }
 
-static void test_progress__phase_may_live_in_a_short_arena(void **unused)
+static void test_progress__phase_may_live_in_a_short_arena(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     jobs_fixture_start(fix, "one");
     const char *id = jobs_fixture_add(fix, "work", "scratch");
     assert_string_equal(jobs_fixture_await(fix, id, JOBS_SUCCEEDED).phase, "closing");
@@ -214,16 +191,21 @@ static void test_progress__phase_may_live_in_a_short_arena(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_cancel__is_not_lost_when_the_run_fails_just_then, reset),
-        cmocka_unit_test_setup(test_reaper__poisoned_job_blocks_no_other, reset),
-        cmocka_unit_test_setup(test_slot__is_not_kept_by_an_end_that_cannot_be_written, reset),
-        cmocka_unit_test_setup(test_reaper__works_while_redis_is_full, reset),
-        cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, reset),
-        cmocka_unit_test_setup(test_claim__trusts_no_answer_of_redis, reset),
-        cmocka_unit_test_setup(test_archive__takes_all_that_is_old, reset),
-        cmocka_unit_test_setup(test_epoch__rises_before_another_database_claims, reset),
-        cmocka_unit_test_setup(test_stop__is_bounded_while_the_database_is_away, reset),
-        cmocka_unit_test_setup(test_progress__phase_may_live_in_a_short_arena, reset),
+        cmocka_unit_test_setup(test_cancel__is_not_lost_when_the_run_fails_just_then,
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_reaper__poisoned_job_blocks_no_other, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_slot__is_not_kept_by_an_end_that_cannot_be_written,
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_reaper__works_while_redis_is_full, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_relay__long_backlog_is_pushed_in_steps, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_claim__trusts_no_answer_of_redis, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_archive__takes_all_that_is_old, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_epoch__rises_before_another_database_claims,
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_stop__is_bounded_while_the_database_is_away,
+                               jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_progress__phase_may_live_in_a_short_arena,
+                               jobs_fixture_refresh),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, jobs_fixture_setup, jobs_fixture_teardown);
 }

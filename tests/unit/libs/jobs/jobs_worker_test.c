@@ -6,26 +6,9 @@
 #include "tests/unit/libs/jobs/jobs_fixture.h"
 #include "tests/unit/unit.h"
 
-static struct jobs_fixture *fix;
-
-static int group_setup(void **unused)
+static void test_worker__runs_a_job_and_its_effect_once(void **state)
 {
-    (void)unused;
-    fix = jobs_fixture_new(true);
-    jobs_fixture_start(fix, "one");
-    return 0;
-}
-
-static int group_teardown(void **unused)
-{
-    (void)unused;
-    jobs_fixture_free(fix);
-    return 0;
-}
-
-static void test_worker__runs_a_job_and_its_effect_once(void **unused)
-{
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "effect");
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_SUCCEEDED);
     assert_int_equal(job.attempt, 1);
@@ -37,17 +20,17 @@ static void test_worker__runs_a_job_and_its_effect_once(void **unused)
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 0);
 }
 
-static void test_worker__success_without_effects_calls_the_hook(void **unused)
+static void test_worker__success_without_effects_calls_the_hook(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "ok");
     jobs_fixture_await(fix, id, JOBS_SUCCEEDED);
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
-static void test_worker__failure_keeps_its_reason(void **unused)
+static void test_worker__failure_keeps_its_reason(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "fail");
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_FAILED);
     assert_int_equal(job.error.code, HF_INVALID_ARGUMENT);
@@ -57,9 +40,9 @@ static void test_worker__failure_keeps_its_reason(void **unused)
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
-static void test_worker__unavailable_is_tried_again_after_a_pause(void **unused)
+static void test_worker__unavailable_is_tried_again_after_a_pause(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "flaky");
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_SUCCEEDED);
     assert_int_equal(job.attempt, 3);
@@ -68,18 +51,18 @@ static void test_worker__unavailable_is_tried_again_after_a_pause(void **unused)
     assert_int_equal(job.error.code, HF_OK);
 }
 
-static void test_worker__attempts_run_out(void **unused)
+static void test_worker__attempts_run_out(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct jobs_spec spec = {.kind = "work", .args = "flaky", .max_attempts = 2};
 
-    (void)unused;
     const char *id = jobs_fixture_add_spec(fix, &spec);
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_FAILED);
     assert_int_equal(job.attempt, 2);
     assert_int_equal(job.error.code, HF_UNAVAILABLE);
 }
 
-static struct jobs_job cancel(const char *id)
+static struct jobs_job cancel(struct jobs_fixture *fix, const char *id)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     struct jobs_job job;
@@ -91,24 +74,24 @@ static struct jobs_job cancel(const char *id)
     return job;
 }
 
-static void test_cancel__reaches_a_running_job(void **unused)
+static void test_cancel__reaches_a_running_job(void **state)
 {
-    (void)unused;
+    struct jobs_fixture *fix = *state;
     const char *id = jobs_fixture_add(fix, "work", "wait");
     jobs_fixture_await(fix, id, JOBS_RUNNING);
     int64_t start_us = hf_mono_us();
-    assert_int_equal(cancel(id).state, JOBS_RUNNING);
+    assert_int_equal(cancel(fix, id).state, JOBS_RUNNING);
     struct jobs_job job = jobs_fixture_await(fix, id, JOBS_CANCELLED);
     assert_true(hf_mono_us() - start_us < 2 * HF_US_PER_S);
     assert_string_equal(job.error.reason, "CANCELLED");
     assert_int_equal(jobs_fixture_count(fix, "ends", id), 1);
 }
 
-static void test_defer__waits_without_spending_attempts(void **unused)
+static void test_defer__waits_without_spending_attempts(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const char *ids[4];
 
-    (void)unused;
     state_db_sql(fix->state, "INSERT INTO backup.down VALUES (1)");
     for (size_t i = 0; i < HF_LEN(ids); i++) {
         const struct jobs_spec spec = {.kind = "work", .args = "defer", .max_attempts = 1};
@@ -127,12 +110,12 @@ static void test_defer__waits_without_spending_attempts(void **unused)
     }
 }
 
-static void test_run_at__is_waited_for(void **unused)
+static void test_run_at__is_waited_for(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct jobs_spec spec = {
         .kind = "work", .args = "effect", .run_at_us = hf_now_us() + HF_US_PER_S};
 
-    (void)unused;
     const char *id = jobs_fixture_add_spec(fix, &spec);
     pause_ms(500);
     struct jobs_job job = jobs_fixture_get(fix, id);
@@ -142,8 +125,9 @@ static void test_run_at__is_waited_for(void **unused)
     assert_true(job.start_us >= spec.run_at_us);
 }
 
-static void test_deadline__ends_a_job_that_runs_and_one_that_waits(void **unused)
+static void test_deadline__ends_a_job_that_runs_and_one_that_waits(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct jobs_spec running = {
         .kind = "work", .args = "wait", .deadline_us = hf_now_us() + HF_US_PER_S};
     const struct jobs_spec waiting = {.kind = "work",
@@ -151,7 +135,6 @@ static void test_deadline__ends_a_job_that_runs_and_one_that_waits(void **unused
                                       .run_at_us = hf_now_us() + 60 * HF_US_PER_S,
                                       .deadline_us = hf_now_us() + HF_US_PER_S};
 
-    (void)unused;
     const char *a = jobs_fixture_add_spec(fix, &running);
     const char *b = jobs_fixture_add_spec(fix, &waiting);
     assert_string_equal(jobs_fixture_await(fix, a, JOBS_FAILED).error.reason, "DEADLINE");
@@ -159,11 +142,11 @@ static void test_deadline__ends_a_job_that_runs_and_one_that_waits(void **unused
     assert_int_equal(jobs_fixture_count(fix, "runs", b), 0);
 }
 
-static void test_slots__bound_a_kind(void **unused)
+static void test_slots__bound_a_kind(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const char *ids[3];
 
-    (void)unused;
     for (size_t i = 0; i < HF_LEN(ids); i++) {
         ids[i] = jobs_fixture_add(fix, "single", "slow");
     }
@@ -175,14 +158,14 @@ static void test_slots__bound_a_kind(void **unused)
     }
 }
 
-static void test_worker__many_jobs_without_effects_all_end(void **unused)
+static void test_worker__many_jobs_without_effects_all_end(void **state)
 {
+    struct jobs_fixture *fix = *state;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const struct jobs_spec spec = {.kind = "plain"};
     const char *id = NULL;
     int64_t until_us = in_ms(20000);
 
-    (void)unused;
     for (int i = 0; i < 2000; i++) {
         if (tx == NULL) {
             must(db_tx_begin(&fix->ctx, fix->state->app,
@@ -205,11 +188,11 @@ static void test_worker__many_jobs_without_effects_all_end(void **unused)
 }
 
 /* Last: it stops the hub of the group. */
-static void test_stop__puts_running_jobs_back_without_spending_attempts(void **unused)
+static void test_stop__puts_running_jobs_back_without_spending_attempts(void **state)
 {
+    struct jobs_fixture *fix = *state;
     const struct jobs_spec spec = {.kind = "work", .args = "wait", .max_attempts = 1};
 
-    (void)unused;
     const char *id = jobs_fixture_add_spec(fix, &spec);
     jobs_fixture_await(fix, id, JOBS_RUNNING);
     jobs_fixture_stop(fix);
@@ -221,11 +204,11 @@ static void test_stop__puts_running_jobs_back_without_spending_attempts(void **u
 }
 
 /* It ends that job with a reason; the process and its other jobs go on. */
-static void test_worker__memory_over_the_limit_fails_the_job(void **unused)
+static void test_worker__memory_over_the_limit_fails_the_job(void **state)
 {
+    struct jobs_fixture *fix = *state;
     static const char *const kinds[] = {"work", "plain"};
 
-    (void)unused;
     for (size_t i = 0; i < HF_LEN(kinds); i++) {
         const struct jobs_spec spec = {
             .kind = kinds[i], .args = "over", .priority = 5, .max_attempts = 1};
@@ -254,5 +237,5 @@ int main(void)
         cmocka_unit_test(test_worker__many_jobs_without_effects_all_end),
         cmocka_unit_test(test_stop__puts_running_jobs_back_without_spending_attempts),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, jobs_fixture_setup_started, jobs_fixture_teardown);
 }
