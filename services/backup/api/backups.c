@@ -3,6 +3,7 @@
 
 #include "backup/api/api.h"
 #include "backup/api/convert.h"
+#include "backup/api/etag.h"
 #include "backup/api/filter.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
@@ -220,11 +221,8 @@ static struct hf_status look_deletable(struct hf_ctx *ctx, struct api_thread *th
 
     HF_TRY(begin(ctx, thread, &tx));
     HF_TRY(backups_get(ctx, tx, name->cluster, name->id, ret_row));
-    if (!hf_text_empty(want->etag) &&
-        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)ret_row->revision))) {
-        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
-                            "backup %s has changed since it was read", name->id);
-    }
+    HF_TRY(etag_check(ctx, want->etag, ret_row->revision,
+                      hf_printf(ctx->arena, "backup %s", name->id)));
     HF_TRY(backups_summary(ctx, tx, ret_row->cluster_id, &summary));
     const struct admit_delete seen = {ret_row->id, ret_row->state, summary.newest};
 

@@ -441,11 +441,7 @@ API_UNARY(api_update_cluster)
     }
     HF_TRY(api_load_cluster(ctx, thread, name.cluster, &seen));
     HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
-    if (!hf_text_empty(want->etag) &&
-        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)source.row.revision))) {
-        return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
-                            "cluster %s has changed since it was read", name.cluster);
-    }
+    HF_TRY(api_check_etag(ctx, want->etag, &source.row));
     HF_TRY(stored_way(ctx, &source, &stored));
     HF_TRY(change_way(ctx, want, &stored, &way));
     HF_TRY(check_way(ctx, &way));

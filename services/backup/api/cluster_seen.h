@@ -21,5 +21,8 @@ struct hf_status api_load_cluster(struct hf_ctx *ctx, struct api_thread *thread,
                                   struct cluster_seen *ret_seen) HF_MUST_USE;
 void api_fill_cluster(struct hf_ctx *ctx, struct api_thread *thread,
                       const struct cluster_seen *seen, PbBackup__Cluster *cluster);
+/* Errors   ABORTED ETAG_MISMATCH it is not the etag of this row */
+struct hf_status api_check_etag(struct hf_ctx *ctx, const char *given,
+                                const struct cluster_row *row) HF_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include "backup/api/api.h"
 #include "backup/api/cluster_seen.h"
 #include "backup/api/convert.h"
+#include "backup/api/etag.h"
 #include "backup/api/handlers.h"
 #include "backup/api/replay.h"
 #include "backup/api/source_call.h"
@@ -259,15 +260,16 @@ static void slots_tell(struct hf_ctx *ctx, const struct slots *slots,
     }
 }
 
-static struct hf_status changed(struct hf_ctx *ctx, const char *cluster)
+struct hf_status api_check_etag(struct hf_ctx *ctx, const char *given,
+                                const struct cluster_row *row)
 {
-    return hf_fail_info(ctx->arena, HF_ABORTED, "ETAG_MISMATCH", NULL,
-                        "cluster %s has changed since it was read", cluster);
+    return etag_check(ctx, given, row->revision, hf_printf(ctx->arena, "cluster %s", row->name));
 }
 
+/* etag: the row that was read may have changed since. */
 static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
                                    const struct source *source, const struct replay *replay,
-                                   bool is_etag_given, bool *ret_is_done)
+                                   const char *etag, bool *ret_is_done)
 {
     struct cluster_row row;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
@@ -281,12 +283,8 @@ static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread
         return hf_success();
     }
     HF_TRY(clusters_lock(ctx, tx, source->row.id));
-    if (is_etag_given) { /* it is that of the row that was read, which may have changed since */
-        HF_TRY(clusters_get_id(ctx, tx, source->row.id, &row));
-        if (row.revision != source->row.revision) {
-            return changed(ctx, row.name);
-        }
-    }
+    HF_TRY(clusters_get_id(ctx, tx, source->row.id, &row));
+    HF_TRY(api_check_etag(ctx, etag, &row));
     HF_TRY(backups_active(ctx, tx, source->row.id, &backup, &job));
     if (!hf_text_empty(job)) {
         HF_TRY(jobs_cancel(ctx, tx, thread->app->jobs, job, &cancelled));
@@ -337,10 +335,7 @@ API_UNARY(api_delete_cluster)
         return hf_success();
     }
     HF_TRY(source_load_name(ctx, thread->app, thread->grant.tenant_id, name.cluster, &source));
-    if (!hf_text_empty(want->etag) &&
-        !hf_text_equal(want->etag, hf_printf(ctx->arena, "%lld", (long long)source.row.revision))) {
-        return changed(ctx, name.cluster);
-    }
+    HF_TRY(api_check_etag(ctx, want->etag, &source.row));
     if (want->validate_only) {
         return hf_success();
     }
@@ -350,7 +345,7 @@ API_UNARY(api_delete_cluster)
     HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
     struct hf_ctx own = source_call_after(ctx);
 
-    HF_TRY(delete_row(&own, thread, &source, &replay, !hf_text_empty(want->etag), &is_done));
+    HF_TRY(delete_row(&own, thread, &source, &replay, want->etag, &is_done));
     if (is_done) {
         return hf_success();
     }

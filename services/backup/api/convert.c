@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backup/api/etag.h"
 #include "backup/domain/names.h"
 #include "backup/source/source.h"
 #include "base/clock.h"
@@ -116,7 +117,7 @@ void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cl
     ret_cluster->size_bytes = (int64_t)row->size_bytes;
     ret_cluster->create_time = convert_time(arena, row->create_time_us);
     ret_cluster->damage = convert_text(arena, row->damage);
-    ret_cluster->etag = hf_printf(arena, "%lld", (long long)row->revision);
+    ret_cluster->etag = etag_of(arena, row->revision);
     ret_cluster->has_ca = row->ca_sealed.len > 0;
     ret_cluster->has_certificate = row->cert_sealed.len > 0;
     const char *problem = source_dsn_problem(arena, row);
@@ -185,7 +186,7 @@ void convert_backup(struct hf_arena *arena, const char *tenant, const struct bac
     ret_backup->predecessor = hf_text_empty(row->predecessor)
                                   ? convert_text(arena, "")
                                   : name_backup(arena, tenant, row->cluster, row->predecessor);
-    ret_backup->etag = hf_printf(arena, "%lld", (long long)row->revision);
+    ret_backup->etag = etag_of(arena, row->revision);
     ret_backup->verify_time = convert_time(arena, row->verify_time_us);
     ret_backup->lineage = convert_text(arena, row->lineage);
     ret_backup->damage = convert_text(arena, row->damage);
