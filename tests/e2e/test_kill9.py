@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -107,6 +108,26 @@ def test_receiver__starts_when_the_vault_is_whole_again(house, orders):
         for name in journals:
             os.rename(f"{name}.away", name)
     proc.wait_until(lambda: state() == "STREAMING", timeout=60, what="a receiver that streams")
+
+
+def test_info__keeps_its_window_over_a_start_without_the_source(house, orders):
+    def seen():
+        wal = house.info()["clusters"][0]["wal"]
+        return wal, datetime.fromisoformat(wal["windowEnd"])
+
+    house.backup("orders")
+    wal, end = seen()
+    proc.wait_until(lambda: seen()[1] > end + timedelta(seconds=2), what="a later proof on disk")
+    orders.stop()
+    house.down()
+    try:
+        house.up()
+        proc.wait_until(lambda: seen()[0]["receiverState"] == "WAITING", what="an absent source")
+        after, after_end = seen()
+        assert after_end >= end and after["windowStart"] == wal["windowStart"]
+        assert after["durableLsn"] != "0/0" and after["timeline"] == wal["timeline"]
+    finally:
+        orders.start()
 
 
 def test_backup__waits_for_the_wal_stream_before_it_copies(house, orders):
