@@ -1,8 +1,9 @@
-/* The catalogue of backups. One column list serves get and list: load() follows its order. */
+/* The catalogue of backups. One column list serves get and list: the table follows it. */
 #include "backup/store/backups.h"
 
 #include "backup/store/reading.h"
 #include "backup_queries.h"
+#include "base/check.h"
 #include "base/str.h"
 
 static const char *const states[] = {"FAILED",    "PENDING",   "RUNNING",
@@ -15,43 +16,41 @@ static const char *lsn_text(struct hf_ctx *ctx, uint64_t lsn)
     return hf_printf(ctx->arena, "%llu", (unsigned long long)lsn);
 }
 
-static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
-                 struct backup_row *ret_row)
-{
-    struct reading r = {ctx->arena, rows, i, NULL};
+#define ROW struct backup_row
 
-    *ret_row = (struct backup_row){
-        .id = reading_exact(&r, 0, "id", STORE_ID_MAX),
-        .cluster = reading_exact(&r, 1, "cluster", STORE_ID_MAX),
-        .cluster_id = reading_exact(&r, 2, "cluster_id", STORE_WORD_MAX),
-        .state = reading_word(&r, 3, "state", states),
-        .checkpoint = reading_word(&r, 4, "checkpoint", checkpoints),
-        .job_id = reading_exact(&r, 5, "job_id", STORE_WORD_MAX),
-        .lineage = reading_exact(&r, 6, "lineage", STORE_ID_MAX),
-        .timeline = (uint32_t)reading_int(&r, 7, "timeline", 0, INT32_MAX),
-        .start_lsn = reading_lsn(&r, 8, "start_lsn"),
-        .stop_lsn = reading_lsn(&r, 9, "stop_lsn"),
-        .create_time_us = reading_time(&r, 10, "create_time"),
-        .start_time_us = reading_time(&r, 11, "start_time"),
-        .end_time_us = reading_time(&r, 12, "end_time"),
-        .source_bytes = reading_count(&r, 13, "source_bytes"),
-        .changed_bytes = reading_count(&r, 14, "changed_bytes"),
-        .stored_bytes = reading_count(&r, 15, "stored_bytes"),
-        .files = reading_count(&r, 16, "files"),
-        .journal_entry = reading_count(&r, 17, "journal_entry"),
-        .server_version = (uint32_t)reading_int(&r, 18, "server_version", 0, INT32_MAX),
-        .predecessor = reading_exact(&r, 19, "predecessor", STORE_ID_MAX),
-        .root = reading_exact(&r, 20, "root", STORE_ROOT_MAX),
-        .error_code = reading_text(&r, 21, "error_code", STORE_WORD_MAX),
-        .error_message = reading_text(&r, 22, "error_message", STORE_MESSAGE_MAX),
-        .error_reason = reading_text(&r, 23, "error_reason", STORE_WORD_MAX),
-        .verification = reading_word(&r, 24, "verification", verdicts),
-        .verify_time_us = reading_time(&r, 25, "verify_time"),
-        .findings = reading_lines(&r, 26, "findings", STORE_LINES_MAX),
-        .revision = reading_int(&r, 27, "revision", 0, INT64_MAX),
-    };
-    ret_row->damage = r.damage;
-}
+static const struct reading_column columns[] = {
+    {READING(READING_EXACT, const char *, ROW, id, "id"), .max = STORE_ID_MAX},
+    {READING(READING_EXACT, const char *, ROW, cluster, "cluster"), .max = STORE_ID_MAX},
+    {READING(READING_EXACT, const char *, ROW, cluster_id, "cluster_id"), .max = STORE_WORD_MAX},
+    {READING(READING_WORD, const char *, ROW, state, "state"), .words = states},
+    {READING(READING_WORD, const char *, ROW, checkpoint, "checkpoint"), .words = checkpoints},
+    {READING(READING_EXACT, const char *, ROW, job_id, "job_id"), .max = STORE_WORD_MAX},
+    {READING(READING_EXACT, const char *, ROW, lineage, "lineage"), .max = STORE_ID_MAX},
+    {READING(READING_INT32, uint32_t, ROW, timeline, "timeline")},
+    {READING(READING_LSN, uint64_t, ROW, start_lsn, "start_lsn")},
+    {READING(READING_LSN, uint64_t, ROW, stop_lsn, "stop_lsn")},
+    {READING(READING_TIME, int64_t, ROW, create_time_us, "create_time")},
+    {READING(READING_TIME, int64_t, ROW, start_time_us, "start_time")},
+    {READING(READING_TIME, int64_t, ROW, end_time_us, "end_time")},
+    {READING(READING_COUNT, uint64_t, ROW, source_bytes, "source_bytes")},
+    {READING(READING_COUNT, uint64_t, ROW, changed_bytes, "changed_bytes")},
+    {READING(READING_COUNT, uint64_t, ROW, stored_bytes, "stored_bytes")},
+    {READING(READING_COUNT, uint64_t, ROW, files, "files")},
+    {READING(READING_COUNT, uint64_t, ROW, journal_entry, "journal_entry")},
+    {READING(READING_INT32, uint32_t, ROW, server_version, "server_version")},
+    {READING(READING_EXACT, const char *, ROW, predecessor, "predecessor"), .max = STORE_ID_MAX},
+    {READING(READING_EXACT, const char *, ROW, root, "root"), .max = STORE_ROOT_MAX},
+    {READING(READING_TEXT, const char *, ROW, error_code, "error_code"), .max = STORE_WORD_MAX},
+    {READING(READING_TEXT, const char *, ROW, error_message, "error_message"),
+     .max = STORE_MESSAGE_MAX},
+    {READING(READING_TEXT, const char *, ROW, error_reason, "error_reason"), .max = STORE_WORD_MAX},
+    {READING(READING_WORD, const char *, ROW, verification, "verification"), .words = verdicts},
+    {READING(READING_TIME, int64_t, ROW, verify_time_us, "verify_time")},
+    {READING(READING_LINES, const char *, ROW, findings, "findings"), .max = STORE_LINES_MAX},
+    {READING(READING_INT, int64_t, ROW, revision, "revision")},
+};
+static const struct reading_table table = {columns, HF_LEN(columns), sizeof(ROW),
+                                           offsetof(ROW, damage)};
 
 struct hf_status backups_insert(struct hf_ctx *ctx, struct db_tx *tx, const struct backup_row *row)
 {
@@ -75,7 +74,9 @@ struct hf_status backups_get(struct hf_ctx *ctx, struct db_tx *tx, const char *c
                             "cluster %s has no backup %s; list them with `holdfast backup list %s`",
                             cluster, id, cluster);
     }
-    load(ctx, rows, 0, ret_row);
+    const struct backup_row *found = reading_rows(ctx->arena, rows, &table);
+
+    *ret_row = found[0];
     return hf_success();
 }
 
@@ -89,14 +90,8 @@ struct hf_status backups_list(struct hf_ctx *ctx, struct db_tx *tx,
                     DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(query->cluster),
                             DB_TEXT(query->state), DB_TEXT(query->before), DB_INT(query->limit)),
                     &rows));
-    size_t len = db_len(rows);
-    struct backup_row *list = HF_NEW_N(ctx->arena, struct backup_row, len + 1);
-
-    for (size_t i = 0; i < len; i++) {
-        load(ctx, rows, i, &list[i]);
-    }
-    *ret_rows = list;
-    *ret_len = len;
+    *ret_rows = reading_rows(ctx->arena, rows, &table);
+    *ret_len = db_len(rows);
     return hf_success();
 }
 

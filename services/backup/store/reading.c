@@ -149,6 +149,69 @@ struct hf_bytes reading_bytes(struct reading *reading, size_t column, const char
     return bytes;
 }
 
+static void take(struct reading *r, size_t i, const struct reading_column *column, char *target)
+{
+    const char *name = column->name;
+    const char *text = NULL;
+    uint64_t count = 0;
+    int64_t number = 0;
+    uint32_t small = 0;
+
+    switch (column->kind) {
+    case READING_EXACT:
+        text = reading_exact(r, i, name, column->max);
+        break;
+    case READING_TEXT:
+        text = reading_text(r, i, name, column->max);
+        break;
+    case READING_LINES:
+        text = reading_lines(r, i, name, column->max);
+        break;
+    case READING_WORD:
+        text = reading_word(r, i, name, column->words);
+        break;
+    case READING_LSN:
+        count = reading_lsn(r, i, name);
+        memcpy(target, &count, sizeof(count));
+        return;
+    case READING_COUNT:
+        count = reading_count(r, i, name);
+        memcpy(target, &count, sizeof(count));
+        return;
+    case READING_TIME:
+        number = reading_time(r, i, name);
+        memcpy(target, &number, sizeof(number));
+        return;
+    case READING_INT:
+        number = reading_int(r, i, name, 0, INT64_MAX);
+        memcpy(target, &number, sizeof(number));
+        return;
+    case READING_INT32:
+        small = (uint32_t)reading_int(r, i, name, 0, INT32_MAX);
+        memcpy(target, &small, sizeof(small));
+        return;
+    }
+    memcpy(target, &text, sizeof(text));
+}
+
+void *reading_rows(struct hf_arena *arena, const struct db_rows *rows,
+                   const struct reading_table *table)
+{
+    size_t len = db_len(rows);
+    char *list = hf_alloc(arena, (len + 1) * table->row_bytes);
+
+    for (size_t i = 0; i < len; i++) {
+        struct reading r = {arena, rows, i, NULL};
+        char *row = list + i * table->row_bytes;
+
+        for (size_t k = 0; k < table->columns_len; k++) {
+            take(&r, k, &table->columns[k], row + table->columns[k].offset);
+        }
+        memcpy(row + table->damage_offset, &r.damage, sizeof(r.damage));
+    }
+    return list;
+}
+
 const char *store_text(struct hf_arena *arena, const char *text, size_t max)
 {
     return text == NULL ? "" : hf_text_show(arena, text, strlen(text), max);

@@ -52,6 +52,47 @@ uint64_t reading_lsn(struct reading *reading, size_t column, const char *name);
 int64_t reading_time(struct reading *reading, size_t column, const char *name);
 /* At most max bytes, else none. */
 struct hf_bytes reading_bytes(struct reading *reading, size_t column, const char *name, size_t max);
+/* What a member of a row's struct is read as: the functions above. */
+enum reading_kind {
+    READING_EXACT, /* const char * */
+    READING_TEXT,
+    READING_LINES,
+    READING_WORD,
+    READING_LSN, /* uint64_t */
+    READING_COUNT,
+    READING_TIME,  /* int64_t */
+    READING_INT,   /* int64_t, not negative */
+    READING_INT32, /* uint32_t that PostgreSQL has as integer */
+};
+
+/* One column, in the order of the query. */
+struct reading_column {
+    enum reading_kind kind;
+    size_t offset; /* of the member in the row's struct */
+    const char *name;
+    size_t max;               /* bytes of texts */
+    const char *const *words; /* of READING_WORD */
+};
+
+/* {READING(READING_EXACT, const char *, struct backup_row, id, "id"), .max = STORE_ID_MAX}: does
+ * not compile when the member is of another type. */
+#define READING(as, type, row, member, column)                                                     \
+    .kind = (as),                                                                                  \
+    .offset = _Generic(((row *)NULL)->member, type                                                 \
+                       : offsetof(row, member)),                                                   \
+    .name = (column)
+
+struct reading_table {
+    const struct reading_column *columns;
+    size_t columns_len;
+    size_t row_bytes;
+    size_t damage_offset; /* of the struct's const char *damage */
+};
+
+/* All rows, as an array of the table's struct. */
+void *reading_rows(struct hf_arena *arena, const struct db_rows *rows,
+                   const struct reading_table *table);
+
 /* Note that a value cannot be. */
 void reading_blame(struct reading *reading, const char *name, const char *what);
 

@@ -3,35 +3,34 @@
 
 #include "backup/store/reading.h"
 #include "backup_queries.h"
+#include "base/check.h"
 #include "base/str.h"
 
 static const char *const states[] = {"FAILED", "RUNNING", "SUCCEEDED", "CANCELLED", NULL};
 
-static void load(struct hf_ctx *ctx, const struct db_rows *rows, size_t i,
-                 struct restore_row *ret_row)
-{
-    struct reading r = {ctx->arena, rows, i, NULL};
+#define ROW struct restore_row
 
-    *ret_row = (struct restore_row){
-        .id = reading_exact(&r, 0, "id", STORE_ID_MAX),
-        .cluster = reading_exact(&r, 1, "cluster", STORE_ID_MAX),
-        .cluster_id = reading_exact(&r, 2, "cluster_id", STORE_WORD_MAX),
-        .state = reading_word(&r, 3, "state", states),
-        .job_id = reading_exact(&r, 4, "job_id", STORE_WORD_MAX),
-        .target = reading_text(&r, 5, "target", STORE_TARGET_MAX),
-        .backup_id = reading_exact(&r, 6, "backup_id", STORE_ID_MAX),
-        .directory = reading_text(&r, 7, "directory", STORE_MESSAGE_MAX),
-        .resolved_lsn = reading_lsn(&r, 8, "resolved_lsn"),
-        .resolved_time_us = reading_time(&r, 9, "resolved_time"),
-        .restored_bytes = reading_count(&r, 10, "restored_bytes"),
-        .error_code = reading_text(&r, 11, "error_code", STORE_WORD_MAX),
-        .error_message = reading_text(&r, 12, "error_message", STORE_MESSAGE_MAX),
-        .error_reason = reading_text(&r, 13, "error_reason", STORE_WORD_MAX),
-        .create_time_us = reading_time(&r, 14, "create_time"),
-        .end_time_us = reading_time(&r, 15, "end_time"),
-    };
-    ret_row->damage = r.damage;
-}
+static const struct reading_column columns[] = {
+    {READING(READING_EXACT, const char *, ROW, id, "id"), .max = STORE_ID_MAX},
+    {READING(READING_EXACT, const char *, ROW, cluster, "cluster"), .max = STORE_ID_MAX},
+    {READING(READING_EXACT, const char *, ROW, cluster_id, "cluster_id"), .max = STORE_WORD_MAX},
+    {READING(READING_WORD, const char *, ROW, state, "state"), .words = states},
+    {READING(READING_EXACT, const char *, ROW, job_id, "job_id"), .max = STORE_WORD_MAX},
+    {READING(READING_TEXT, const char *, ROW, target, "target"), .max = STORE_TARGET_MAX},
+    {READING(READING_EXACT, const char *, ROW, backup_id, "backup_id"), .max = STORE_ID_MAX},
+    {READING(READING_TEXT, const char *, ROW, directory, "directory"), .max = STORE_MESSAGE_MAX},
+    {READING(READING_LSN, uint64_t, ROW, resolved_lsn, "resolved_lsn")},
+    {READING(READING_TIME, int64_t, ROW, resolved_time_us, "resolved_time")},
+    {READING(READING_COUNT, uint64_t, ROW, restored_bytes, "restored_bytes")},
+    {READING(READING_TEXT, const char *, ROW, error_code, "error_code"), .max = STORE_WORD_MAX},
+    {READING(READING_TEXT, const char *, ROW, error_message, "error_message"),
+     .max = STORE_MESSAGE_MAX},
+    {READING(READING_TEXT, const char *, ROW, error_reason, "error_reason"), .max = STORE_WORD_MAX},
+    {READING(READING_TIME, int64_t, ROW, create_time_us, "create_time")},
+    {READING(READING_TIME, int64_t, ROW, end_time_us, "end_time")},
+};
+static const struct reading_table table = {columns, HF_LEN(columns), sizeof(ROW),
+                                           offsetof(ROW, damage)};
 
 struct hf_status restores_insert(struct hf_ctx *ctx, struct db_tx *tx,
                                  const struct restore_row *row)
@@ -57,7 +56,9 @@ struct hf_status restores_get(struct hf_ctx *ctx, struct db_tx *tx, const char *
         return hf_fail_info(ctx->arena, HF_NOT_FOUND, "RESTORE_NOT_FOUND", metadata,
                             "cluster %s has no restore %s", cluster, id);
     }
-    load(ctx, rows, 0, ret_row);
+    const struct restore_row *found = reading_rows(ctx->arena, rows, &table);
+
+    *ret_row = found[0];
     return hf_success();
 }
 
@@ -71,14 +72,8 @@ struct hf_status restores_list(struct hf_ctx *ctx, struct db_tx *tx,
                     DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_TEXT(query->cluster),
                             DB_TEXT(query->before), DB_INT(query->limit)),
                     &rows));
-    size_t len = db_len(rows);
-    struct restore_row *list = HF_NEW_N(ctx->arena, struct restore_row, len + 1);
-
-    for (size_t i = 0; i < len; i++) {
-        load(ctx, rows, i, &list[i]);
-    }
-    *ret_rows = list;
-    *ret_len = len;
+    *ret_rows = reading_rows(ctx->arena, rows, &table);
+    *ret_len = db_len(rows);
     return hf_success();
 }
 
