@@ -125,9 +125,11 @@ static void test_error__escapes_all_but_line_breaks(void **state)
 {
     struct cli cli = {.ctx = {.arena = *state}};
     struct hf_status plain = {.code = HF_NOT_FOUND};
+    const struct hf_error_info info = {.reason = "RE\x1bSON"};
+    const struct hf_status raw = {HF_INTERNAL, "two\nlines \x1b[1m", &info}; /* not of hf_fail */
     struct capture capture = capture_begin(*state, 2);
 
-    out_error(&cli, hf_fail_info(*state, HF_INTERNAL, "RE\x1bSON", NULL, "two\nlines \x1b[1m"));
+    out_error(&cli, raw);
     out_error(&cli, plain);
     assert_string_equal(capture_end(&capture), "error: two\nlines \\x1b[1m\n"
                                                "reason: RE\\x1bSON\n"
