@@ -25,6 +25,14 @@ def attacked(programs, postgres_templates):
         yield types.SimpleNamespace(house=house, source=source)
 
 
+def pytest_collection_modifyitems(config, items):
+    """In the short round what is marked `long` is another suite's."""
+    if not record.is_long():
+        left = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.fixture(scope="session")
 def is_long():
     """`make attack` rather than `make test`."""

@@ -18,6 +18,8 @@ import pytest
 from support import proc
 from support.holdfast import Holdfast
 
+pytestmark = pytest.mark.no_asan  # what a sanitizer keeps in memory is no secret of ours
+
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 PIECE = 1 << 22

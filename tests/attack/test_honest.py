@@ -8,6 +8,8 @@ from support import proc
 from support.postgres import PASSWORD
 from support.restored import Restored
 
+pytestmark = pytest.mark.no_asan  # the fake is tried, not the programs
+
 
 @pytest.fixture(scope="module")
 def real(start_server):

@@ -15,6 +15,8 @@ import pytest
 from support import proc
 from support.holdfast import bin_folder
 
+pytestmark = pytest.mark.no_asan  # permissions, not bytes
+
 PTRACE_ATTACH = 16
 NEIGHBOURS = ["nobody", "postgres"]  # a stranger, and who owns the protected server's account
 NO_SECRETS = {"holdfast.yaml", "processes.json"}
@@ -190,7 +192,6 @@ def test_user__leaves_nothing_in_the_way_below_tmp(house, neighbour, attempts):
     attempts.add("local user", "/tmp", "names taken in advance", "no service uses one", True)
 
 
-@pytest.mark.no_asan  # a handshake that the end of a command cuts off is counted as a leak of OpenSSL
 def test_user__who_takes_the_port_is_not_believed(house, neighbour, folder, attempts):
     """While the service restarts its port is free: the command line asks for the certificate."""
     port = int(house.endpoint().rsplit(":", 1)[1])

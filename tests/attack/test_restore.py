@@ -10,12 +10,12 @@ import record
 from support import proc
 from support.holdfast import bin_folder
 
-LONG_ROUNDS = 300 if record.is_sanitized() else 2000
-SHORT_ROUNDS = 40
+ROUNDS = 300 if record.is_sanitized() else 2000
 OUTSIDE = "nothing outside the target changes"
 BOUNDED = "every reader ends in time, within 1 GiB, and names the object"
 
 
+@pytest.mark.long  # the suites of unit tests run them, plain and sanitized
 @pytest.mark.parametrize("program, role, place, what, expected", [
     ("restore_hostile", "key holder", "restore", "names, kinds, sizes, maps and labels made up",
      OUTSIDE),
@@ -25,13 +25,12 @@ BOUNDED = "every reader ends in time, within 1 GiB, and names the object"
      "bombs of zstd, lying sizes, counts, shards, tables, times; journals without end", BOUNDED),
     ("keyed_wal", "key holder", "WAL", "slices, clocks and paths that lie", BOUNDED),
 ])
-def test_restore__holds_against(program, role, place, what, expected, attempts, is_long, seed):
+def test_restore__holds_against(program, role, place, what, expected, attempts, seed):
     began = time.monotonic()
-    rounds = LONG_ROUNDS if is_long else SHORT_ROUNDS
     path = os.path.join(os.path.dirname(bin_folder()), "tests", f"test_{program}_test")
     done = proc.run([path], check=False, timeout=1200,
                     env={**os.environ, "HOLDFAST_HOSTILE_SEED": str(seed),
-                         "HOLDFAST_HOSTILE_ROUNDS": str(rounds)})
+                         "HOLDFAST_HOSTILE_ROUNDS": str(ROUNDS)})
     attempts.add(role, place, what, expected, done.returncode == 0)
-    attempts.figure(f"{place}, {role}", f"{rounds} rounds in {time.monotonic() - began:.0f} s")
+    attempts.figure(f"{place}, {role}", f"{ROUNDS} rounds in {time.monotonic() - began:.0f} s")
     assert done.returncode == 0, done.stdout + done.stderr

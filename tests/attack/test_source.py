@@ -33,7 +33,7 @@ def world(house, start_server):
 
 
 def chosen(is_long, seed):
-    """All of them, or a sample with each place in it."""
+    """All of them, or a sample with each place in it, plain programs in each phase."""
     dice = random.Random(seed)
     attempts = [(lie, phase) for lie in LIES for phase in lie.phases]
     dice.shuffle(attempts)
@@ -41,8 +41,9 @@ def chosen(is_long, seed):
         return attempts
     places, sample = set(), []
     for lie, phase in attempts:
-        if (lie.place, phase) not in places:
-            places.add((lie.place, phase))
+        kind = lie.place if record.is_sanitized() else (lie.place, phase)
+        if kind not in places:
+            places.add(kind)
             sample.append((lie, phase))
     return sample[:SHORT_ATTEMPTS]
 

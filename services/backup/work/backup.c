@@ -32,6 +32,7 @@ struct backup_work {
     struct vault_source_state state;
     struct vault_root *predecessor; /* NULL: first of its lineage */
     const char *predecessor_id;
+    bool is_predecessor_damaged; /* so the session says */
     struct hf_ctx *ctx;
 };
 
@@ -57,6 +58,17 @@ static struct hf_status load(struct hf_ctx *ctx, struct jobs_run *run, struct ba
 
 /* The newest point of the current lineage is compared with. One that cannot be read is no reason to
  * fail: then everything counts as new, and verification will name the damage. */
+/* What stands in the vault must not hinder what comes: without a predecessor everything is copied.
+ */
+static void leave_predecessor(struct hf_ctx *ctx, struct backup_work *work, struct hf_status status)
+{
+    hf_warn(ctx, HF_EVENT("backup.predecessor_unreadable"), HF_TEXT("backup", work->predecessor_id),
+            HF_TEXT("error", status.message));
+    work->predecessor = NULL;
+    work->predecessor_id = NULL;
+    work->is_predecessor_damaged = false;
+}
+
 static void find_predecessor(struct hf_ctx *ctx, struct backup_work *work)
 {
     const struct vault_point_info *newest = NULL;
@@ -73,13 +85,11 @@ static void find_predecessor(struct hf_ctx *ctx, struct backup_work *work)
     struct vault_root *root = HF_NEW(ctx->arena, struct vault_root);
     struct hf_status status = vault_root_open(ctx, &place, newest->root, newest->root_sha256, root);
 
-    if (!hf_is_ok(status)) {
-        hf_warn(ctx, HF_EVENT("backup.predecessor_unreadable"), HF_TEXT("backup", newest->id),
-                HF_TEXT("error", status.message));
-        return;
-    }
     work->predecessor = root;
     work->predecessor_id = newest->id;
+    if (!hf_is_ok(status)) {
+        leave_predecessor(ctx, work, status);
+    }
 }
 
 /* --- reading the source --------------------------------------------------------------------- */
@@ -174,7 +184,7 @@ static struct hf_status begin_session(struct hf_ctx *ctx, struct backup_work *wo
                                       struct vault_session **ret_session)
 {
     const struct source *source = &work->source;
-    const struct vault_session_options options = {
+    struct vault_session_options options = {
         .place = place_of(source),
         .predecessor = work->predecessor,
         .backup_id = work->row.id,
@@ -185,7 +195,14 @@ static struct hf_status begin_session(struct hf_ctx *ctx, struct backup_work *wo
     };
 
     HF_TRY(hf_make_dirs(ctx->arena, source->app->cache_dir, 0700));
-    return vault_session_begin(ctx, &options, ret_session);
+    struct hf_status status = vault_session_begin(ctx, &options, ret_session);
+
+    if (status.code == HF_DATA_LOSS && work->predecessor != NULL) {
+        leave_predecessor(ctx, work, status);
+        options.predecessor = NULL;
+        status = vault_session_begin(ctx, &options, ret_session);
+    }
+    return status;
 }
 
 static struct hf_status finish_session(struct hf_ctx *ctx, struct backup_work *work,
@@ -220,7 +237,10 @@ static struct hf_status finish_session(struct hf_ctx *ctx, struct backup_work *w
         return hf_fail(ctx->arena, HF_DATA_LOSS, "the server's base backup has no backup_label");
     }
     HF_TRY(jobs_progress(ctx, work->run, "finishing", bytes, bytes));
-    return vault_session_finish(ctx, session, &all, ret_result);
+    struct hf_status status = vault_session_finish(ctx, session, &all, ret_result);
+
+    work->is_predecessor_damaged = status.code == HF_DATA_LOSS && work->predecessor != NULL;
+    return status;
 }
 
 static struct hf_status wait_for_wal(struct hf_ctx *ctx, struct backup_work *work,
@@ -342,7 +362,13 @@ static struct hf_status attempt(struct hf_ctx *ctx, struct jobs_run *run, struct
     HF_TRY(source_journal(ctx, &work->source, &work->state));
     if (vault_state_point(&work->state, work->row.id) == NULL) {
         find_predecessor(ctx, work);
-        HF_TRY(make_point(ctx, work));
+        struct hf_status status = make_point(ctx, work);
+
+        if (work->is_predecessor_damaged) {
+            leave_predecessor(ctx, work, status);
+            status = make_point(ctx, work);
+        }
+        HF_TRY(status);
     }
     return finish(ctx, work);
 }

@@ -33,6 +33,8 @@ void keyed_init(struct keyed *k, struct fixture *f)
         source_add(&k->s, paths[i], i == 0 ? 3 : 100000 * i);
     }
     source_backup(&k->s);
+    k->prefix = FIXTURE_SOURCE;
+    k->point = k->s.result.info;
     k->honest = k->s.root;
 }
 
@@ -135,11 +137,11 @@ static const char *name_of(struct keyed *k, enum vault_pack_kind kind, const uin
 
     switch ((int)kind) {
     case VAULT_PACK_MAP:
-        return vault_name_map(arena, FIXTURE_SOURCE, id);
+        return vault_name_map(arena, k->prefix, id);
     case VAULT_PACK_TABLE:
-        return vault_name_table(arena, FIXTURE_SOURCE, id);
+        return vault_name_table(arena, k->prefix, id);
     default:
-        return vault_name_pack(arena, FIXTURE_SOURCE, 1, id);
+        return vault_name_pack(arena, k->prefix, 1, id);
     }
 }
 
@@ -183,8 +185,8 @@ void keyed_put_as(struct keyed *k, const struct vault_pack_options *options, con
 
 struct vault_point_info keyed_root(struct keyed *k, struct vault_root *root)
 {
-    const struct vault_place place = source_place(k->f);
-    struct vault_point_info point = k->s.result.info;
+    const struct vault_place place = {k->f->store, k->f->keyring, k->prefix};
+    struct vault_point_info point = k->point;
     uint64_t size = 0;
 
     root->info.id =
@@ -349,6 +351,17 @@ static void lie_bomb(struct keyed *k, struct vault_root *root)
 static void (*const lies[])(struct keyed *k, struct vault_root *root) = {
     lie_map,    lie_map,    lie_map,  lie_packs, lie_packs,
     lie_counts, lie_shards, lie_refs, lie_used,  lie_bomb};
+
+struct vault_root keyed_copy(struct keyed *k, struct hf_arena *arena)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
+    struct vault_root root;
+
+    hf_buf_init(&buf, VAULT_ROOT_MAX);
+    vault_root_encode(&buf, &k->honest);
+    assert_ok(vault_root_decode(arena, (struct hf_bytes){buf.ptr, buf.len}, &root));
+    return root;
+}
 
 void keyed_lie(struct keyed *k, struct vault_root *root)
 {

@@ -10,8 +10,10 @@
 
 struct keyed {
     struct fixture *f;
-    struct source s;          /* one honest backup */
-    struct vault_root honest; /* its root, copied for each lie */
+    const char *prefix;
+    struct source s;               /* one honest backup, */
+    struct vault_point_info point; /* its point, */
+    struct vault_root honest;      /* and its root, copied for each lie */
     uint64_t seed;
 };
 
@@ -94,6 +96,8 @@ struct vault_point_info keyed_root(struct keyed *k, struct vault_root *root);
 /* Change a few bytes of an authentic plaintext: what a fuzzer without the key never reaches. */
 struct hf_bytes keyed_mutate(struct keyed *k, struct hf_bytes plain);
 
+/* The honest root, encoded and read again: lies of a round leave it alone. */
+struct vault_root keyed_copy(struct keyed *k, struct hf_arena *arena);
 /* One lie about a point, in root; the objects that it needs are written. */
 void keyed_lie(struct keyed *k, struct vault_root *root);
 

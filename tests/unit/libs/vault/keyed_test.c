@@ -14,18 +14,6 @@
 
 #define ROUNDS (HF_HAS_ASAN ? 40 : 150)
 
-/* Encoded and read again: lies of a round leave the honest one alone. */
-static struct vault_root copy_of(struct keyed *k, struct hf_arena *arena)
-{
-    HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
-    struct vault_root root;
-
-    hf_buf_init(&buf, VAULT_ROOT_MAX);
-    vault_root_encode(&buf, &k->honest);
-    assert_ok(vault_root_decode(arena, (struct hf_bytes){buf.ptr, buf.len}, &root));
-    return root;
-}
-
 /* --- readers of a point ----------------------------------------------------------------------- */
 
 struct sink {
@@ -175,7 +163,7 @@ static void test_keyed__lies_about_points_are_refused_or_harmless(void **state)
         bool is_verified = false;
 
         f->ctx.arena = arena;
-        struct vault_root root = copy_of(&k, arena);
+        struct vault_root root = keyed_copy(&k, arena);
 
         for (uint64_t lies = i == 0 ? 0 : 1 + keyed_pick(&k, 2); lies > 0; lies--) {
             keyed_lie(&k, &root);
@@ -214,7 +202,7 @@ static void test_keyed__four_gigabytes_of_a_frame_stay_in_it(void **state)
     keyed_init(&k, f);
     for (size_t i = 0; i < HF_LEN(claims) * HF_LEN(kinds); i++) {
         const struct keyed_blob bomb = keyed_bomb(&k, claims[i / 2], 32768, 1u << 22);
-        struct vault_root root = copy_of(&k, f->ctx.arena);
+        struct vault_root root = keyed_copy(&k, f->ctx.arena);
         struct vault_table_ref *ref = i % 2 == 0 ? &root.map.tables[0] : &root.pack_tables[0];
         bool is_verified = true;
 
@@ -265,7 +253,7 @@ static void test_keyed__a_pack_that_is_listed_twice_is_no_whole_backup(void **st
     hf_buf_init(&buf, 1 << 20);
     vault_packtable_encode(&buf, &pack, 1);
     const struct keyed_blob blob = keyed_raw((struct hf_bytes){buf.ptr, buf.len});
-    struct vault_root root = copy_of(&k, f->ctx.arena);
+    struct vault_root root = keyed_copy(&k, f->ctx.arena);
     struct vault_table_ref *refs = HF_NEW_N(f->ctx.arena, struct vault_table_ref, 2);
 
     refs[0] = root.pack_tables[0];
