@@ -28,6 +28,7 @@ DIED = "the service died"
 CRASHES_MOST = 8         # then the rest is not tried: something makes it die again and again
 BAD_CODES = ("UNKNOWN",)
 STREAMS = ("STREAMING", "GAP")  # with a gap it streams, too
+UNSTABLE = "history became another one"  # HISTORY_UNSTABLE: left alone until the hour is over
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -153,6 +154,17 @@ class Lane:
         except Failed as failure:
             raise Failed(f"{failure}; {self.get().wal.error[:300]}") from failure
 
+    def honest_again(self):
+        """It streams by itself; or its history turned too often, and the next lie gets a new one."""
+        def error():
+            return self.get().wal.error
+
+        self.wait(lambda: self.state() in STREAMS or UNSTABLE in error(), RECOVER_SECONDS,
+                  "honest again")
+        if self.state() not in STREAMS:
+            self.tries += 1
+            self.renew(f"h{self.tries}")
+
     def work(self, left):
         while self.world.process.crashes <= CRASHES_MOST:
             try:
@@ -187,7 +199,7 @@ class Lane:
         """One lie in one phase, judged; Failed says what did not hold."""
         {"add": self.at_add, "reconnect": self.at_reconnect, "backup": self.at_backup}[phase](lie)
         self.fake.disarm()
-        self.wait_stream("honest again")
+        self.honest_again()
         if self.state() == "GAP":  # the lie is in the stored WAL: from the next backup on it is past
             self.back_up()
             demand(self.state() == "STREAMING", f"a backup leaves it {self.state()}")
