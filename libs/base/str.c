@@ -172,3 +172,29 @@ char *hf_size_text(struct hf_arena *arena, uint64_t bytes)
     }
     return hf_printf(arena, "%" PRIu64 ".%" PRIu64 " %s", whole, rest * 10 / 1024, units[unit - 1]);
 }
+
+char *hf_shell_word(struct hf_arena *arena, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+,:=@%";
+    static const char quote[] = "'\\''"; /* ends the word, a quote, goes on with it */
+    const size_t len = strlen(text);
+
+    if (len > 0 && strspn(text, plain) == len) {
+        return hf_strdup(arena, text);
+    }
+    char *word = hf_alloc(arena, len * strlen(quote) + sizeof("''"));
+    char *end = word;
+
+    *end++ = '\'';
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            memcpy(end, quote, strlen(quote));
+            end += strlen(quote);
+        } else {
+            *end++ = *text;
+        }
+    }
+    memcpy(end, "'", sizeof("'"));
+    return word;
+}

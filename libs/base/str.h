@@ -49,6 +49,9 @@ bool hf_is_utf8(const char *text, size_t len);
 /* The longest beginning of text, at most max bytes, that does not end inside a character. Pure. */
 size_t hf_utf8_cut(const char *text, size_t len, size_t max);
 
+/* One word for a shell, quoted where that is needed. */
+char *hf_shell_word(struct hf_arena *arena, const char *text);
+
 /* Foreign text as a person may see it, at most max_bytes: valid UTF-8 (a byte that is none becomes
  * U+FFFD), cut at a character with "…", control characters as \x1b, what turns the direction or
  * has no width as \u{202E}. NUL-terminated in arena. Shown twice it is the same. */

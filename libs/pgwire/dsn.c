@@ -13,10 +13,12 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "pgwire/internal.h"
 
 #define DSN_MAX 4096
 #define STORED_MAX 16384 /* four bytes a character of the column */
 #define VALUE_MAX 255
+#define KEYWORD_MAX 40
 #define HOSTS_MAX 32
 #define NUMBER_MAX 86400
 #define CHOICES_MAX 8
@@ -156,25 +158,55 @@ static struct hf_status refuse_engine(struct hf_arena *arena)
                   "--key-file");
 }
 
+/* The keyword that libpq does not know, out of its message; NULL: it is none, or could be a piece
+ * of a password that was not quoted. */
+static const char *unknown_keyword(struct hf_arena *arena, const char *dsn, const char *message)
+{
+    static const char *const heads[] = {"invalid connection option \"",
+                                        "invalid URI query parameter: \""};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+
+    for (size_t i = 0; message != NULL && i < HF_LEN(heads); i++) {
+        if (!hf_has_prefix(message, heads[i]) || strstr(dsn, "pass") != NULL) {
+            continue;
+        }
+        const char *name = message + strlen(heads[i]);
+        size_t len = strspn(name, letters);
+
+        return name[len] == '"' && len <= KEYWORD_MAX ? hf_strndup(arena, name, len) : NULL;
+    }
+    return NULL;
+}
+
+static struct hf_status refuse_text(struct hf_arena *arena, const char *unknown)
+{
+    const struct refusal *any = refusal_find("");
+
+    return unknown != NULL
+               ? refuse(arena, unknown, any->reason, any->why)
+               : hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
+                              "not a connection string: expected \"host=… user=… dbname=…\" or "
+                              "postgresql://user@host/dbname");
+}
+
 /* libpq's own message is not passed on: it may repeat parts of the string, thus a password. */
 static struct hf_status options_parse(struct hf_arena *arena, const char *dsn,
                                       PQconninfoOption **ret_options)
 {
     char *message = NULL;
-    PQconninfoOption *options = NULL;
 
     if (dsn == NULL || strlen(dsn) > STORED_MAX) {
         return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
                             "the connection string is missing or too long");
     }
-    options = PQconninfoParse(dsn, &message);
+    PQconninfoOption *options = PQconninfoParse(dsn, &message);
+    const char *unknown = unknown_keyword(arena, dsn, message);
+
     if (message != NULL) {
         PQfreemem(message);
     }
     if (options == NULL) {
-        return hf_fail_info(arena, HF_INVALID_ARGUMENT, "INVALID_DSN", NULL,
-                            "not a connection string: expected \"host=… user=… dbname=…\" or "
-                            "postgresql://user@host/dbname");
+        return refuse_text(arena, unknown);
     }
     *ret_options = options;
     return hf_success();
@@ -232,6 +264,13 @@ static bool is_fit(const struct keyword *keyword, const char *value)
         return is_choice(keyword, value);
     }
     return false;
+}
+
+bool pgwire_option_is_taken(const PQconninfoOption *option)
+{
+    const struct keyword *keyword = allowed_find(option->keyword);
+
+    return is_set(option) && keyword != NULL && is_fit(keyword, option->val);
 }
 
 /* ": disable, allow …", or "". */
@@ -510,7 +549,7 @@ bool pgwire_dsn_is_trusted(struct hf_arena *arena, const struct pgwire_way *befo
            is_no_weaker(old, new, before, after);
 }
 
-static void option_print(struct hf_buf *out, const char *keyword, const char *value)
+void pgwire_option_print(struct hf_buf *out, const char *keyword, const char *value)
 {
     if (value[0] == '\0') {
         return;
@@ -543,7 +582,7 @@ struct hf_status pgwire_dsn_single(struct hf_arena *arena, const char *dsn, size
                 value = list_item(arena, value, index);
             }
         }
-        option_print(&out, option->keyword, value);
+        pgwire_option_print(&out, option->keyword, value);
     }
     HF_TRY(hf_buf_status(&out, arena, "connection string"));
     *ret_dsn = hf_strdup(arena, hf_buf_text(&out));

@@ -18,6 +18,11 @@ struct hf_status pgwire_dsn_check(struct hf_arena *arena, const char *dsn) HF_MU
 struct hf_status pgwire_dsn_take(struct hf_arena *arena, const char *dsn,
                                  const char **ret_dsn) HF_MUST_USE;
 
+/* Options of `holdfast cluster update` that make a stored string one that is taken: what it says
+ * and may say, with --ca-file and its sisters for the files that it names. To be pasted into a
+ * shell; never a secret. "--dsn DSN" when nothing of it can be kept. Pure. */
+const char *pgwire_dsn_mend(struct hf_arena *arena, const char *dsn);
+
 struct pgwire_host {
     const char *host;    /* name, address or socket directory */
     const char *address; /* "" or the address to use instead of resolving host */

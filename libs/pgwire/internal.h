@@ -16,6 +16,13 @@
 #define PGWIRE_NOTICES_MAX 4096
 #define PGWIRE_RESULTS_MAX 16 /* of one command, after the one that was asked for */
 
+/* ---- connection strings (dsn.c) ---- */
+
+/* May a connection string that is registered now say it? */
+bool pgwire_option_is_taken(const PQconninfoOption *option);
+/* " keyword='value'", nothing for an empty value. */
+void pgwire_option_print(struct hf_buf *out, const char *keyword, const char *value);
+
 /* One message of the server; bytes are borrowed until more is read. */
 struct pgwire_message {
     char type;

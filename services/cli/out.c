@@ -226,18 +226,7 @@ const char *out_short(const char *resource)
 
 const char *out_word(struct hf_arena *arena, const char *text)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "/._-+,:=@%";
-    const char *word = "'";
-
-    if (text[strspn(text, plain)] == '\0') {
-        return text;
-    }
-    for (; *text != '\0'; text++) {
-        word = *text == '\'' ? hf_printf(arena, "%s'\\''", word)
-                             : hf_printf(arena, "%s%c", word, *text);
-    }
-    return hf_printf(arena, "%s'", word);
+    return hf_shell_word(arena, text);
 }
 
 const char *out_where(const struct cli *cli)

@@ -313,6 +313,17 @@ def test_old_row__with_white_space_streams_on(house, source, state):
     assert not seen.get("damage") and not seen.get("connectionProblem")
 
 
+def fixes(house):
+    """The commands that doctor names for what is red."""
+    checks = json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]
+    return [check["fix"] for check in checks if check["verdict"] == "fail"]
+
+
+def pasted(house, command):
+    path = os.path.dirname(house.program) + os.pathsep + os.environ["PATH"]
+    proc.run(["sh", "-c", command], env={**house.env, "PATH": path})
+
+
 def test_old_row__streams_on_and_says_what_mends_it(house, source, state):
     """After test_update: the cluster is there."""
     old = f"{source.dsn()} options=-csearch_path=x"
@@ -322,11 +333,11 @@ def test_old_row__streams_on_and_says_what_mends_it(house, source, state):
                            what="a stream of the old row")
     assert "holdfast cluster update orders" in seen["connectionProblem"]
     assert seen["warnings"][0] == seen["connectionProblem"]
-    doctor = house.run("doctor", "-o", "json", check=False)
-    red = [check for check in json.loads(doctor.stdout)["checks"] if check["verdict"] == "fail"]
-    assert any("holdfast cluster update orders" in check["fix"] for check in red)
+    assert seen["findings"][0]["needsAction"] and "; fix: " not in seen["findings"][0]["message"]
+    red = [fix for fix in fixes(house) if "holdfast cluster update orders --dsn" in fix]
     assert "ACTION NEEDED" in house.run("info").stdout
-    assert house.run("cluster", "update", "orders", "--dsn", source.dsn()).returncode == 0
+    pasted(house, red[0])
+    assert "options" not in house.hf("cluster", "describe", "orders")["dsn"]
     seen = proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
     assert not seen.get("connectionProblem")
 
@@ -349,7 +360,13 @@ def test_old_row__with_certificates_of_this_machine_streams_on(house, source, se
     house.kill("backup")
     seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "old")), timeout=60,
                            what="a stream of the old row")
-    assert "holdfast cluster update old" in seen["connectionProblem"]
+    [fix] = {fix for fix in fixes(house) if "holdfast cluster update old" in fix}
+    for word in (f"--ca-file {folder}/ca.crt", f"--cert-file {folder}/client.crt",
+                 f"--key-file {folder}/client.key"):
+        assert word in fix and word in seen["connectionProblem"]
+    pasted(house, fix)
+    seen = proc.wait_until(lambda: streaming(house, "old"), timeout=60, what="a stream")
+    assert seen["hasCa"] and seen["hasCertificate"] and not seen.get("connectionProblem")
     house.run("cluster", "remove", "old")
     proc.remove_folder(folder)
 
@@ -363,6 +380,7 @@ def test_old_row__with_an_engine_stops(house, source, state):
         what="the service again")
     assert seen["state"] != "STREAMING"
     assert "engine" in seen["connectionProblem"]
+    assert not [fix for fix in fixes(house) if "evil" in fix or "psql" in fix]
     house.run("cluster", "update", "orders", "--dsn", source.dsn())
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
 

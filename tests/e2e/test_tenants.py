@@ -76,7 +76,7 @@ FIELDS = {
 MESSAGES = {"Cluster": [CLUSTER], "WalStatus": [CLUSTER], "Backup": [BACKUP], "Restore": [RESTORE]}
 NOT_NAMES = {"dsn", "password", "ca_pem", "cert_pem", "key_pem", "connection_problem", "damage", "paths",
              "error_reason",
-             "etag", "lineage", "file", "warnings", "findings", "error", "code",
+             "etag", "lineage", "file", "warnings", "findings", "fix", "error", "code",
              "message", "reason", "phase", "application_name", "directory", "durable_lsn",
              "source_lsn", "from_lsn", "to_lsn", "start_lsn", "stop_lsn", "resolved_lsn"}
 # What differs between two replies to the same request: made ids and moments.

@@ -104,6 +104,47 @@ void convert_lines(struct hf_arena *arena, const char *lines, size_t *ret_len, c
     *ret_items = items;
 }
 
+static void finding_add(struct hf_arena *arena, const struct source_finding *finding,
+                        PbBackup__Cluster *cluster)
+{
+    PbBackup__Cluster__Finding *message =
+        rpc_message_new(arena, &pb_backup__cluster__finding__descriptor);
+
+    message->message = convert_text(arena, finding->message);
+    message->fix = convert_text(arena, finding->fix);
+    cluster->findings[cluster->n_findings++] = message;
+    cluster->warnings[cluster->n_warnings++] =
+        hf_printf(arena, "%s%s%s", finding->message,
+                  hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
+}
+
+/* The row's lines, after what its connection string lacks. */
+static void convert_findings(struct hf_arena *arena, const struct cluster_row *row,
+                             PbBackup__Cluster *ret_cluster)
+{
+    struct source_finding finding = {.message = "", .fix = ""};
+    char **lines = NULL;
+    size_t len = 0;
+
+    convert_lines(arena, row->warnings, &len, &lines);
+    ret_cluster->findings = HF_NEW_N(arena, PbBackup__Cluster__Finding *, len + 1);
+    ret_cluster->warnings = HF_NEW_N(arena, char *, len + 1);
+    ret_cluster->connection_problem = convert_text(arena, "");
+    if (source_dsn_problem(arena, row, &finding)) {
+        finding_add(arena, &finding, ret_cluster);
+        ret_cluster->findings[0]->needs_action = true;
+        ret_cluster->connection_problem = ret_cluster->warnings[0];
+    }
+    for (size_t i = 0; i < len; i++) {
+        bool has_fix = i + 1 < len && hf_has_prefix(lines[i + 1], SOURCE_FIX);
+
+        finding = (struct source_finding){.message = lines[i],
+                                          .fix = has_fix ? lines[i + 1] + strlen(SOURCE_FIX) : ""};
+        finding_add(arena, &finding, ret_cluster);
+        i += has_fix ? 1 : 0;
+    }
+}
+
 void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cluster_row *row,
                      PbBackup__Cluster *ret_cluster)
 {
@@ -120,15 +161,7 @@ void convert_cluster(struct hf_arena *arena, const char *tenant, const struct cl
     ret_cluster->etag = etag_of(arena, row->revision);
     ret_cluster->has_ca = row->ca_sealed.len > 0;
     ret_cluster->has_certificate = row->cert_sealed.len > 0;
-    const char *problem = source_dsn_problem(arena, row);
-
-    ret_cluster->connection_problem = convert_text(arena, problem == NULL ? "" : problem);
-    convert_lines(arena,
-                  problem == NULL
-                      ? row->warnings
-                      : hf_printf(arena, "%s%s%s", problem,
-                                  hf_text_empty(row->warnings) ? "" : "\n", row->warnings),
-                  &ret_cluster->n_warnings, &ret_cluster->warnings);
+    convert_findings(arena, row, ret_cluster);
 }
 
 static PbJobs__Job__Error *convert_error(struct hf_arena *arena, const char *code,

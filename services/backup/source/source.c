@@ -2,6 +2,8 @@
  * PostgreSQL, so that a vault rolled back under a running service is noticed at the next look. */
 #include "backup/source/source.h"
 
+#include <string.h>
+
 #include "backup/source/realms.h"
 #include "backup/store/clusters.h"
 #include "base/clock.h"
@@ -118,17 +120,27 @@ struct hf_status source_seal(struct hf_ctx *ctx, const struct backup_app *app,
                        ret_sealed);
 }
 
-const char *source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row)
+bool source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row,
+                        struct source_finding *ret_finding)
 {
     struct hf_status status =
         hf_text_empty(row->dsn) ? hf_success() : pgwire_dsn_check(arena, row->dsn);
 
-    return hf_is_ok(status)
-               ? NULL
-               : hf_printf(arena,
-                           "the connection string would be refused now: %s; fix: holdfast cluster "
-                           "update %s --dsn \"host=… port=… user=… dbname=…\"",
-                           status.message, row->name);
+    if (hf_is_ok(status)) {
+        return false;
+    }
+    *ret_finding = (struct source_finding){
+        .message =
+            hf_printf(arena, "the connection string would be refused now: %s", status.message),
+        .fix = hf_printf(arena, "holdfast cluster update %s %s", hf_shell_word(arena, row->name),
+                         pgwire_dsn_mend(arena, row->dsn)),
+    };
+    return true;
+}
+
+static const char *one_line(struct hf_arena *arena, const char *text)
+{
+    return hf_text_show(arena, text, strlen(text), HF_SHOWN_MAX);
 }
 
 const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source)
@@ -137,9 +149,11 @@ const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *
 
     for (size_t i = 0; i < source->findings_len; i++) {
         const struct pgwire_finding *finding = &source->findings[i];
+        bool has_fix = !hf_text_empty(finding->fix);
 
-        text = hf_printf(arena, "%s%s%s%s%s", text, i == 0 ? "" : "\n", finding->message,
-                         hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
+        text = hf_printf(arena, "%s%s%s%s%s", text, i == 0 ? "" : "\n",
+                         one_line(arena, finding->message), has_fix ? "\n" SOURCE_FIX : "",
+                         has_fix ? one_line(arena, finding->fix) : "");
     }
     return text;
 }

@@ -49,11 +49,18 @@ struct hf_status source_seal(struct hf_ctx *ctx, const struct backup_app *app,
                              const struct source_part *part,
                              struct hf_bytes *ret_sealed) HF_MUST_USE;
 
-/* What of the row's connection string would be refused today, as a sentence with the command that
- * mends it; NULL: nothing. */
-const char *source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row);
+struct source_finding {
+    const char *message;
+    const char *fix; /* "": none */
+};
+/* What of the row's connection string would be refused today, and the command that mends it; false:
+ * nothing. */
+bool source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row,
+                        struct source_finding *ret_finding);
 
-/* What a look at a server found, for cluster_row: warnings, "what; fix: how", one per line. */
+/* What a look at a server found, for cluster_row: warnings, one per line, each followed by a line
+ * that begins with SOURCE_FIX when something mends it. Nothing foreign begins a line. */
+#define SOURCE_FIX "fix: "
 const char *source_warnings(struct hf_arena *arena, const struct pgwire_source *source);
 /* While the stream is down, does its slot keep WAL without any bound? */
 bool source_is_unbounded(const struct pgwire_source *source);

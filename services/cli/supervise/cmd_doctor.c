@@ -29,7 +29,6 @@
 
 #define SPACE_LEAST ((uint64_t)64 << 20) /* a few WAL segments */
 #define PROC_STATUS_MAX ((size_t)16 << 10)
-#define WARNING_FIX "; fix: "
 
 enum verdict { GOOD, WARN, BAD };
 
@@ -368,21 +367,6 @@ static const char *here(const struct doctor *doctor, const char *command)
                : command;
 }
 
-/* The service writes "what; fix: command". */
-static void tell_warning(struct doctor *doctor, enum verdict verdict, const char *name,
-                         const char *warning)
-{
-    const char *fix = strstr(warning, WARNING_FIX);
-
-    if (fix == NULL) {
-        tell(doctor, verdict, name, warning, "");
-        return;
-    }
-    tell(doctor, verdict, name,
-         hf_strndup(doctor->cli->ctx.arena, warning, (size_t)(fix - warning)),
-         here(doctor, fix + sizeof(WARNING_FIX) - 1));
-}
-
 /* Options of `holdfast cluster update` that mend why WAL does not stream. */
 static const struct {
     const char *reason;
@@ -412,8 +396,12 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
     const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
     const char *fix = fix_of(arena, reason, name);
 
-    if (!hf_is_ok(pgwire_dsn_check(arena, cluster->dsn)) || hf_has_prefix(reason, "ADDRESS_")) {
+    if (hf_has_prefix(reason, "ADDRESS_")) {
         fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);
+    }
+    if (!hf_is_ok(pgwire_dsn_check(arena, cluster->dsn))) {
+        fix = hf_printf(arena, "holdfast cluster update %s %s", name,
+                        pgwire_dsn_mend(arena, cluster->dsn));
     }
     return fix != NULL ? here(doctor, fix)
                        : hf_printf(arena,
@@ -443,10 +431,11 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
         tell(doctor, BAD, name, hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
              here(doctor, "holdfast catalog rebuild"));
     }
-    for (size_t i = 0; i < cluster->n_warnings; i++) {
-        bool is_bad = hf_text_equal(cluster->warnings[i], cluster->connection_problem);
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        const PbBackup__Cluster__Finding *finding = cluster->findings[i];
 
-        tell_warning(doctor, is_bad ? BAD : WARN, name, cluster->warnings[i]);
+        tell(doctor, finding->needs_action ? BAD : WARN, name, finding->message,
+             here(doctor, finding->fix));
     }
 }
 

@@ -103,11 +103,13 @@ static const struct {
     {"host=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,1,2,3,4,5,6,7", "INVALID_DSN", true},
     /* none at all */
     {"host", "INVALID_DSN", true},
-    {"host=a nonsense=1", "INVALID_DSN", true},
+    {"host=a nonsense=1", "DSN_KEYWORD", true},
     {"host='a", "INVALID_DSN", true},
     {"postgresql://[::1", "INVALID_DSN", true},
     {"postgresql://h/%zz", "INVALID_DSN", true},
-    {"postgresql://h/db?nonsense=hunter2", "INVALID_DSN", true},
+    {"postgresql://h/db?nonsense=hunter2", "DSN_KEYWORD", true},
+    {"host=a hunter2=1", "INVALID_DSN", true},
+    {"host=a password=one hunter=2", "INVALID_DSN", true},
 };
 
 static void test_dsn__each_keyword_is_taken_or_refused_with_its_reason(void **state)
@@ -128,6 +130,50 @@ static void test_dsn__each_keyword_is_taken_or_refused_with_its_reason(void **st
             assert_null(strstr(status.message, "hunter2"));
             assert_null(strstr(status.message, "evil"));
         }
+    }
+}
+
+static void test_dsn__an_unknown_keyword_is_named_with_the_list(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    struct hf_status status = pgwire_dsn_check(arena, "host=a sslmod=require");
+    (void)state;
+
+    assert_non_null(strstr(status.message, "\"sslmod\""));
+    assert_non_null(strstr(status.message, "connect_timeout"));
+    assert_null(strstr(pgwire_dsn_check(arena, "host=a password=a secret=b").message, "secret"));
+}
+
+/* What is printed is pasted: as a shell reads it (q: its way to write a quote), and as the service
+ * takes it. */
+static void test_dsn__is_mended_by_options_that_can_be_pasted(void **state)
+{
+#define q "'\\''"
+    static const struct {
+        const char *dsn;
+        const char *options;
+    } cases[] = {
+        {"host=db1 user=bob options=-cx=y", "--dsn 'user=" q "bob" q " host=" q "db1" q "'"},
+        {"postgres://bob:hunter2@db1:7/o?sslmode=require",
+         "--dsn 'user=" q "bob" q " dbname=" q "o" q " host=" q "db1" q " port=" q "7" q
+         " sslmode=" q "require" q "' --password-stdin"},
+        {"host=a sslrootcert='/a b/ca' sslcert=/c sslkey=/k",
+         "--dsn 'host=" q "a" q "' --cert-file /c --key-file /k --ca-file '/a b/ca'"},
+        {"host=a sslrootcert=system sslkey=/evil.so:k",
+         "--dsn 'host=" q "a" q "' --key-file FILE --ca-file FILE"},
+        {"host=a passfile=/p service=s sslmode=none", "--dsn 'host=" q "a" q "'"},
+        {"host=a user='x\\' $(touch /evil) `id` \"'",
+         "--dsn 'user=" q "x\\" q " $(touch /evil) `id` \"" q " host=" q "a" q "'"},
+        {"options=-cx=y", "--dsn DSN"},
+        {"host='a", "--dsn DSN"},
+        {"", "--dsn DSN"},
+    };
+#undef q
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        assert_string_equal(pgwire_dsn_mend(arena, cases[i].dsn), cases[i].options);
     }
 }
 
@@ -321,6 +367,8 @@ static void test_slot_name__is_a_valid_one_of_cluster_and_install(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dsn__an_unknown_keyword_is_named_with_the_list),
+        cmocka_unit_test(test_dsn__is_mended_by_options_that_can_be_pasted),
         cmocka_unit_test(test_dsn__each_keyword_is_taken_or_refused_with_its_reason),
         cmocka_unit_test(test_dsn__old_rows_keep_what_is_harmless),
         cmocka_unit_test(test_dsn__a_password_is_refused_with_where_to_put_it),
