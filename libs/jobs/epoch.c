@@ -1,9 +1,10 @@
 /* The state epoch: the first half of every fence. It rises when the database is seen to be another
  * one, or an older one, than that which issued the last fences: its timeline or system identifier
- * changed (restored or promoted), or the counter beside the keys is ahead of it (its files were put
+ * changed (restored or promoted), or the counter in the file is ahead of it (its files were put
  * back). The database commits first, so that the file is never ahead without a reason. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -51,6 +52,23 @@ static bool is_behind(struct mark database, struct mark file)
 {
     return database.epoch < file.epoch ||
            (database.epoch == file.epoch && database.counter < file.counter);
+}
+
+struct hf_status jobs_epoch_carry(struct hf_ctx *ctx, const char *from, const char *to)
+{
+    struct mark old;
+    struct mark own;
+
+    if (!hf_path_exists(from)) {
+        return hf_success();
+    }
+    HF_TRY(read_mark(ctx, from, &old));
+    HF_TRY(read_mark(ctx, to, &own));
+    if (is_behind(own, old)) {
+        HF_TRY(write_mark(ctx, to, old));
+    }
+    (void)unlink(from); /* one that stays is not later than ours, and thus means nothing */
+    return hf_success();
 }
 
 static struct hf_status set(struct hf_ctx *ctx, struct db_tx *tx, struct mark mark,

@@ -53,7 +53,7 @@ struct jobs_options {
     const char *redis_password;    /* NULL: none */
     const char *name;              /* worker name, the same after a restart: "backup" */
     const char *queue_prefix;      /* one per service: "backup" */
-    const char *epoch_file;        /* path beside the keys; NULL: none. See jobs_start */
+    const char *epoch_file;        /* apart from the database; NULL: none. See jobs_start */
     const struct jobs_kind *kinds; /* static */
     size_t kinds_len;
     void *app; /* handed to functions and hooks */
@@ -77,6 +77,11 @@ struct jobs *jobs_new(const struct jobs_options *options);
  * Repeat   after an error yes.
  */
 struct hf_status jobs_start(struct hf_ctx *ctx, struct jobs *jobs) HF_MUST_USE;
+
+/* An epoch file of an earlier release goes to another place, before jobs_start and while no other
+ * process starts jobs of this database. The later of the two stands; nothing is there: nothing is
+ * done. Repeat  goes on after a crash anywhere. Errors  INTERNAL: one of the files is damaged. */
+struct hf_status jobs_epoch_carry(struct hf_ctx *ctx, const char *from, const char *to) HF_MUST_USE;
 
 /* Stop claiming and cancel what runs, without waiting: the jobs go back while the caller ends
  * something else. jobs_stop follows. Repeat  does nothing. */

@@ -15,8 +15,10 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "db/db.h"
+#include "jobs/worker.h"
 #include "pgwire/dsn.h"
 
+#define EPOCH_NAME "epoch"
 #define STORED_FILES_MAX 256
 #define STORED_US (5 * HF_US_PER_S)
 
@@ -99,6 +101,22 @@ static void stored_add(struct hf_arena *arena, const struct backup_config *confi
     db_free(dispatch);
 }
 
+/* An earlier release kept it beside the keys, where nothing is written any more. */
+static struct hf_status epoch_carry(struct hf_arena *arena, const struct backup_config *config)
+{
+    struct hf_ctx ctx = {.arena = arena};
+
+    if (hf_text_empty(config->epoch_file) || hf_text_empty(config->vault_key_file)) {
+        return hf_success();
+    }
+    const char *keys = hf_path_parent(arena, config->vault_key_file);
+    const char *old = hf_path_join(arena, keys, EPOCH_NAME);
+
+    return hf_text_equal(keys, hf_path_parent(arena, config->epoch_file))
+               ? hf_success()
+               : jobs_epoch_carry(&ctx, old, config->epoch_file);
+}
+
 struct hf_status backup_confine(struct hf_arena *arena, const void *config,
                                 struct svc_confine_rules *ret_rules)
 {
@@ -123,5 +141,6 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
         .more = stored.list.items,
     };
 
-    return svc_confine_to(arena, &places, ret_rules);
+    HF_TRY(svc_confine_to(arena, &places, ret_rules));
+    return epoch_carry(arena, backup);
 }

@@ -3,6 +3,7 @@
  *   holdfast.yaml        install id, ports: written by the first up
  *   overrides.yaml       what the operator sets; nothing of ours writes it
  *   vault/ keys/         the default vault; its keys (copy them elsewhere)
+ *   state/               what the service writes and cannot make anew
  *   pki/ca/ pki/backup/ pki/cli/   the CA, certificates of the service and of this command line
  *   pg/ run/ log/ cache/ private PostgreSQL, sockets and pids, logs, digests
  *

@@ -64,6 +64,12 @@ def test_upgrade__belongs_to_the_servers_user_and_says_so(carried):
     assert "moved" not in again.stdout + again.stderr
 
 
+def test_upgrade__keys_are_where_nothing_is_written(carried):
+    assert not os.path.exists(carried.path("keys", "epoch"))
+    with open(carried.path("state", "epoch"), encoding="ascii") as file:
+        assert file.read().startswith("holdfast-epoch 1 ")
+
+
 def test_upgrade__restores_what_the_earlier_release_stored(carried):
     assert carried.pg.psql(ROWS) == "1100"
 

@@ -170,6 +170,7 @@ static void check_permissions(struct doctor *doctor)
         {.name = "vault/" VAULT_MARKER_NAME, .is_key = true},
         {.name = "run"},
         {.name = "keys"},
+        {.name = "state"},
         {.name = "keys/vault.key", .is_key = true},
         {.name = "keys/signing.key", .is_key = true},
         {.name = "keys/secrets.key", .is_key = true},

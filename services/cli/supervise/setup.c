@@ -24,6 +24,7 @@
 #include "vault/keyring.h"
 #include "vault/marker.h"
 
+#define EPOCH_FILE "state/epoch"
 #define CA_DAYS 3650
 #define SERVICE_HOURS 24
 #define SERVICE_RENEW_HOURS 8
@@ -43,14 +44,21 @@ static struct hf_status make_dir(struct hf_ctx *ctx, const char *path)
                : hf_fail_errno(ctx->arena, errno, "setting the mode of %s", path);
 }
 
+/* The service makes its epoch and its vault in the same first start; an earlier release kept the
+ * epoch beside the keys. */
+static bool had_vault(struct hf_arena *arena, const struct place *place)
+{
+    return hf_path_exists(hf_path_join(arena, place->dir, EPOCH_FILE)) ||
+           hf_path_exists(hf_path_join(arena, place->keys, "epoch"));
+}
+
 static struct hf_status make_dirs(struct hf_ctx *ctx, const struct place *place)
 {
-    static const char *const names[] = {"run", "log", "vault", "keys", "pki", "cache"};
+    static const char *const names[] = {"run", "log", "vault", "keys", "pki", "cache", "state"};
 
     HF_TRY(make_dir(ctx, place->dir));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (hf_text_equal(names[i], "vault") &&
-            hf_path_exists(hf_path_join(ctx->arena, place->keys, "epoch"))) {
+        if (hf_text_equal(names[i], "vault") && had_vault(ctx->arena, place)) {
             continue; /* there was a vault: check_vault says that it is missing */
         }
         HF_TRY(make_dir(ctx, hf_path_join(ctx->arena, place->dir, names[i])));
@@ -184,13 +192,13 @@ static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place
 }
 
 /* An empty directory where a vault was is a disk that is not mounted: the service would begin a new
- * vault in it. It makes its epoch and its vault in the same first start. */
+ * vault in it. */
 static struct hf_status check_vault(struct hf_ctx *ctx, const struct place *place)
 {
     const char *vault = hf_path_join(ctx->arena, place->dir, "vault");
 
     if (hf_path_exists(hf_path_join(ctx->arena, vault, VAULT_MARKER_NAME)) ||
-        !hf_path_exists(hf_path_join(ctx->arena, place->keys, "epoch"))) {
+        !had_vault(ctx->arena, place)) {
         return hf_success();
     }
     const char *const metadata[] = {"directory", vault, NULL};
@@ -324,7 +332,7 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         "redis_password_file: \"%s\"\nvault_dir: \"%s/vault\"\ncache_dir: \"%s/cache\"\n"
         "vault_key_file: \"%s/vault.key\"\nsigning_key_file: \"%s/signing.key\"\n"
         "escrow_key_file: \"%s/escrow.pub\"\nsecrets_key_file: \"%s/secrets.key\"\n"
-        "epoch_file: \"%s/epoch\"\n"
+        "epoch_file: \"%s/" EPOCH_FILE "\"\n"
         "overrides_file: \"%s/overrides.yaml\"\n",
         place->settings.endpoint, place->settings.metrics, place->keys, place->settings.install_id,
         place->pki, place->pki, place->pki,
@@ -332,7 +340,7 @@ static struct hf_status write_config(struct hf_ctx *ctx, const struct place *pla
         place_conninfo(arena, place, "holdfast_dispatch", "holdfast"),
         place_conninfo(arena, place, "holdfast_migrate", "holdfast"), place->redis_socket,
         place->redis_pass, place->dir, place->dir, place->keys, place->keys, place->keys,
-        place->keys, place->keys, place->dir);
+        place->keys, place->dir, place->dir);
 
     return hf_replace_file(arena, path, text, strlen(text), 0600);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "jobs/internal.h"
 #include "tests/unit/libs/db/state_db.h"
@@ -79,6 +80,46 @@ static void test_epoch__rises_when_the_database_was_promoted(void **unused)
     assert_int_equal(establish(NULL), 3);
 }
 
+static void put(const char *path, const char *text)
+{
+    must(hf_replace_file(arena, path, text, strlen(text), 0600));
+}
+
+static const char *get(const char *path)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, 256);
+    return hf_is_ok(hf_read_file(arena, path, &text)) ? hf_strdup(arena, hf_buf_text(&text)) : "";
+}
+
+/* As a crash between its steps leaves it, too: the file is in both places. */
+static void test_epoch__is_carried_and_the_later_stands(void **unused)
+{
+    static const char two[] = "holdfast-epoch 1 2 5\n";
+    static const char later[] = "holdfast-epoch 1 2 6\n";
+    const char *from = hf_path_join(arena, dir, "old");
+    const char *to = hf_path_join(arena, dir, "epoch");
+
+    (void)unused;
+    must(jobs_epoch_carry(&ctx, from, to));
+    assert_false(hf_path_exists(to));
+    put(from, two);
+    must(jobs_epoch_carry(&ctx, from, to));
+    assert_string_equal(get(to), two);
+    assert_false(hf_path_exists(from));
+    put(from, later);
+    must(jobs_epoch_carry(&ctx, from, to));
+    assert_string_equal(get(to), later);
+    put(from, two);
+    must(jobs_epoch_carry(&ctx, from, to));
+    assert_string_equal(get(to), later);
+    assert_false(hf_path_exists(from));
+    put(from, "nonsense");
+    assert_int_equal(jobs_epoch_carry(&ctx, from, to).code, HF_INTERNAL);
+    assert_true(hf_path_exists(from));
+}
+
 static void test_epoch__damaged_file_is_refused(void **unused)
 {
     const char *path = hf_path_join(arena, dir, "epoch");
@@ -98,6 +139,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_epoch__rises_when_the_database_was_promoted, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_epoch__damaged_file_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_epoch__is_carried_and_the_later_stands, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
