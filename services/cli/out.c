@@ -365,7 +365,7 @@ void out_error(struct cli *cli, struct hf_status status)
     (void)cli;
     fprintf(stderr, "error: ");
     print_clean(stderr, hf_text_empty(status.message) ? hf_code_name(status.code) : status.message,
-                "\n\t");
+                "");
     fprintf(stderr, "\n");
     if (status.info != NULL && !hf_text_empty(status.info->reason)) {
         fprintf(stderr, "reason: ");
