@@ -241,7 +241,7 @@ def test_up__follows_no_link_of_another_user(programs, folder):
 
 # An installation of an earlier release.
 ODD = {"link": lambda path: os.symlink("/etc/passwd", path), "fifo": os.mkfifo,
-       "second name": lambda path: os.link(os.path.join(os.path.dirname(path), "keys", "epoch"), path),
+       "second name": lambda path: os.link(os.path.join(os.path.dirname(path), "state", "epoch"), path),
        "another user's": lambda path: (os.mkdir(path), shutil.chown(path, "nobody"))}
 
 
@@ -291,6 +291,74 @@ def test_move__that_was_cut_off_is_finished_by_the_next_up(copy):
     assert os.stat(copy.path("vault", "holdfast-vault")).st_ino == inode
     assert copy.run("doctor").returncode == 0
     assert "moved" not in copy.run("up").stderr
+
+
+def test_move__to_a_user_of_choice_that_was_cut_off_goes_on_to_that_user_alone(copy):
+    give_back(copy, "postgres")
+    for name in ("keys", "vault"):
+        subprocess.run(["chown", "-R", "daemon:daemon", copy.path(name)], check=True)
+    shutil.chown(copy.folder, "root", "root")
+    before = states(copy.folder)
+    assert "belongs to another user" in copy.fails(4, "up")
+    assert states(copy.folder) == before
+    assert "to daemon" in copy.run("up", "--user", "daemon", timeout=90).stderr
+    assert {user_of(pid) for pid in copy.note_processes().values()} == {"daemon"}
+    assert "FIRST_UP_ONLY" in copy.fails(4, "up", "--user", USER)
+    assert "moved" not in copy.run("up").stderr
+
+
+SUPERVISOR = """
+import fcntl, os, signal, sys
+os.chdir(sys.argv[1])
+lock = open("run/supervisor.lock", "r+")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print("ready", flush=True)
+signal.sigwait([signal.SIGTERM])
+os.mkfifo("odd")
+"""
+
+
+def test_move__that_is_refused_after_the_stop_says_that_it_is_stopped(copy):
+    give_back(copy, "postgres")
+    running = subprocess.Popen([*proc.unprivileged(), "/usr/bin/python3", "-c", SUPERVISOR, copy.folder], cwd="/",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "ready\n"
+    said = copy.fails(4, "up")
+    assert running.wait(10) == 0
+    running.stdout.close()
+    assert "NOT_TO_BE_MOVED" in said and "odd" in said and "are stopped" in said
+
+
+def test_down__of_an_earlier_release_that_is_refused_changes_nothing(copy):
+    give_back(copy, "postgres")
+    ODD["fifo"](copy.path("odd"))
+    before = states(copy.folder)
+    for words in (("down",), ("down", "--destroy", "--yes")):
+        assert "NOT_TO_BE_MOVED" in copy.fails(4, *words)
+    assert states(copy.folder) == before
+
+
+IN_A_COPY_OF_ETC = """
+set -e
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" /etc
+sed -i /^holdfast:/d /etc/passwd /etc/shadow
+getent group holdfast >&2
+! getent passwd holdfast
+"$2" up --dir "$3" || [ $? -eq 4 ]
+[ "$(id -g holdfast)" = "$(getent group holdfast | cut -d: -f3)" ]
+"""
+
+
+def test_up__makes_its_user_in_a_group_that_is_there(copy, folder):
+    """In a mount namespace, where /etc is a copy; the directory is one that is refused afterwards."""
+    foreign, room = os.path.join(folder, "foreign"), os.path.join(folder, "room")
+    os.makedirs(os.path.join(foreign, "x"))
+    os.mkdir(room)
+    shutil.chown(foreign, "nobody")
+    proc.run(["unshare", "--mount", "sh", "-c", IN_A_COPY_OF_ETC, "sh", room, copy.program, foreign])
 
 
 # What is private.

@@ -9,31 +9,56 @@
 
 #include "base/str.h"
 
+#define SERVERS_NAME "postgres"
 #define PASSWD_TEXT 16384
 #define USERADD "/usr/sbin/useradd"
 #define HOW_TO_MAKE                                                                                \
     "`useradd --system --user-group --no-create-home --home-dir /nonexistent --shell "             \
     "/usr/sbin/nologin " ACCOUNT_NAME "`"
 
-static struct account account_from(struct hf_arena *arena, const struct passwd *entry)
+/* The answers that mean "no such user" (getpwnam(3)); others mean that nobody could be asked. */
+static bool is_no_user(int error)
 {
-    return (struct account){.name = hf_strdup(arena, entry->pw_name),
-                            .uid = entry->pw_uid,
-                            .gid = entry->pw_gid,
-                            .is_known = true};
+    return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
 }
 
-bool account_find(struct hf_arena *arena, const char *name, struct account *ret_account)
+/* Another name for the number of postgres is postgres. */
+static bool is_postgres(struct hf_arena *arena, const char *name, uid_t uid)
 {
     struct passwd entry;
     struct passwd *found = NULL;
     char *text = hf_alloc(arena, PASSWD_TEXT);
 
-    if (getpwnam_r(name, &entry, text, PASSWD_TEXT, &found) != 0 || found == NULL) {
-        return false;
+    return hf_text_equal(name, SERVERS_NAME) ||
+           (getpwnam_r(SERVERS_NAME, &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL &&
+            found->pw_uid == uid);
+}
+
+static struct account account_from(struct hf_arena *arena, const struct passwd *entry)
+{
+    return (struct account){.name = hf_strdup(arena, entry->pw_name),
+                            .uid = entry->pw_uid,
+                            .gid = entry->pw_gid,
+                            .is_known = true,
+                            .is_postgres = is_postgres(arena, entry->pw_name, entry->pw_uid)};
+}
+
+struct hf_status account_find(struct hf_arena *arena, const char *name, struct account *ret_account)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+    int error = getpwnam_r(name, &entry, text, PASSWD_TEXT, &found);
+
+    if (found == NULL && !is_no_user(error)) {
+        return hf_fail(arena, HF_UNAVAILABLE, "looking up user %s: %s", name,
+                       hf_fail_errno(arena, error, "the users of this machine").message);
+    }
+    if (found == NULL) {
+        return hf_fail(arena, HF_NOT_FOUND, "there is no user %s on this machine", name);
     }
     *ret_account = account_from(arena, found);
-    return true;
+    return hf_success();
 }
 
 struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid)
@@ -54,7 +79,7 @@ const char *account_objection(const struct account *account)
     if (account->uid == 0) {
         return "servers never run as root";
     }
-    if (hf_text_equal(account->name, "postgres")) {
+    if (account->is_postgres) {
         return "whoever owns the protected server must not own the vault and its keys";
     }
     return account->is_known ? NULL : "this machine has no such user";
@@ -113,11 +138,13 @@ static struct hf_status run_useradd(struct hf_ctx *ctx)
 
 struct hf_status account_ensure(struct hf_ctx *ctx, struct account *ret_account)
 {
-    if (account_find(ctx->arena, ACCOUNT_NAME, ret_account)) {
-        return hf_success();
+    struct hf_status status = account_find(ctx->arena, ACCOUNT_NAME, ret_account);
+
+    if (status.code != HF_NOT_FOUND) {
+        return status;
     }
     struct hf_status made = run_useradd(ctx);
 
     /* Two at once: one of them finds it there. */
-    return account_find(ctx->arena, ACCOUNT_NAME, ret_account) ? hf_success() : made;
+    return hf_is_ok(account_find(ctx->arena, ACCOUNT_NAME, ret_account)) ? hf_success() : made;
 }

@@ -12,11 +12,13 @@ struct account {
     const char *name; /* "user 117" of one that has no name here */
     uid_t uid;
     gid_t gid;
-    bool is_known; /* this machine has such a user */
+    bool is_known;    /* this machine has such a user */
+    bool is_postgres; /* by name, or by the number of that name */
 };
 
-/* False: there is no such user. */
-bool account_find(struct hf_arena *arena, const char *name, struct account *ret_account);
+/* Errors   NOT_FOUND; UNAVAILABLE: this machine's users cannot be asked now, thus nobody knows */
+struct hf_status account_find(struct hf_arena *arena, const char *name,
+                              struct account *ret_account) HF_MUST_USE;
 /* Of a number, whether it has a name or not. */
 struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid);
 /* NULL, or why the servers must not run as this user: whoever owns a protected server's account

@@ -36,6 +36,7 @@
 #include "cli/supervise/move.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
+#include "cli/supervise/postmaster.h"
 #include "cli/supervise/site.h"
 #include "cli/supervise/stop.h"
 #include "cli/walk.h"
@@ -50,18 +51,23 @@ static struct hf_status choose(struct cli *cli, struct account *ret_account)
     if (name == NULL) {
         return account_ensure(&cli->ctx, ret_account);
     }
-    if (!account_find(cli->ctx.arena, name, ret_account)) {
-        return hf_fail(cli->ctx.arena, HF_NOT_FOUND, "there is no user %s on this machine", name);
-    }
-    /* By its number: another name for postgres is postgres. */
-    const struct account named = account_of(cli->ctx.arena, ret_account->uid, ret_account->gid);
-    const char *objection = account_objection(&named);
+    HF_TRY(account_find(cli->ctx.arena, name, ret_account));
+    const char *objection = account_objection(ret_account);
 
-    return objection == NULL
+    if (objection != NULL) {
+        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
+                            "the servers cannot run as %s: %s; choose another --user or none", name,
+                            objection);
+    }
+    pid_t pid = postmaster_of(ret_account->uid);
+
+    return pid == 0
                ? hf_success()
                : hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
-                              "the servers cannot run as %s: %s; choose another --user or none",
-                              name, objection);
+                              "the servers cannot run as %s: PostgreSQL runs as that user (process "
+                              "%d), and whoever owns the protected server must not own the vault "
+                              "and its keys; choose another --user or none",
+                              name, (int)pid);
 }
 
 /* Root sees to it before anything is made: the user must be able to come in. */

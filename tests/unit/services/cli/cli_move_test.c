@@ -64,7 +64,7 @@ static struct account account_named(enum who who)
     static const char *const names[] = {"root", "postgres", "daemon", "nobody"};
     struct account account;
 
-    HF_CHECK(account_find(arena, names[who], &account));
+    HF_CHECK(hf_is_ok(account_find(arena, names[who], &account)));
     return account;
 }
 

@@ -1,0 +1,138 @@
+/* Whom servers may run as: who the users of this machine are when they cannot be asked, who is
+ * postgres by another name, who runs a server. The lookup of libc is ours here. */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "cli/supervise/account.h"
+#include "cli/supervise/postmaster.h"
+#include "tests/unit/unit.h"
+
+#define POSTGRES_UID 41000
+
+static int error_now; /* of every lookup; 0: the table answers */
+
+static struct {
+    const char *name;
+    uid_t uid;
+} users[] = {{"pgadmin", POSTGRES_UID}, {"postgres", POSTGRES_UID}, {"alice", 41001}};
+
+static int answer(size_t i, struct passwd *entry, struct passwd **ret_found)
+{
+    *ret_found = NULL;
+    if (error_now != 0) {
+        return error_now;
+    }
+    if (i < HF_LEN(users)) {
+        static char name[32];
+
+        memcpy(name, users[i].name, strlen(users[i].name) + 1);
+        *entry = (struct passwd){.pw_name = name, .pw_uid = users[i].uid, .pw_gid = users[i].uid};
+        *ret_found = entry;
+    }
+    return 0;
+}
+
+int getpwnam_r(const char *name, struct passwd *entry, char *text, size_t len,
+               struct passwd **ret_found)
+{
+    size_t i = 0;
+    (void)text;
+    (void)len;
+
+    while (i < HF_LEN(users) && strcmp(users[i].name, name) != 0) {
+        i++;
+    }
+    return answer(i, entry, ret_found);
+}
+
+int getpwuid_r(uid_t uid, struct passwd *entry, char *text, size_t len, struct passwd **ret_found)
+{
+    size_t i = 0;
+    (void)text;
+    (void)len;
+
+    while (i < HF_LEN(users) && users[i].uid != uid) {
+        i++;
+    }
+    return answer(i, entry, ret_found);
+}
+
+/* A directory service that does not answer has not said that there is no such user. */
+static void test_account__of_users_that_cannot_be_asked_is_unknown(void **state)
+{
+    static const struct {
+        int error;
+        enum hf_code code;
+    } cases[] = {
+        {EIO, HF_UNAVAILABLE},    {EMFILE, HF_UNAVAILABLE}, {ENOMEM, HF_UNAVAILABLE},
+        {ERANGE, HF_UNAVAILABLE}, {EINTR, HF_UNAVAILABLE},  {ENOENT, HF_NOT_FOUND},
+        {ESRCH, HF_NOT_FOUND},    {EPERM, HF_NOT_FOUND},    {EBADF, HF_NOT_FOUND},
+    };
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)4 << 20);
+    struct hf_ctx ctx = {.arena = arena};
+    struct account account;
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        error_now = cases[i].error;
+        assert_int_equal(account_find(arena, "alice", &account).code, cases[i].code);
+        if (cases[i].code == HF_UNAVAILABLE) { /* nobody is made then */
+            assert_int_equal(account_ensure(&ctx, &account).code, HF_UNAVAILABLE);
+        }
+    }
+    error_now = 0;
+    assert_int_equal(account_find(arena, "bob", &account).code, HF_NOT_FOUND);
+    assert_true(hf_is_ok(account_find(arena, "alice", &account)));
+    assert_int_equal(account.uid, 41001);
+}
+
+static void test_account__of_postgres_by_any_name_is_refused(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)1 << 20);
+    struct account account;
+    (void)state;
+
+    assert_true(hf_is_ok(account_find(arena, "pgadmin", &account)));
+    assert_non_null(account_objection(&account));
+    account = account_of(arena, POSTGRES_UID, POSTGRES_UID);
+    assert_non_null(account_objection(&account));
+    assert_true(hf_is_ok(account_find(arena, "alice", &account)));
+    assert_null(account_objection(&account));
+}
+
+static void test_account__of_who_runs_a_server_is_told(void **state)
+{
+    const pid_t before = postmaster_of(getuid());
+    int status = 0;
+    pid_t pid = fork();
+    (void)state;
+
+    if (pid == 0) {
+        HF_CHECK(prctl(PR_SET_NAME, "postgres") == 0 && raise(SIGSTOP) == 0);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    pid_t found = postmaster_of(getuid());
+
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(found, before == 0 ? pid : before);
+    assert_int_equal(postmaster_of(41001), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_account__of_users_that_cannot_be_asked_is_unknown),
+        cmocka_unit_test(test_account__of_postgres_by_any_name_is_refused),
+        cmocka_unit_test(test_account__of_who_runs_a_server_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
