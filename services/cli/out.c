@@ -76,33 +76,26 @@ static void print_json(const char *json)
     putchar('\n');
 }
 
-/* Everything but the kept characters as hf_text_show makes it. */
-static void append_clean(struct hf_buf *out, const char *text, const char *kept)
+static void append_clean(struct hf_buf *out, const char *text)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(JSON_MAX);
 
-    while (*text != '\0') {
-        size_t len = strcspn(text, kept);
-
-        hf_buf_text_append(out, hf_text_show(arena, text, len, JSON_MAX / 2));
-        hf_buf_append(out, text + len, text[len] != '\0');
-        text += len + (text[len] != '\0');
-    }
+    hf_buf_text_append(out, hf_text_show(arena, text, strlen(text), JSON_MAX / 2));
 }
 
-static void print_clean(FILE *file, const char *text, const char *kept)
+static void print_clean(FILE *file, const char *text)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf clean = {0};
 
     hf_buf_init(&clean, JSON_MAX);
-    append_clean(&clean, text, kept);
+    append_clean(&clean, text);
     fputs(hf_buf_text(&clean), file);
 }
 
 void out_line(FILE *file, const char *before, const char *text)
 {
     fputs(before, file);
-    print_clean(file, text == NULL ? "" : text, "");
+    print_clean(file, text == NULL ? "" : text);
     fputc('\n', file);
 }
 
@@ -135,7 +128,7 @@ void out_table_row(struct out_table *table, const char *const cells[])
         HF_CLEANUP(hf_buf_done) struct hf_buf clean = {0};
 
         hf_buf_init(&clean, JSON_MAX);
-        append_clean(&clean, hf_text_empty(cells[i]) ? "-" : cells[i], "");
+        append_clean(&clean, hf_text_empty(cells[i]) ? "-" : cells[i]);
         table->rows[table->rows_len][i] = hf_strdup(table->arena, hf_buf_text(&clean));
     }
     table->rows_len++;
@@ -212,7 +205,7 @@ void out_field(const char *key, const char *value)
 {
     if (!hf_text_empty(value)) {
         printf("%-18s ", hf_text_empty(key) ? "" : key);
-        print_clean(stdout, value, "");
+        print_clean(stdout, value);
         printf("\n");
     }
 }
@@ -307,8 +300,7 @@ static void draw(struct hf_arena *arena, struct out_progress *progress, const st
 
     fprintf(stderr, "\r\033[K");
     print_clean(stderr,
-                hf_strndup(arena, line, hf_utf8_cut(line, strlen(line), (size_t)line_columns())),
-                "");
+                hf_strndup(arena, line, hf_utf8_cut(line, strlen(line), (size_t)line_columns())));
     fflush(stderr);
     progress->is_drawn = true;
 }
@@ -364,12 +356,11 @@ void out_error(struct cli *cli, struct hf_status status)
 {
     (void)cli;
     fprintf(stderr, "error: ");
-    print_clean(stderr, hf_text_empty(status.message) ? hf_code_name(status.code) : status.message,
-                "");
+    print_clean(stderr, hf_text_empty(status.message) ? hf_code_name(status.code) : status.message);
     fprintf(stderr, "\n");
     if (status.info != NULL && !hf_text_empty(status.info->reason)) {
         fprintf(stderr, "reason: ");
-        print_clean(stderr, status.info->reason, "");
+        print_clean(stderr, status.info->reason);
         fprintf(stderr, "\n");
     }
 }
