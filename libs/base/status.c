@@ -84,7 +84,20 @@ static char *try_join(struct hf_arena *arena, struct hf_str head, struct hf_str 
     return joined;
 }
 
-/* formatted text + suffix, or NULL when arena has no room. */
+/* text, made fit for a screen, + suffix, or NULL when arena has no room. Never part of its callers:
+ * with their own buffers that would be more than a frame may have. */
+static char *try_shown(struct hf_arena *arena, const char *text, const char *suffix)
+    __attribute__((noinline));
+
+static char *try_shown(struct hf_arena *arena, const char *text, const char *suffix)
+{
+    char shown[HF_MESSAGE_MAX + 1];
+    size_t len = hf_text_show_in(shown, HF_MESSAGE_MAX, text, strlen(text));
+
+    return try_join(arena, (struct hf_str){shown, len}, hf_str_of(suffix));
+}
+
+/* The same of a formatted text. */
 static char *try_format(struct hf_arena *arena, const char *suffix, const char *format,
                         va_list args) __attribute__((format(printf, 3, 0)));
 
@@ -92,23 +105,14 @@ static char *try_format(struct hf_arena *arena, const char *suffix, const char *
                         va_list args)
 {
     char text[HF_MESSAGE_MAX + 8]; /* some bytes more than the most show that it was cut */
-    char shown[HF_MESSAGE_MAX + 1];
-    int len = vsnprintf(text, sizeof(text), format, args);
 
-    if (len < 0) {
-        return NULL;
-    }
-    struct hf_str head = {shown, hf_text_show_in(shown, HF_MESSAGE_MAX, text, strlen(text))};
-
-    return try_join(arena, head, hf_str_of(suffix));
+    return vsnprintf(text, sizeof(text), format, args) < 0 ? NULL : try_shown(arena, text, suffix);
 }
 
 /* A value may be foreign, as a message's parts may. */
 static const char *try_value(struct hf_arena *arena, const char *text)
 {
-    char shown[HF_MESSAGE_MAX + 1];
-    size_t len = hf_text_show_in(shown, HF_MESSAGE_MAX, text, strlen(text));
-    char *copy = try_join(arena, (struct hf_str){shown, len}, HF_STR(""));
+    char *copy = try_shown(arena, text, "");
 
     return copy == NULL ? no_room : copy;
 }
