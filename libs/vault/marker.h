@@ -11,6 +11,11 @@
 #include "objstore/objstore.h"
 
 #define VAULT_MARKER_NAME "holdfast-vault"
+/* Device and inode of the directory that a service holds, a line in its state/: a path may lead to
+ * another one meanwhile. */
+#define VAULT_NOTE_NAME "vault"
+#define VAULT_NOTE_FORMAT "%llu %llu"
+#define VAULT_NOTE_MAX 64
 
 struct vault_marker {
     unsigned format;

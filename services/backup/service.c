@@ -4,6 +4,7 @@
 #include "backup/service.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backup/api/api.h"
@@ -24,6 +25,7 @@
 #include "base/str.h"
 #include "egress/egress.h"
 #include "svc/run_dir.h"
+#include "vault/marker.h"
 
 #define TRIM_IDLE_US (INT64_C(2) * HF_US_PER_S)
 #define TRIM_BUSY_US (INT64_C(10) * HF_US_PER_S) /* a job wants its pages again at once */
@@ -133,11 +135,33 @@ static struct hf_status open_database(struct hf_ctx *ctx, const struct backup_co
     return db_check(ctx, app->dispatch_db);
 }
 
+/* Which directory this process holds, for `holdfast doctor`: a disk that is unmounted lazily, or
+ * mounted over it, leaves another one at the path. Not to be told is no reason not to start. */
+static void note_vault(struct hf_ctx *ctx, const struct backup_config *config)
+{
+    struct stat found;
+
+    if (hf_text_empty(config->epoch_file) || stat(config->vault_dir, &found) != 0) {
+        return;
+    }
+    const char *path =
+        hf_path_join(ctx->arena, hf_path_parent(ctx->arena, config->epoch_file), VAULT_NOTE_NAME);
+    const char *text =
+        hf_printf(ctx->arena, VAULT_NOTE_FORMAT "\n", (unsigned long long)found.st_dev,
+                  (unsigned long long)found.st_ino);
+    struct hf_status status = hf_replace_file(ctx->arena, path, text, strlen(text), 0600);
+
+    if (!hf_is_ok(status)) {
+        hf_warn(ctx, HF_EVENT("vault.not_noted"), HF_TEXT("error", status.message));
+    }
+}
+
 static struct hf_status open_vault(struct hf_ctx *ctx, const struct backup_config *config,
                                    struct backup_app *app)
 {
     HF_TRY(objstore_local_open(ctx, config->vault_dir, true, &app->vault));
     HF_TRY(vault_home_open(ctx, app, config->vault_dir));
+    note_vault(ctx, config);
     const struct realms_options options = {.vault = app->vault,
                                            .kek_path = config->vault_key_file,
                                            .signing_key_path = config->signing_key_file,

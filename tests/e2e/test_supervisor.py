@@ -180,6 +180,7 @@ def test_down__destroy_asks_and_an_interrupt_is_no_answer(house):
 
 def test_down__destroy_removes_nothing_when_nobody_can_be_asked(house):
     assert "NOT_CONFIRMED" in house.fails(4, "down", "--destroy")
+    assert "exit code 4" in house.run("down", "--help").stdout
     assert house.run("doctor").returncode == 0
 
 
@@ -498,10 +499,11 @@ def test_doctor__finds_a_full_disk(house):
     proc.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", house.path("vault")])
     try:
         found = check_of(house, "disk")
+        assert check_of(house, "vault of the service")["verdict"] == "fail"
     finally:
         proc.run(["umount", "-l", house.path("vault")])
     assert found["verdict"] == "fail" and "du -xsh" in found["fix"]
-    assert check_of(house, "disk")["verdict"] == "ok"
+    assert {check_of(house, name)["verdict"] for name in ("disk", "vault of the service")} == {"ok"}
 
 
 def test_doctor__finds_a_cluster_without_a_backup_and_a_source_that_is_away(house, source):

@@ -59,6 +59,13 @@ static const char *up_command(const struct doctor *doctor)
     return hf_printf(arena, "holdfast up --dir %s", out_word(arena, doctor->place.dir));
 }
 
+/* Of a service that runs, and says nothing or the wrong thing. */
+static const char *restart_command(const struct doctor *doctor)
+{
+    return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
+                     out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
+}
+
 static void check_programs(struct doctor *doctor)
 {
     struct hf_ctx *ctx = &doctor->cli->ctx;
@@ -196,6 +203,32 @@ static void check_permissions(struct doctor *doctor)
                    out_word(arena, kit)));
 }
 
+/* The service's directory against the one at the path. */
+static void check_vault_place(struct doctor *doctor)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf noted = {0};
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *vault = hf_path_join(arena, doctor->place.dir, "vault");
+    const char *note = hf_path_join(arena, doctor->place.dir, "state/" VAULT_NOTE_NAME);
+    struct stat found;
+
+    hf_buf_init(&noted, VAULT_NOTE_MAX);
+    if (stat(vault, &found) != 0 || !hf_is_ok(hf_read_file(arena, note, &noted))) {
+        return; /* the vault's own check says why; a service that never started has no note */
+    }
+    const char *now = hf_printf(arena, VAULT_NOTE_FORMAT "\n", (unsigned long long)found.st_dev,
+                                (unsigned long long)found.st_ino);
+    bool is_same = hf_text_equal(now, hf_buf_text(&noted));
+
+    tell(doctor, is_same ? GOOD : BAD, "vault of the service",
+         is_same ? "is the one in its place"
+                 : hf_printf(arena,
+                             "the service holds another directory than %s: a disk was unmounted or "
+                             "mounted under it",
+                             vault),
+         hf_printf(arena, "%s  # when its disk is mounted again", restart_command(doctor)));
+}
+
 static void check_space(struct doctor *doctor)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
@@ -261,13 +294,6 @@ static void check_processes(struct doctor *doctor)
         tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
              is_alive ? "runs" : "does not run", up_command(doctor));
     }
-}
-
-/* Of a service that runs and says nothing. */
-static const char *restart_command(struct doctor *doctor)
-{
-    return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
-                     out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
 }
 
 /* The kernel's word on a server: a filter of calls, and no way to new privileges. */
@@ -544,6 +570,7 @@ struct hf_status cmd_doctor(struct cli *cli)
     check_programs(&doctor);
     check_permissions(&doctor);
     check_overrides(&doctor);
+    check_vault_place(&doctor);
     check_space(&doctor);
     check_certificate(&doctor, "backup");
     check_certificate(&doctor, "cli");

@@ -32,6 +32,9 @@ const struct cli_command cli_supervise_commands[] = {
     {.path = "down",
      .args = "",
      .summary = "stop everything; names the slots that stay behind on sources",
+     .details =
+         "--destroy asks on a terminal; elsewhere it needs --yes, and is refused without it\n"
+         "(NOT_CONFIRMED, exit code 4): nothing is stopped or removed then.",
      OPTIONS(down_options),
      .run = cmd_down,
      .run_root = root_down},
