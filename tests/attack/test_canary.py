@@ -18,6 +18,7 @@ import pytest
 from support import proc
 from support.holdfast import Holdfast
 
+PLAYED = "a whole round with failures, a crash, a restore"
 pytestmark = pytest.mark.no_asan  # what a sanitizer keeps in memory is no secret of ours
 
 ETH_P_ALL = 3
@@ -218,12 +219,13 @@ def assert_absent(place, data, found):
             assert form not in data, f"{name} is in {place}"
 
 
-def test_nothing_that_was_said_has_a_secret(played):
+def test_nothing_that_was_said_has_a_secret(played, attempts):
     played, _ = played
     assert_absent("what the command line printed", played.said, played.secrets())
+    attempts.add("canary", "output, errors and bundles", PLAYED, "no known secret is there")
 
 
-def test_no_file_but_the_keys_has_a_secret(played):
+def test_no_file_but_the_keys_has_a_secret(played, attempts):
     """Logs, the state database with its WAL, the vault, caches, sockets' folder, settings."""
     played, _ = played
     found = {**played.secrets(), "data": played.data.encode()}
@@ -234,24 +236,27 @@ def test_no_file_but_the_keys_has_a_secret(played):
             assert_absent(inside, read(path), found)
             looked += 1
     assert looked > 100, "PostgreSQL's files are among them"
+    attempts.add("canary", "logs, state, vault, caches, settings", PLAYED, "no known secret is there")
 
 
-def test_no_process_shows_a_secret(played):
+def test_no_process_shows_a_secret(played, attempts):
     played, _ = played
     for pid in {*played.house.pids.values(), *proc.mentioning(played.house.folder)}:
         for name in ("cmdline", "environ"):
             assert_absent(f"{name} of {pid}", read(f"/proc/{pid}/{name}"), played.secrets())
+    attempts.add("canary", "command lines and environments", PLAYED, "no known secret is there")
 
 
-def test_redis_has_no_secret_in_its_memory(played):
+def test_redis_has_no_secret_in_its_memory(played, attempts):
     played, _ = played
     found = {**played.secrets(), "data": played.data.encode()}
     pieces = list(memory_of(played.house.pids["redis"]))
     assert sum(map(len, pieces)) > 1 << 20
     assert_absent("the memory of Redis", b"".join(pieces), found)
+    attempts.add("canary", "memory of Redis", PLAYED, "no known secret is there")
 
 
-def test_packets_have_no_secret(played):
+def test_packets_have_no_secret(played, attempts):
     """The source's link is as its sslmode says, here plain: its data pass, its password does not."""
     played, wire = played
     source, api = played.source.port, int(played.house.endpoint().rsplit(":", 1)[1])
@@ -259,10 +264,12 @@ def test_packets_have_no_secret(played):
     assert len(wire.of(api)) > 100_000, "a restore passed"
     assert_absent("packets of the API", wire.of(api), {**played.secrets(), "data": played.data.encode()})
     assert_absent("packets of the source", wire.of(source), played.secrets())
+    attempts.add("canary", "packets", PLAYED, "no known secret is there")
 
 
-def test_a_crash_leaves_no_core(played):
+def test_a_crash_leaves_no_core(played, attempts):
     played, _ = played
     left = [path for path in files_below(played.house.folder)
             if re.fullmatch(r"core(\.\d+)?", os.path.basename(path))]
     assert left == [] and glob.glob("/var/lib/systemd/coredump/core.holdfast*") == []
+    attempts.add("canary", "cores", PLAYED, "no known secret is there")

@@ -151,7 +151,7 @@ def test_wire__is_answered_or_cut(house, grpcurl, attempts, what):
             wire.hear(1)
         finally:
             wire.close()
-    attempts.add("client", "HTTP/2", what, "answered or cut; others go on", True)
+    attempts.add("wire", "HTTP/2", what, "answered or cut; others go on", True)
 
 
 def test_wire__half_open_connections_keep_nobody_out(house, grpcurl, attempts):
@@ -163,4 +163,4 @@ def test_wire__half_open_connections_keep_nobody_out(house, grpcurl, attempts):
                 one.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[:1 + i % 11])
         with unharmed(house, grpcurl, "200 half-open connections"):
             pass
-    attempts.add("client", "TLS", "200 connections that never finish", "others go on", True)
+    attempts.add("wire", "TLS", "200 connections that never finish", "others go on", True)

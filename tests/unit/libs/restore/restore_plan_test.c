@@ -402,6 +402,26 @@ static void test_plan__refuses_when_a_history_is_missing(void **state)
     house_done(&s.h);
 }
 
+/* Timelines are numbers of somebody else: those between them are not looked for one by one. */
+static void test_plan__steps_over_billions_of_timelines(void **state)
+{
+    const uint32_t far = UINT32_MAX - 5;
+    struct scene s;
+    struct restore_options options = {.target = {.kind = RESTORE_LATEST}};
+    struct restore_plan plan;
+
+    scene_make(&s, *state, T(400));
+    house_push(&s.h, far, START, s.h.wal.lsn);
+    house_history(&s.h, far, history_line(&s.h, 1, START));
+    int64_t began_us = hf_mono_us();
+    assert_ok(house_plan(&s.h, &options, &plan));
+    assert_true(hf_mono_us() - began_us < 20 * HF_US_PER_S);
+    assert_int_equal(plan.history.timeline, 1);
+    options.backup_id = "b1";
+    assert_ok(house_plan(&s.h, &options, &plan));
+    house_done(&s.h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +441,7 @@ int main(void)
         fixture_test(test_plan__passes_over_a_point_without_its_wal),
         fixture_test(test_plan__stops_at_wal_of_another_system),
         fixture_test(test_plan__follows_the_newest_timeline),
+        fixture_test(test_plan__steps_over_billions_of_timelines),
         fixture_test(test_plan__takes_the_timeline_that_was_asked_for),
         fixture_test(test_plan__restores_a_dead_branch_when_asked),
         fixture_test(test_plan__refuses_when_a_history_is_missing),
