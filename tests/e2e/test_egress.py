@@ -1,10 +1,14 @@
 """A connection string is hostile input: who may reach what, by which words, with which certificates."""
 
+import contextlib
+import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -262,6 +266,114 @@ def test_update__sends_no_stored_password_elsewhere(house, source):
               "--password-stdin", stdin=PASSWORD)
     house.run("cluster", "update", "orders", "--dsn", dsn, "--password-stdin", stdin=PASSWORD)
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
+
+
+class Thief(threading.Thread):
+    """Listens on loopback and closes what comes; came: how many did."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener, self.came = socket.create_server(("127.0.0.1", 0)), 0
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.listener.accept()[0].close()
+                self.came += 1
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+# What a change makes of a connection string; whether what is stored may go that way.
+WAYS = {
+    "as it is": (lambda dsn, port: dsn, True),
+    "a timeout": (lambda dsn, port: f"{dsn} connect_timeout=5", True),
+    "another port": (lambda dsn, port: re.sub(r"port=\d+", f"port={port}", dsn), False),
+    "another host": (lambda dsn, port: re.sub(r"host=\S+", "host=127.0.0.3", dsn), False),
+    "an address": (lambda dsn, port: f"{dsn} hostaddr=127.0.0.2", False),
+    "one more host": (lambda dsn, port: re.sub(r"host=(\S+) port=(\d+)",
+                                               rf"host=\1,127.0.0.1 port=\2,{port}", dsn), False),
+    "another user": (lambda dsn, port: dsn.replace("user=holdfast", "user=postgres"), False),
+    "less TLS": (lambda dsn, port: f"{dsn} sslmode=disable", False),
+    "no binding": (lambda dsn, port: f"{dsn} channel_binding=disable", False),
+}
+# Secrets that a request gives anew or clears; of a key a new certificate alone is not enough.
+KEY = ["cert_pem", "key_pem"]
+GIVEN = [[], ["password"], ["cert_pem"], KEY, ["password", *KEY]]
+HALVES = ("CERTIFICATE_WITHOUT_KEY", "KEY_WITHOUT_CERTIFICATE")  # said before
+MASKS = {"dsn": "dsn", "password": "password", "ca_pem": "caPem", "cert_pem": "certPem",
+         "key_pem": "keyPem"}
+
+
+class Secrets:
+    """Clusters with each kind of stored secret, and what a change of their way is told."""
+
+    def __init__(self, house, source, secure):
+        def text(name):
+            with open(os.path.join(secure.folder, name), encoding="utf-8") as file:
+                return file.read()
+
+        self.values = {"password": PASSWORD, "ca_pem": text("ca.crt"),
+                       "cert_pem": text("client.crt"), "key_pem": text("client.key")}
+        self.other_ca = text("other.crt")
+        there = secure.tcp_dsn().replace("127.0.0.1", "localhost")
+        self.stored = {"by-password": (source.tcp_dsn(), ["password"]),
+                       "by-key": (there, ["ca_pem", *KEY]), "by-both": (there, list(self.values))}
+        self.client = Client(Schema(house.endpoint(), house.certs("operator"), [SERVICE]),
+                             house.endpoint(), house.certs("operator"))
+        for name, (dsn, known) in self.stored.items():
+            self.client("BackupService/CreateCluster", {
+                "parent": PARENT, "cluster_id": name,
+                "cluster": {"dsn": dsn, **{key: self.values[key] for key in known}}}).reply
+
+    def rows(self, name, port):
+        """Connection string, authority ("": cleared), whether what is stored may go that way."""
+        dsn, known = self.stored[name]
+        kept = self.values["ca_pem"] if "ca_pem" in known else None
+        yield from ((way(dsn, port), kept, is_trusted) for way, is_trusted in WAYS.values())
+        if kept:
+            yield from ((dsn, other, False) for other in (self.other_ca, ""))
+
+    def said(self, name, dsn, authority, given, is_cleared):
+        cluster = {"dsn": dsn, **({} if is_cleared else {key: self.values[key] for key in given})}
+        changed = ["dsn", *given]
+        if authority is not None:
+            cluster["ca_pem"] = authority
+            changed.append("ca_pem")
+        return reason(self.client("BackupService/UpdateCluster", {
+            "name": f"{PARENT}/clusters/{name}", "cluster": cluster, "validate_only": True,
+            "update_mask": ",".join(MASKS[key] for key in changed)}))
+
+    def is_required(self, name, is_trusted, given):
+        kept = set(self.stored[name][1]) & {"password", "key_pem"} - set(given)
+        return bool(kept) and not is_trusted
+
+
+def test_update__takes_what_is_stored_nowhere_else(house, source, secure):
+    """Each secret that may be stored, each change of the way, each secret that is given with it."""
+    secrets, thief, wrong, counted = Secrets(house, source, secure), Thief(), [], 0
+    try:
+        for name in secrets.stored:
+            for dsn, authority, is_trusted in secrets.rows(name, thief.port):
+                for given, is_cleared in itertools.product(GIVEN, (False, True)):
+                    came, counted = thief.came, counted + 1
+                    said = secrets.said(name, dsn, authority, given, is_cleared)
+                    is_required = secrets.is_required(name, is_trusted, given)
+                    is_refused = said == "PASSWORD_REQUIRED" or said in HALVES
+                    if (not is_refused or thief.came != came) if is_required else (
+                            said == "PASSWORD_REQUIRED"):
+                        wrong.append((name, dsn, (authority or "")[:9], given, is_cleared, said))
+        assert wrong == [] and counted > 250 and thief.came > 0
+    finally:
+        thief.close()
+        secrets.client.close()
+        for name in secrets.stored:
+            house.run("cluster", "remove", name)
 
 
 SLOW_COMMIT = """
