@@ -61,7 +61,8 @@ static const struct receiver_state_row {
 
 char *convert_text(struct hf_arena *arena, const char *text)
 {
-    return hf_strdup(arena, text == NULL ? "" : text);
+    return text == NULL ? hf_strdup(arena, "")
+                        : hf_text_show(arena, text, strlen(text), CONVERT_TEXT_MAX);
 }
 
 Google__Protobuf__Timestamp *convert_time(struct hf_arena *arena, int64_t time_us)
@@ -97,7 +98,7 @@ void convert_lines(struct hf_arena *arena, const char *lines, size_t *ret_len, c
     for (size_t i = 0; i < count; i++) {
         size_t len = strcspn(p, "\n");
 
-        items[i] = hf_strndup(arena, p, len);
+        items[i] = hf_text_show(arena, p, len, CONVERT_TEXT_MAX);
         p += len + 1;
     }
     *ret_len = count;

@@ -8,7 +8,10 @@
 #include "holdfast/backup/v1/backup.pb-c.h"
 #include "jobs/jobs.h"
 
-char *convert_text(struct hf_arena *arena, const char *text); /* NULL becomes "" */
+/* Of any text of a reply: more is stored of none. */
+#define CONVERT_TEXT_MAX 16384
+/* Fit for a screen, whatever stands in the row; NULL becomes "". */
+char *convert_text(struct hf_arena *arena, const char *text);
 /* NULL for 0. */
 Google__Protobuf__Timestamp *convert_time(struct hf_arena *arena, int64_t time_us);
 char *convert_lsn(struct hf_arena *arena, uint64_t lsn); /* "" for 0 */

@@ -254,7 +254,7 @@ static struct hf_status time_reported(struct hf_arena *arena,
     return hf_success();
 }
 
-/* Texts are made safe and cut where they are stored. */
+/* Texts are made safe and cut where they are stored; the reply says what is stored. */
 static struct hf_status take_report(struct hf_arena *arena,
                                     const PbBackup__ReportRestoreRequest *want, const char *state,
                                     struct restore_row *row)
@@ -339,6 +339,7 @@ API_UNARY(api_report_restore)
     HF_TRY(take_report(ctx->arena, want, state, &row));
     row.backup_id = backup;
     HF_TRY(restores_report(ctx, tx, &row));
+    HF_TRY(restores_get(ctx, tx, name.cluster, name.id, &row)); /* as it is stored: cut, ended */
     const struct reported reported = {want, &row, outcome};
 
     HF_TRY(report_job(ctx, thread, tx, &reported, &is_cancelled));
