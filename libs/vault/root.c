@@ -134,7 +134,7 @@ static int compare_ids(const void *a, const void *b)
 static void check_distinct(struct codec_wire *wire, struct hf_arena *arena,
                            const struct vault_table_ref *refs, size_t len)
 {
-    uint8_t *ids = get_room(wire, arena, len, VAULT_ID_LEN);
+    uint8_t *ids = refs == NULL ? NULL : get_room(wire, arena, len, VAULT_ID_LEN);
 
     for (size_t i = 0; ids != NULL && i < len; i++) {
         memcpy(ids + i * VAULT_ID_LEN, refs[i].id, VAULT_ID_LEN);
