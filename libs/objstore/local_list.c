@@ -248,9 +248,14 @@ static struct hf_status listing_step(struct listing *listing, struct level *leve
     return name[strlen(name) - 1] == '/' ? level_open(listing, name) : listing_add(listing, name);
 }
 
+/* Begins where the prefix ends: what lies beside its directories is not looked at, so that one
+ * segment's listing costs nothing for the segments beside it. */
 static struct hf_status listing_run(struct listing *listing)
 {
-    HF_TRY(level_open(listing, ""));
+    const char *slash = strrchr(listing->prefix, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - listing->prefix) + 1;
+
+    HF_TRY(level_open(listing, hf_strndup(listing->ctx->arena, listing->prefix, len)));
     while (listing->depth > 0 && !listing->is_cut) {
         HF_TRY(hf_ctx_check(listing->ctx));
         HF_TRY(listing_step(listing, &listing->levels[listing->depth - 1]));

@@ -3,6 +3,7 @@
 #include "vault/wal_check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/vec.h"
@@ -11,6 +12,8 @@
 
 #define SEGMENT_ARENA ((size_t)32 << 20)
 #define SEGNO_DIGITS 16
+#define PAGE_NAMES 1000u
+#define PAGE_ARENA ((size_t)8 << 20)
 
 struct checking {
     struct vault_wal_source source;
@@ -120,33 +123,58 @@ static struct hf_status check_objects(struct hf_ctx *ctx, struct checking *check
     return vault_wal_walk(ctx, &walk);
 }
 
+/* Moves *ret_lsn down to the first segment that a page of names has an object of; names that are
+ * none are passed over, and after becomes the last of them. */
+static bool page_find(const struct vault_wal_place *place, const struct objstore_page *page,
+                      char after[OBJSTORE_NAME_MAX + 1], uint64_t *ret_lsn)
+{
+    struct vault_wal_name name = {0};
+
+    for (size_t i = 0; i < page->len; i++) {
+        if (vault_wal_name_parse(place, page->entries[i].name, &name)) {
+            uint64_t lsn = name.segno * place->segment_bytes;
+
+            *ret_lsn = lsn < *ret_lsn ? lsn : *ret_lsn;
+            return true;
+        }
+    }
+    if (page->len > 0) {
+        (void)snprintf(after, OBJSTORE_NAME_MAX + 1, "%s", page->entries[page->len - 1].name);
+    }
+    return page->len == 0;
+}
+
 /* Where the segment with the next object behind lsn's begins; the leg's end when there is none. So
- * a leg costs as much as the vault has of it, not as much as somebody says that it is long. */
+ * a leg costs as much as the vault has of it, not as much as somebody says that it is long. The
+ * next name nearly always is one; pages grow where foreign files stand between. */
 static struct hf_status next_stored(struct hf_ctx *ctx, const struct checking *checking,
                                     uint64_t lsn, uint64_t *ret_lsn)
 {
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(PAGE_ARENA);
     const struct vault_wal_place *place = checking->source.place;
-    uint64_t size = place->segment_bytes;
-    const char *dir = vault_wal_segment_dir(ctx->arena, place, checking->leg->timeline, lsn / size);
-    const char *after = hf_printf(ctx->arena, "%s/\x7f", dir);
+    const char *dir = vault_wal_segment_dir(ctx->arena, place, checking->leg->timeline,
+                                            lsn / place->segment_bytes);
     const char *below = hf_strndup(ctx->arena, dir, strlen(dir) - SEGNO_DIGITS);
+    struct hf_ctx sub = *ctx;
+    char after[OBJSTORE_NAME_MAX + 1];
+    bool is_found = false;
 
+    sub.arena = arena;
+    (void)snprintf(after, sizeof(after), "%s/\x7f", dir);
     *ret_lsn = checking->leg->to;
-    for (;;) {
+    for (size_t names = 1; !is_found; names = names < PAGE_NAMES ? 4 * names : names) {
         struct objstore_page page = {0};
-        struct vault_wal_name name = {0};
+        struct hf_status status =
+            objstore_list(&sub, checking->source.store, below, after, names, &page);
 
+        if (!hf_is_ok(status)) {
+            return hf_status_copy(ctx->arena, status);
+        }
+        is_found = page_find(place, &page, after, ret_lsn);
+        hf_arena_reset(arena);
         HF_TRY(hf_ctx_check(ctx));
-        HF_TRY(objstore_list(ctx, checking->source.store, below, after, 1, &page));
-        if (page.len == 0) {
-            return hf_success();
-        }
-        after = page.entries[0].name;
-        if (vault_wal_name_parse(place, after, &name)) {
-            *ret_lsn = name.segno * size < *ret_lsn ? name.segno * size : *ret_lsn;
-            return hf_success();
-        }
     }
+    return hf_success();
 }
 
 /* One segment of the leg from *from on, or a hole of many; moves *from behind it. */
