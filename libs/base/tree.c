@@ -1,5 +1,6 @@
 /* rm -r through directory descriptors. Each level is opened relative to its parent with
- * O_NOFOLLOW, so that a directory swapped for a symbolic link meanwhile cannot lead elsewhere. */
+ * O_NOFOLLOW, so that a directory swapped for a symbolic link meanwhile cannot lead elsewhere. What
+ * cannot be removed stays, with the directories above it; everything else goes all the same. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,8 @@ struct walk {
     DIR *dirs[MAX_DEPTH];
     const char *names[MAX_DEPTH]; /* relative to the level above; arena */
     size_t depth;
+    struct hf_status first; /* failure; of the others only the number is kept */
+    size_t failures;
 };
 
 static void walk_done_cleanup(struct walk *walk)
@@ -29,75 +32,93 @@ static int parent_fd(const struct walk *walk)
     return walk->depth == 0 ? AT_FDCWD : dirfd(walk->dirs[walk->depth - 1]);
 }
 
-static struct hf_status enter(struct hf_arena *arena, struct walk *walk, const char *name)
+/* error  0: it lies too deep */
+static void note(struct hf_arena *arena, struct walk *walk, const char *name, int error)
 {
-    if (walk->depth == MAX_DEPTH) {
-        return hf_fail(arena, HF_RESOURCE_EXHAUSTED, "%s lies more than %d directories deep", name,
-                       MAX_DEPTH);
+    if (walk->failures++ > 0) {
+        return;
     }
+    const char *above = walk->depth == 0 ? "" : walk->names[walk->depth - 1];
+    const char *where = hf_printf(arena, "%s%s%s", above, *above == '\0' ? "" : "/", name);
+
+    walk->first = error == 0 ? hf_fail(arena, HF_RESOURCE_EXHAUSTED,
+                                       "%s lies more than %d directories deep", where, MAX_DEPTH)
+                             : hf_fail_errno(arena, error, "removing %s", where);
+}
+
+/* Returns 0 or an errno. */
+static int enter(struct hf_arena *arena, struct walk *walk, const char *name)
+{
     HF_CLEANUP(hf_close)
     int fd = openat(parent_fd(walk), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
     if (dir == NULL) {
-        return hf_fail_errno(arena, errno, "opening directory %s", name);
+        return errno;
     }
     fd = -1; /* dir owns it now */
     walk->dirs[walk->depth] = dir;
     walk->names[walk->depth] = hf_strdup(arena, name);
     walk->depth++;
-    return hf_success();
+    return 0;
 }
 
-static struct hf_status leave(struct hf_arena *arena, struct walk *walk)
+/* That it is not empty is no failure of its own when something below it was one. */
+static void leave(struct hf_arena *arena, struct walk *walk)
 {
     walk->depth--;
     (void)closedir(walk->dirs[walk->depth]);
     const char *name = walk->names[walk->depth];
-    if (unlinkat(parent_fd(walk), name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-        return hf_fail_errno(arena, errno, "removing directory %s", name);
+
+    if (unlinkat(parent_fd(walk), name, AT_REMOVEDIR) != 0 && errno != ENOENT &&
+        (walk->failures == 0 || errno != ENOTEMPTY)) {
+        note(arena, walk, name, errno);
     }
-    return hf_success();
 }
 
-/* Remove a file, or go into a directory. */
-static struct hf_status take_entry(struct hf_arena *arena, struct walk *walk, const char *name)
+/* Remove a file, or go into a directory: also into one that is to stay, for what is below it. */
+static void take_entry(struct hf_arena *arena, struct walk *walk, const char *name)
 {
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-        return hf_success();
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+        unlinkat(parent_fd(walk), name, 0) == 0 || errno == ENOENT) {
+        return;
     }
-    if (unlinkat(parent_fd(walk), name, 0) == 0 || errno == ENOENT) {
-        return hf_success();
+    int error = errno;
+
+    if (error == EISDIR && walk->depth == MAX_DEPTH) {
+        note(arena, walk, name, 0);
+        return;
     }
-    if (errno != EISDIR) {
-        return hf_fail_errno(arena, errno, "removing %s", name);
+    int entered = walk->depth == MAX_DEPTH ? ENOTDIR : enter(arena, walk, name);
+
+    if (entered != 0) {
+        note(arena, walk, name, error == EISDIR ? entered : error);
     }
-    return enter(arena, walk, name);
 }
 
 struct hf_status hf_remove_tree(struct hf_arena *arena, const char *path)
 {
     HF_CLEANUP(walk_done) struct walk walk = {.depth = 0};
-    struct stat info;
 
-    if (lstat(path, &info) != 0) {
-        int error = errno;
-        return error == ENOENT ? hf_success() : hf_fail_errno(arena, error, "examining %s", path);
-    }
-    if (!S_ISDIR(info.st_mode)) {
-        return take_entry(arena, &walk, path);
-    }
-    HF_TRY(enter(arena, &walk, path));
+    take_entry(arena, &walk, path);
     while (walk.depth > 0) {
         errno = 0;
         const struct dirent *entry = readdir(walk.dirs[walk.depth - 1]);
-        if (entry == NULL && errno != 0) {
-            return hf_fail_errno(arena, errno, "listing %s", walk.names[walk.depth - 1]);
+
+        if (entry != NULL) {
+            take_entry(arena, &walk, entry->d_name);
+            continue;
         }
-        struct hf_status status =
-            entry == NULL ? leave(arena, &walk) : take_entry(arena, &walk, entry->d_name);
-        if (!hf_is_ok(status)) {
-            return hf_wrap(arena, status, "below %s", path);
+        if (errno != 0) {
+            note(arena, &walk, "its list", errno);
         }
+        leave(arena, &walk);
     }
-    return hf_success();
+    if (walk.failures == 0) {
+        return hf_success();
+    }
+    return walk.failures == 1
+               ? hf_wrap(arena, walk.first, "below %s", path)
+               : hf_wrap(arena, walk.first, "below %s, %zu things stay; the first of them", path,
+                         walk.failures);
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/str.h"
 #include "tests/unit/unit.h"
 
 static void test_remove_tree__removes_all_and_follows_no_link(void **state)
@@ -34,7 +35,7 @@ static void test_remove_tree__removes_all_and_follows_no_link(void **state)
     assert_false(hf_path_exists(dir));
 }
 
-static void test_remove_tree__refuses_endless_depth(void **state)
+static void test_remove_tree__refuses_endless_depth_and_removes_the_rest(void **state)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
     char dir[] = "/tmp/hf-tree-test-XXXXXX";
@@ -42,12 +43,21 @@ static void test_remove_tree__refuses_endless_depth(void **state)
     (void)state;
 
     assert_non_null(mkdtemp(dir));
+    for (int i = 0; i < 8; i++) { /* before it and behind it in the list */
+        const char *key = hf_printf(arena, "%s/keys%d/key", dir, i);
+
+        assert_true(hf_is_ok(hf_make_dirs(arena, hf_path_parent(arena, key), 0700)));
+        assert_true(hf_is_ok(hf_create_file(arena, key, "x", 1, 0600)));
+    }
     deep = dir;
     for (int i = 0; i < 70; i++) {
         deep = hf_path_join(arena, deep, "d");
         assert_int_equal(mkdir(deep, 0700), 0);
     }
     assert_int_equal(hf_remove_tree(arena, dir).code, HF_RESOURCE_EXHAUSTED);
+    for (int i = 0; i < 8; i++) {
+        assert_false(hf_path_exists(hf_printf(arena, "%s/keys%d", dir, i)));
+    }
     assert_true(hf_is_ok(hf_remove_tree(arena, hf_printf(arena, "%s/d/d/d/d/d/d/d/d/d/d", dir))));
     assert_true(hf_is_ok(hf_remove_tree(arena, dir)));
 }
@@ -56,7 +66,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_remove_tree__removes_all_and_follows_no_link),
-        cmocka_unit_test(test_remove_tree__refuses_endless_depth),
+        cmocka_unit_test(test_remove_tree__refuses_endless_depth_and_removes_the_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
