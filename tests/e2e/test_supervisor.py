@@ -4,6 +4,7 @@ The installation of this file has a space in its path and is always called from 
 variables speak of somebody else's server.
 """
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -12,6 +13,7 @@ import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import uuid
 
@@ -182,6 +184,70 @@ def test_down__destroy_removes_nothing_when_nobody_can_be_asked(house):
     assert "NOT_CONFIRMED" in house.fails(4, "down", "--destroy")
     assert "exit code 4" in house.run("down", "--help").stdout
     assert house.run("doctor").returncode == 0
+
+
+@pytest.fixture
+def husk(programs, folder):
+    """What `down` takes for an installation: nothing runs of it."""
+    holdfast = Holdfast(f"{folder}/d")
+    for name in ("keys", "pg", "run", "vault", "zz"):
+        os.makedirs(holdfast.path(name))
+    for name, text in (("holdfast.yaml", 'install_id: "i"\nendpoint: "127.0.0.1:1"\n'),
+                       ("keys/vault.key", "k"), ("vault/1", "v"), ("zz/1", "z"),
+                       ("run/supervisor.lock", ""), ("run/setup.lock", "")):
+        with open(holdfast.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+    for at, folders, files in os.walk(holdfast.folder):
+        for name in (at, *(os.path.join(at, one) for one in folders + files)):
+            shutil.chown(name, "nobody", "nogroup")
+            os.chmod(name, 0o700)
+    return holdfast
+
+
+def names_in(folder):
+    return sorted(os.path.relpath(os.path.join(at, name), folder)
+                  for at, folders, files in os.walk(folder) for name in folders + files)
+
+
+def of_a_file(fd):
+    """A lock of nobody: the kernel says of its process that it is -1."""
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+
+
+def of_a_process(fd):
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+
+
+@pytest.mark.parametrize("take, prefix", [
+    (of_a_process, ["unshare", "--pid", "--fork", "--mount-proc"]), (of_a_file, [])],
+    ids=["another-container", "an-open-file"])
+def test_down__stops_and_destroys_nothing_of_who_cannot_be_seen(husk, take, prefix):
+    before = names_in(husk.folder)
+    bystander = subprocess.Popen([*as_owner(husk.folder), "sleep", "60"])
+    try:
+        with open(husk.path("run", "supervisor.lock"), "r+b") as file:
+            take(file.fileno())
+            found = proc.run([*prefix, husk.program, "down", "--destroy", "--yes", "--dir",
+                              husk.folder], env=husk.env, check=False)
+        assert found.returncode == 4 and "STILL_RUNS" in found.stderr, found
+        assert "cannot be seen from here" in found.stderr and "kill" not in found.stderr
+        assert names_in(husk.folder) == before and bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_down__destroys_all_it_can_and_says_what_stays(husk):
+    os.makedirs(husk.path("pg", "roots"), mode=0o700)
+    with open(husk.path("pg", "roots", "file"), "w", encoding="utf-8"):
+        pass
+    said = husk.fails(4, "down", "--destroy", "--yes")
+    assert "NOT_DESTROYED" in said and "roots" in said and "destroyed /" not in said
+    kept = [name for name in names_in(husk.folder) if not name.startswith("run")]
+    assert kept == ["holdfast.yaml", "pg", "pg/roots", "pg/roots/file"]
+    shutil.rmtree(husk.path("pg"))
+    husk.run("down", "--destroy", "--yes")
+    assert not os.path.exists(husk.folder)
 
 
 # What was there before.
@@ -467,7 +533,7 @@ def test_overrides__say_where_everything_is_and_how_long_logs_are(house, overrid
 def test_up__says_who_holds_it_up(house):
     path, owner = house.path("run", "supervisor.lock"), house.note_processes()["supervisor"]
     said = house.fails(4, "up", "--foreground")
-    assert f"process {owner} holds {path}" in said and f"kill {owner}" in said
+    assert f"process {owner} holds {path}" in said and "kill" not in said
 
 
 def test_doctor__brings_a_lost_key_back_from_a_copy_of_the_callers(house, folder):

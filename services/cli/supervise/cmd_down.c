@@ -1,10 +1,12 @@
 /* down: say which slots stay behind, stop the supervisor and what it left, destroy when asked to.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -144,20 +146,109 @@ static struct hf_status confirm(struct cli *cli)
                                                    "not confirmed: nothing was removed");
 }
 
+/* --- destroying ----------------------------------------------------------------------------- */
+
+/* Everything else goes between the first and these: the locks are in run/, and holdfast.yaml says
+ * that something is left to be destroyed. */
+static const char *const destroyed_last[] = {"run", "holdfast.yaml"};
+
+static bool is_left_out(const char *name)
+{
+    static const char *const names[] = {".", "..", "lost+found"}; /* of the disk that it is */
+    bool is_last = false;
+
+    for (size_t i = 0; i < HF_LEN(names); i++) {
+        is_last = is_last || hf_text_equal(name, names[i]);
+    }
+    for (size_t i = 0; i < HF_LEN(destroyed_last); i++) {
+        is_last = is_last || hf_text_equal(name, destroyed_last[i]);
+    }
+    return is_last;
+}
+
+static struct hf_status remove_one(struct cli *cli, const char *name)
+{
+    return hf_remove_tree(cli->ctx.arena, hf_path_join(cli->ctx.arena, cli->dir, name));
+}
+
+/* One look at the list. A failure keeps none of the others; the last one is told. */
+static struct hf_status remove_listed(struct cli *cli, DIR *list, size_t *found)
+{
+    struct hf_status last = hf_success();
+    const struct dirent *entry = readdir(list);
+
+    for (; entry != NULL; entry = readdir(list)) {
+        if (!is_left_out(entry->d_name)) {
+            struct hf_status status = remove_one(cli, entry->d_name);
+
+            if (!hf_is_ok(status)) {
+                last = status;
+            }
+            (*found)++;
+        }
+        errno = 0;
+    }
+    return errno == 0 || !hf_is_ok(last)
+               ? last
+               : hf_fail_errno(cli->ctx.arena, errno, "listing %s", cli->dir);
+}
+
+/* A list that is changed while it is read may leave out something: until one shows nothing. */
+static struct hf_status remove_rest(struct cli *cli)
+{
+    DIR *list = opendir(cli->dir);
+    struct hf_status status = hf_success();
+    size_t found = 1;
+
+    if (list == NULL) {
+        return hf_fail_errno(cli->ctx.arena, errno, "listing %s", cli->dir);
+    }
+    while (found > 0 && hf_is_ok(status)) {
+        found = 0;
+        rewinddir(list);
+        errno = 0;
+        status = remove_listed(cli, list, &found);
+    }
+    (void)closedir(list);
+    return status;
+}
+
+/* Without the keys nothing of the vault can be read, however much of it should stay. */
+static struct hf_status remove_all(struct cli *cli)
+{
+    struct hf_status keys = remove_one(cli, "keys");
+    struct hf_status status = remove_rest(cli);
+
+    if (!hf_is_ok(keys)) {
+        status = keys;
+    }
+    for (size_t i = 0; i < HF_LEN(destroyed_last) && hf_is_ok(status); i++) {
+        status = remove_one(cli, destroyed_last[i]);
+    }
+    return status;
+}
+
 /* Where the directory's own name is not ours to remove, an empty one stays; root takes it away. */
 static struct hf_status destroy(struct cli *cli)
 {
-    struct hf_status status = hf_remove_tree(cli->ctx.arena, cli->dir);
-    bool is_emptied = !hf_is_ok(status) && rmdir(cli->dir) != 0 && errno == EACCES &&
-                      !hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, "holdfast.yaml"));
+    struct hf_status status = remove_all(cli);
 
-    return is_emptied ? hf_success() : status;
+    if (!hf_is_ok(status)) {
+        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "NOT_DESTROYED", NULL,
+                            "%s is not destroyed: %s; take away what stays, then repeat it",
+                            cli->dir, status.message);
+    }
+    return rmdir(cli->dir) == 0 || errno == ENOENT || errno == EACCES || errno == EPERM ||
+                   errno == EBUSY
+               ? hf_success()
+               : hf_fail_errno(cli->ctx.arena, errno, "removing %s", cli->dir);
 }
 
 struct hf_status cmd_down(struct cli *cli)
 {
     struct dir_settings settings;
     struct left left = {.arena = cli->ctx.arena};
+    HF_CLEANUP(stopped_done) struct stopped stopped = {.setup_lock = -1, .supervisor_lock = -1};
     bool is_done = false;
 
     HF_TRY(dir_load_own(&cli->ctx, cli->dir, &settings));
@@ -166,7 +257,7 @@ struct hf_status cmd_down(struct cli *cli)
     }
     find_slots(cli, &left);
     name_slots(cli, &left);
-    HF_TRY(stop_own(cli));
+    HF_TRY(stop_own(cli, &stopped));
     if (cli_flag(cli, "destroy")) {
         HF_TRY(destroy(cli));
     }

@@ -118,7 +118,7 @@ static const char *last_line(struct cli *cli, const char *path)
 static struct hf_status keep_supervisor(struct cli *cli, const struct place *place,
                                         int64_t *next_us)
 {
-    if (supervisor_find(&cli->ctx, place) != 0 || hf_mono_us() < *next_us) {
+    if (supervisor_find(&cli->ctx, place).is_held || hf_mono_us() < *next_us) {
         return hf_success();
     }
     *next_us = hf_mono_us() + HF_US_PER_S;

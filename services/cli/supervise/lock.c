@@ -13,29 +13,44 @@
 
 static const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-pid_t lock_owner_of(int fd)
+/* The kernel says 0 or less of who has no pid here. What it cannot say is no reason to go on. */
+struct lock_holder lock_look_at(int fd)
 {
     struct flock found = whole;
 
-    return fd < 0 || fcntl(fd, F_GETLK, &found) != 0 || found.l_type == F_UNLCK ? 0 : found.l_pid;
+    if (fd < 0) {
+        return (struct lock_holder){.is_held = false};
+    }
+    if (fcntl(fd, F_GETLK, &found) != 0) {
+        return (struct lock_holder){.is_held = true};
+    }
+    return (struct lock_holder){.is_held = found.l_type != F_UNLCK,
+                                .pid =
+                                    found.l_type != F_UNLCK && found.l_pid > 0 ? found.l_pid : 0};
 }
 
-pid_t lock_owner(const char *path)
+struct lock_holder lock_look(const char *path)
 {
     HF_CLEANUP(hf_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
-    return lock_owner_of(fd);
+    return lock_look_at(fd);
+}
+
+const char *lock_holder_text(struct hf_arena *arena, const struct lock_holder *holder)
+{
+    return holder->pid > 0 ? hf_printf(arena, "process %d", (int)holder->pid)
+                           : "a process that cannot be seen from here (in another container, or on "
+                             "another machine)";
 }
 
 static struct hf_status held(struct hf_ctx *ctx, const char *path)
 {
-    int pid = (int)lock_owner(path);
-    const char *const metadata[] = {"process", hf_printf(ctx->arena, "%d", pid), NULL};
+    const struct lock_holder holder = lock_look(path);
+    const char *const metadata[] = {"process", hf_printf(ctx->arena, "%d", (int)holder.pid), NULL};
 
-    return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "LOCKED", metadata,
-                        "process %d holds %s; wait for it, or end it with `kill %d`, then repeat "
-                        "the command",
-                        pid, path, pid);
+    return hf_fail_info(ctx->arena, HF_ALREADY_EXISTS, "LOCKED", holder.pid > 0 ? metadata : NULL,
+                        "%s holds %s; repeat the command when it has ended",
+                        lock_holder_text(ctx->arena, &holder), path);
 }
 
 struct hf_status lock_take(struct hf_ctx *ctx, const char *path, int wait_ms, int *ret_fd)

@@ -8,6 +8,12 @@
 
 #include "base/ctx.h"
 
+struct lock_holder {
+    bool is_held;
+    pid_t pid; /* 0: nobody's, or of a process that has no pid here: it lives in another container
+                  or on another machine, or the lock is not a process's at all */
+};
+
 /* Take the lock and keep it until ret_fd is closed or the process ends. The surprise of POSIX: the
  * lock goes with the first close of any descriptor of the file in this process.
  *
@@ -16,8 +22,10 @@
  */
 struct hf_status lock_take(struct hf_ctx *ctx, const char *path, int wait_ms,
                            int *ret_fd) HF_MUST_USE;
-/* The process that holds the lock, 0 when nobody does. Not to be asked by the holder. */
-pid_t lock_owner(const char *path);
-pid_t lock_owner_of(int fd);
+/* Not to be asked by the holder. */
+struct lock_holder lock_look(const char *path);
+struct lock_holder lock_look_at(int fd);
+/* "process 7", or what else is known of it. */
+const char *lock_holder_text(struct hf_arena *arena, const struct lock_holder *holder);
 
 #endif

@@ -51,5 +51,8 @@ struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port
 /* Issue the service's and this command line's certificates when they are missing, end soon or do
  * not hold now. ALREADY_EXISTS: a running `up` sees to it. */
 struct hf_status setup_renew(struct hf_ctx *ctx, const struct place *place) HF_MUST_USE;
+/* Nobody sets up or renews meanwhile. Waits for whoever does. */
+struct hf_status setup_take_lock(struct hf_ctx *ctx, const struct place *place,
+                                 int *ret_lock) HF_MUST_USE;
 
 #endif

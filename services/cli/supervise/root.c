@@ -254,7 +254,8 @@ static struct hf_status remove_name(struct cli *cli, const struct site *site)
         found.st_dev != held.st_dev) {
         return hf_success(); /* its owner has removed it, or called it something else */
     }
-    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ||
+                   errno == EBUSY /* a disk */
                ? hf_success()
                : hf_fail_errno(cli->ctx.arena, errno, "removing %s", cli->dir);
 }

@@ -384,6 +384,11 @@ static struct hf_status take_lock(struct hf_ctx *ctx, const struct place *place,
     return lock_take(ctx, hf_path_join(ctx->arena, place->run, "setup.lock"), wait_ms, ret_lock);
 }
 
+struct hf_status setup_take_lock(struct hf_ctx *ctx, const struct place *place, int *ret_lock)
+{
+    return take_lock(ctx, place, SETUP_MS, ret_lock);
+}
+
 struct hf_status setup_renew(struct hf_ctx *ctx, const struct place *place)
 {
     HF_CLEANUP(hf_close) int lock = -1;
@@ -398,7 +403,7 @@ struct hf_status setup_run(struct hf_ctx *ctx, struct place *place, int64_t port
 
     HF_TRY(place_check_path(ctx, place->dir));
     HF_TRY(make_dirs(ctx, place));
-    HF_TRY(take_lock(ctx, place, SETUP_MS, &lock));
+    HF_TRY(setup_take_lock(ctx, place, &lock));
     *ret_is_new = !hf_path_exists(hf_path_join(ctx->arena, place->dir, "holdfast.yaml"));
     return make_all(ctx, place, port, *ret_is_new);
 }

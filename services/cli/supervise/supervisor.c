@@ -14,7 +14,6 @@
 #include "cli/env.h"
 #include "cli/interrupt.h"
 #include "cli/supervise/children.h"
-#include "cli/supervise/lock.h"
 #include "cli/supervise/logs.h"
 
 #define LOG_NAME "supervisor.log"
@@ -32,9 +31,14 @@ static const char *lock_path(struct hf_ctx *ctx, const struct place *place)
     return hf_path_join(ctx->arena, place->run, "supervisor.lock");
 }
 
-pid_t supervisor_find(struct hf_ctx *ctx, const struct place *place)
+struct lock_holder supervisor_find(struct hf_ctx *ctx, const struct place *place)
 {
-    return lock_owner(lock_path(ctx, place));
+    return lock_look(lock_path(ctx, place));
+}
+
+struct hf_status supervisor_take_lock(struct hf_ctx *ctx, const struct place *place, int *ret_lock)
+{
+    return lock_take(ctx, lock_path(ctx, place), 0, ret_lock);
 }
 
 /* When the next things are due, on the monotonic clock. */
@@ -110,7 +114,7 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return hf_fail_errno(ctx->arena, errno, "giving up new privileges");
     }
-    HF_TRY(lock_take(ctx, lock_path(ctx, place), 0, &lock));
+    HF_TRY(supervisor_take_lock(ctx, place, &lock));
     step.arena = arena;
     children_adopt(ctx, place, &children);
     while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS))) {
