@@ -8,6 +8,9 @@
  *   syncfs
  *   holdfast.yaml → new owner, the directory last
  *
+ * A failure before the first gift puts back what was closed; a later one leaves the directory
+ * root's.
+ *
  * So whatever is not given yet lies in directories of root's, from the first one down, or is still
  * the former owner's as a whole: after a crash anywhere the next `up` sees whose it was and goes
  * on, for every step may be repeated. No inode changes, no byte is copied.
@@ -32,6 +35,13 @@
 #define LAST_NAME "holdfast.yaml"
 #define SOCKETS_OF "run"
 
+/* Of a directory that is closed. */
+struct state {
+    uid_t uid;
+    gid_t gid;
+    mode_t mode;
+};
+
 struct tour {
     struct hf_ctx *ctx;
     struct move *move;
@@ -39,6 +49,7 @@ struct tour {
     DIR *dirs[MAX_DEPTH];
     char *names[MAX_DEPTH]; /* of the level, relative to the one above; [0] is "" */
     dev_t devices[MAX_DEPTH];
+    struct state before[MAX_DEPTH];
     bool are_roots[MAX_DEPTH]; /* root's before the move, and all above */
     size_t depth;
     bool has_given;        /* something is the new owner's now */
@@ -223,7 +234,7 @@ static struct hf_status push(struct tour *tour, int fd, const char *name)
     int readable = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = readable < 0 ? NULL : fdopendir(readable);
 
-    if (dir == NULL || fstat(readable, &found) != 0 || !close_to_others(tour, readable)) {
+    if (dir == NULL || fstat(readable, &found) != 0) {
         struct hf_status status = hf_fail_errno(tour->ctx->arena, errno, "opening %s", name);
 
         if (dir != NULL) {
@@ -236,22 +247,31 @@ static struct hf_status push(struct tour *tour, int fd, const char *name)
     tour->dirs[tour->depth] = dir;
     tour->names[tour->depth] = hf_heap_strdup(name);
     tour->devices[tour->depth] = found.st_dev;
+    tour->before[tour->depth] =
+        (struct state){found.st_uid, found.st_gid, found.st_mode & (mode_t)07777};
     tour->are_roots[tour->depth] = tour->depth == 0
                                        ? tour->move->is_former_sought
                                        : tour->are_roots[tour->depth - 1] && found.st_uid == 0 &&
                                              (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-    tour->depth++;
-    return hf_success();
+    tour->depth++; /* before it is closed: what fails then is to be opened again */
+    return close_to_others(tour, readable)
+               ? hf_success()
+               : hf_fail_errno(tour->ctx->arena, errno, "closing %s", name);
 }
 
 /* All below it is given; the first one waits for finish. */
 static struct hf_status pop(struct tour *tour)
 {
     size_t level = tour->depth - 1;
+
+    tour->depth = level; /* its name is one of the level above */
     struct hf_status status =
         level == 0 ? hf_success() : give(tour, dirfd(tour->dirs[level]), tour->names[level]);
 
-    tour->depth = level;
+    if (!hf_is_ok(status)) {
+        tour->depth = level + 1;
+        return status;
+    }
     (void)closedir(tour->dirs[level]);
     hf_heap_free(tour->names[level]);
     return status;
@@ -321,15 +341,31 @@ static struct hf_status travel(struct tour *tour)
     return tour->refused_len == 0 ? hf_success() : refused(tour);
 }
 
+/* As it was before, from the deepest one up: the first one stays root's, so that whoever stops here
+ * is gone on with. Before the first gift what was closed is what the tour stands in. */
+static bool reopen(const struct tour *tour)
+{
+    bool is_as_before = !tour->has_given;
+
+    for (size_t level = tour->depth; is_as_before && level > 1; level--) {
+        const struct state *before = &tour->before[level - 1];
+        int fd = dirfd(tour->dirs[level - 1]);
+
+        is_as_before = fchmod(fd, before->mode) == 0 && fchown(fd, before->uid, before->gid) == 0;
+    }
+    return is_as_before;
+}
+
+/* ret_is_as_before  of a failure: nothing below the directory is changed */
 static struct hf_status tour_run(struct hf_ctx *ctx, struct move *move, bool is_judging,
-                                 bool *ret_has_given)
+                                 bool *ret_is_as_before)
 {
     HF_CLEANUP(tour_done) struct tour tour = {.ctx = ctx, .move = move, .is_judging = is_judging};
 
     hf_buf_init(&tour.refused, (size_t)1 << 18);
     struct hf_status status = travel(&tour);
 
-    *ret_has_given = tour.has_given;
+    *ret_is_as_before = is_judging || (!hf_is_ok(status) && reopen(&tour));
     return status;
 }
 
@@ -353,24 +389,24 @@ static struct hf_status finish(struct hf_ctx *ctx, const struct move *move)
 
 struct hf_status move_judge(struct hf_ctx *ctx, struct move *move)
 {
-    bool has_given = false;
+    bool is_as_before = true;
 
-    return tour_run(ctx, move, true, &has_given);
+    return tour_run(ctx, move, true, &is_as_before);
 }
 
 struct hf_status move_run(struct hf_ctx *ctx, struct move *move)
 {
     struct stat before;
-    bool has_given = false;
+    bool is_as_before = false;
 
     HF_TRY(move_judge(ctx, move));
     if (fstat(move->dir, &before) != 0 || fchown(move->dir, 0, 0) != 0 ||
         fchmod(move->dir, 0700) != 0 || fsync(move->dir) != 0) {
         return hf_fail_errno(ctx->arena, errno, "closing %s", move->path);
     }
-    struct hf_status status = tour_run(ctx, move, false, &has_given);
+    struct hf_status status = tour_run(ctx, move, false, &is_as_before);
 
-    if (!hf_is_ok(status) && !has_given) { /* as it was: the earlier release goes on with it */
+    if (!hf_is_ok(status) && is_as_before) { /* the earlier release goes on with it */
         (void)!fchown(move->dir, before.st_uid, before.st_gid);
         (void)fchmod(move->dir, before.st_mode & 07777);
     }

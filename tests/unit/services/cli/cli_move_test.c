@@ -24,6 +24,7 @@ static struct hf_ctx ctx;
 static const char *dir;
 static int steps_left = -1; /* -1: nobody counts */
 static off_t stubborn_size; /* a file of this size cannot be given away; 0: none */
+static int gifts_left = -1; /* of the quota; -1: there is none */
 
 static void step(void)
 {
@@ -44,6 +45,11 @@ int fchownat(int at, const char *name, uid_t uid, gid_t gid, int flags)
         return -1;
     }
     if (found.st_uid != uid) {
+        if (gifts_left == 0) {
+            errno = EDQUOT;
+            return -1;
+        }
+        gifts_left -= gifts_left > 0 ? 1 : 0;
         step();
     }
     return (int)syscall(SYS_fchownat, at, name, uid, gid, flags);
@@ -180,6 +186,35 @@ static bool move_until(int steps)
     return WEXITSTATUS(status) == 0;
 }
 
+static bool is_as_made(const struct entry *entries, size_t len)
+{
+    bool is_same = true;
+
+    for (size_t i = 0; i < len; i++) {
+        is_same = is_same && owner_of(entries[i].name) == account_named(entries[i].who).uid;
+    }
+    return is_same;
+}
+
+/* What only a real gift shows: the judge's, which changes nothing, are within every quota. */
+static void check_every_quota(const struct entry *entries, size_t len)
+{
+    bool is_done = false;
+
+    for (int quota = 0; !is_done; quota++) {
+        make_tree(entries, len);
+        gifts_left = quota;
+        struct hf_status status = move_over();
+
+        gifts_left = -1;
+        is_done = hf_is_ok(status);
+        assert_true(quota > 0 || is_as_made(entries, len)); /* the earlier release goes on */
+        assert_true(is_done || strstr(status.message, "cache/cache") == NULL);
+        assert_true(move_until(-1)); /* goes on, without a quota */
+        check_all_belong_to(entries, len, account_named(SERVERS).uid);
+    }
+}
+
 static void check_every_kill(const struct entry *entries, size_t len)
 {
     uid_t to = account_named(SERVERS).uid;
@@ -224,6 +259,14 @@ static void test_move__of_a_copy_of_roots_is_gone_on_with(void **state)
     (void)state;
     for_root_only();
     check_every_kill(copied, HF_LEN(copied));
+}
+
+static void test_move__that_fails_anywhere_is_undone_or_gone_on_with(void **state)
+{
+    (void)state;
+    for_root_only();
+    check_every_quota(earlier, HF_LEN(earlier));
+    check_every_quota(copied, HF_LEN(copied));
 }
 
 static void test_move__of_what_cannot_be_given_changes_nothing(void **state)
@@ -308,6 +351,24 @@ static void test_move__gives_away_nothing_that_somebody_put_there(void **state)
     }
 }
 
+/* Root's own, which others may write to, says nothing by what is in it. */
+static void test_move__takes_no_open_directory_of_roots_by_its_settings(void **state)
+{
+    static const struct entry open_to_others[] = {{"", ROOT}, {"holdfast.yaml", ROOT}};
+    static const mode_t modes[] = {0770, 0702};
+
+    (void)state;
+    for_root_only();
+    for (size_t i = 0; i < HF_LEN(modes); i++) {
+        make_tree(open_to_others, HF_LEN(open_to_others));
+        HF_CHECK(chmod(dir, modes[i]) == 0);
+        struct hf_status status = move_over();
+
+        assert_string_equal(reason_of(status), "FOREIGN_DIRECTORY");
+        check_all_belong_to(open_to_others, HF_LEN(open_to_others), 0);
+    }
+}
+
 /* A directory of root's that its neighbour calls what root is about to use. */
 static void test_move__takes_no_directory_of_roots_out_of_a_users(void **state)
 {
@@ -357,9 +418,13 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_move__of_a_copy_of_roots_is_gone_on_with, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_move__that_fails_anywhere_is_undone_or_gone_on_with,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_move__of_what_cannot_be_given_changes_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_move__gives_away_nothing_that_somebody_put_there,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_move__takes_no_open_directory_of_roots_by_its_settings,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_move__takes_no_directory_of_roots_out_of_a_users,
                                         set_up, tear_down),
