@@ -58,8 +58,8 @@ static void gather(struct cli *cli, void *arg, const char *prefix,
     struct gathering *gathering = arg;
     PbBackup__ListBackupsResponse *list = &gathering->list;
 
-    (void)prefix;
-    if (gathering->wanted != NULL && !hf_text_equal(gathering->wanted, state->source.name)) {
+    if (gathering->wanted != NULL && !hf_text_equal(gathering->wanted, state->source.name) &&
+        !hf_text_equal(gathering->wanted, vault_source_id(prefix))) {
         return;
     }
     PbBackup__Backup **all =
@@ -91,5 +91,5 @@ struct hf_status cmd_offline_list(struct cli *cli)
         return offline_find(cli, &offline, gathering.wanted, &ignored);
     }
     HF_TRY(out_backups(cli, &gathering.list));
-    return gathering.wanted == NULL ? unread : hf_success();
+    return unread;
 }

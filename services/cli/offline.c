@@ -90,6 +90,7 @@ struct find {
     const char *names; /* of all, for the message */
     const char *found;
     int64_t found_us;
+    bool is_by_id;
 };
 
 static void find_in(struct cli *cli, void *arg, const char *prefix,
@@ -99,12 +100,18 @@ static void find_in(struct cli *cli, void *arg, const char *prefix,
 
     find->names = hf_printf(cli->ctx.arena, "%s%s%s", find->names == NULL ? "" : find->names,
                             find->names == NULL ? "" : ", ", state->source.name);
-    if (hf_text_equal(state->source.name, find->cluster) && newest_point(state) > find->found_us) {
+    if (hf_text_equal(vault_source_id(prefix), find->cluster)) {
+        find->found = prefix;
+        find->is_by_id = true;
+    } else if (!find->is_by_id && hf_text_equal(state->source.name, find->cluster) &&
+               newest_point(state) > find->found_us) {
         find->found = prefix;
         find->found_us = newest_point(state);
     }
 }
 
+/* One that cannot be read may be the one that is asked for, and the newer: nothing else is taken in
+ * its place unless that is said by its id, which is no name (names begin with a letter). */
 struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
                               const char **ret_prefix)
 {
@@ -112,8 +119,15 @@ struct hf_status offline_find(struct cli *cli, const struct offline *offline, co
     struct hf_status unread;
 
     HF_TRY(offline_each(cli, offline, find_in, &find, &unread));
+    if (!find.is_by_id && !hf_is_ok(unread)) {
+        return find.found == NULL
+                   ? unread
+                   : hf_wrap(cli->ctx.arena, unread,
+                             "another source may be the newer %s (--cluster %s takes the one that "
+                             "can be read)",
+                             cluster, vault_source_id(find.found));
+    }
     if (find.found == NULL) {
-        HF_TRY(unread);
         return hf_fail_info(cli->ctx.arena, HF_NOT_FOUND, "CLUSTER_NOT_FOUND", NULL,
                             "the vault has no cluster named %s; it has: %s", cluster,
                             find.names == NULL ? "none" : find.names);

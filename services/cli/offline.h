@@ -25,9 +25,9 @@ typedef void (*offline_source_fn)(struct cli *cli, void *arg, const char *prefix
 struct hf_status offline_each(struct cli *cli, const struct offline *offline, offline_source_fn fn,
                               void *arg, struct hf_status *ret_unread) HF_MUST_USE;
 
-/* Prefix of the source with this cluster name; of several the one whose newest point is newest.
- * NOT_FOUND names those that are there; the failure of one that cannot be read when none has the
- * name. */
+/* Prefix of the source with this id or cluster name; of several the one whose newest point is
+ * newest. NOT_FOUND names those that are there; by name, the failure of any source that cannot be
+ * read: it may be the one. */
 struct hf_status offline_find(struct cli *cli, const struct offline *offline, const char *cluster,
                               const char **ret_prefix) HF_MUST_USE;
 

@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
+import uuid
 
 import pytest
 
@@ -204,6 +206,28 @@ def test_journal__removed_entry_is_found_on_opening(house, orders):
         assert house.run("backup", "list", *offline(house), check=False).returncode == 1
     finally:
         os.rename(house.path("aside"), path)
+
+
+def test_source__that_cannot_be_read_is_not_passed_over(house, orders, folder):
+    """It may be a newer cluster of the same name; the readable one is had by its id alone."""
+    own, other = os.path.basename(place(house)), str(uuid.uuid4())
+    segment = wal_between(house, orders, start_lsn(house, orders.first), durable_lsn(house))[0]
+    name = f"{1:08X}{0:08X}{int(segment.split('/')[-2], 16):08X}"
+    strange = os.path.join(os.path.dirname(place(house)), other)
+    shutil.copytree(os.path.join(place(house), "journal"), os.path.join(strange, "journal"))
+    try:
+        done = house.run("backup", "list", "orders", *offline(house), "-o", "name", check=False)
+        assert done.returncode == 1 and other in done.stderr
+        assert orders.first in done.stdout.split()
+        for code, words in ((1, ("restore", "--to", f"{folder}/r", "--latest")),
+                            (255, ("wal", "fetch", name, f"{folder}/wal"))):
+            said = house.fails(code, *words, *offline(house), "--cluster", "orders")
+            assert other in said and f"--cluster {own}" in said
+            assert os.listdir(folder) == []
+        house.run("wal", "fetch", name, f"{folder}/wal", *offline(house), "--cluster", own)
+    finally:
+        shutil.rmtree(strange)
+    assert os.path.getsize(f"{folder}/wal") == 16 << 20
 
 
 def test_key_slot__flipped_byte_is_found_on_opening(house, orders):
