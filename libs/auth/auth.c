@@ -208,6 +208,22 @@ struct hf_status auth_identity_put(struct hf_ctx *ctx, struct db *db, const char
     return write_in(ctx, db, tenant_id, sql_auth_identity_put, params, &affected);
 }
 
+struct hf_status auth_identity_get(struct hf_ctx *ctx, struct db *db, const char *tenant_name,
+                                   const struct auth_peer *peer, const char **ret_role,
+                                   bool *ret_is_operator)
+{
+    const struct db_rows *rows = NULL;
+    const char *tenant_id = NULL;
+
+    HF_TRY(auth_tenant_id(ctx, db, tenant_name, &tenant_id));
+    HF_TRY(query_once(ctx, db, sql_auth_authorize,
+                      DB_ARGS(DB_TEXT(peer->kind), DB_TEXT(peer->name), DB_TEXT(tenant_name)),
+                      &rows));
+    *ret_role = db_is_null(rows, 0, 0) ? NULL : db_text(rows, 0, 1);
+    *ret_is_operator = db_bool(rows, 0, 4);
+    return hf_success();
+}
+
 struct hf_status auth_identity_deny(struct hf_ctx *ctx, struct db *db, const char *tenant_name,
                                     const struct auth_peer *peer)
 {

@@ -58,6 +58,14 @@ bool auth_role_exists(const char *role);
  * Errors   NOT_FOUND tenant; INVALID_ARGUMENT kind, name or role */
 struct hf_status auth_identity_put(struct hf_ctx *ctx, struct db *db, const char *tenant_name,
                                    const struct auth_peer *peer, const char *role) HF_MUST_USE;
+/* What an identity may do in a tenant now.
+ *
+ * ret_role         NULL: it is not in the tenant
+ * ret_is_operator  whether it is an admin of the installation
+ * Errors   NOT_FOUND tenant */
+struct hf_status auth_identity_get(struct hf_ctx *ctx, struct db *db, const char *tenant_name,
+                                   const struct auth_peer *peer, const char **ret_role,
+                                   bool *ret_is_operator) HF_MUST_USE;
 /* Deny an identity (revoked certificate): checked on every call. NOT_FOUND when unknown. */
 struct hf_status auth_identity_deny(struct hf_ctx *ctx, struct db *db, const char *tenant_name,
                                     const struct auth_peer *peer) HF_MUST_USE;

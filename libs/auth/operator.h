@@ -10,6 +10,10 @@
  * tenant it is admin. */
 #define AUTH_OPERATOR_ROLE "installation-admin"
 
+/* The command line on the machine itself: client/cli, an admin of the installation; `up` keeps its
+ * certificate and its rights, nobody else issues one. */
+#define AUTH_LOCAL_NAME "cli"
+
 enum auth_machine {
     AUTH_LOOPBACK,        /* addresses of this machine */
     AUTH_SOCKETS,         /* its UNIX sockets */

@@ -16,7 +16,7 @@ import yaml
 from support import proc
 from support.holdfast import Holdfast
 from support.restored import Restored
-from support.state import open_state
+from support.state import State, open_state
 
 BACKUP_NAME = re.compile(r"tenants/default/clusters/orders/backups/[a-z0-9-]+")
 
@@ -56,6 +56,10 @@ def start_slow_backup(house):
     return command, job
 
 
+def as_owner(house, sql):
+    return State(house).psql(f"set role holdfast_owner; {sql}")
+
+
 def job_state(house, job):
     return house.hf("job", "describe", job)["state"]
 
@@ -85,14 +89,62 @@ def test_certs_issue__writes_key_certificate_and_ca(house, folder):
 
 
 def test_certs_issue__says_what_it_wrote_in_json(house, folder):
-    made = house.hf("certs", "issue", "deploy", "--role", "viewer", "--out", f"{folder}/c")
+    made = house.hf("certs", "issue", "watcher", "--role", "viewer", "--out", f"{folder}/c")
     for key, name in (("certificate", "tls.crt"), ("key", "tls.key"), ("ca", "ca.crt")):
         assert made.pop(key) == f"{folder}/c/{name}"
     end = proc.run(["openssl", "x509", "-in", f"{folder}/c/tls.crt", "-noout", "-enddate",
                     "-dateopt", "iso_8601"]).stdout.strip()
     assert made.pop("expireTime") == end.removeprefix("notAfter=").replace(" ", "T")
-    assert made == {"name": "deploy", "tenant": "default", "role": "viewer", "directory": f"{folder}/c",
+    assert made == {"name": "watcher", "tenant": "default", "role": "viewer", "directory": f"{folder}/c",
                     "endpoint": house.endpoint()}
+
+
+@pytest.mark.parametrize("role", ["viewer", "installation-admin"])
+def test_certs_issue__a_new_certificate_is_no_new_right(house, folder, role):
+    words = ("certs", "issue", f"of-{role}", "--out", f"{folder}/c")
+    assert "formerRole" not in house.hf(*words, "--role", role)
+    again = house.hf(*words)
+    assert again["role"] == role and "formerRole" not in again
+    said = house.run(*words, "--role", "operator").stdout
+    assert f"{role} → operator" in said
+    again = house.hf(*words, "--role", role)
+    assert (again["formerRole"], again["role"]) == ("operator", role)
+
+
+def test_certs_issue__that_is_refused_gives_no_right(house, orders, folder):
+    house.run("certs", "issue", "eve", "--role", "viewer", "--out", f"{folder}/c")
+    os.mkdir(f"{folder}/web")
+    with open(f"{folder}/web/tls.key", "w", encoding="ascii") as file:
+        file.write("of a web server\n")
+    assert "FOREIGN_FILES" in house.fails(4, "certs", "issue", "eve", "--role", "admin",
+                                          "--out", f"{folder}/web")
+    assert os.listdir(f"{folder}/web") == ["tls.key"]
+    assert "PERMISSION_MISSING" in Holdfast(f"{folder}/c").fails(4, "backup", "create", "orders")
+
+
+def test_certs_issue__that_fails_leaves_no_directory(house, folder):
+    house.fails(3, "certs", "issue", "x", "--out", f"{folder}/c", "--tenant", "nobodys")
+    as_owner(house, "revoke insert on platform.identities from holdfast_app")
+    try:
+        house.run("certs", "issue", "x", "--out", f"{folder}/c", check=False)
+    finally:
+        as_owner(house, "grant insert on platform.identities to holdfast_app")
+    assert os.listdir(folder) == []
+
+
+def test_certs_issue__leaves_the_machines_own_command_line_alone(house, folder):
+    for words in ((), ("--role", "viewer")):
+        assert "own command line" in house.fails(2, "certs", "issue", "cli", *words,
+                                                 "--out", f"{folder}/c")
+    assert not os.path.exists(f"{folder}/c")
+
+
+def test_up__gives_the_machines_own_command_line_its_rights_back(house):
+    as_owner(house, "update platform.identities set role = 'viewer' where name = 'cli'; "
+                    "delete from platform.operators where name = 'cli'")  # an earlier release did
+    house.run("up")
+    assert as_owner(house, "select role from platform.identities join platform.operators "
+                           "using (kind, name) where name = 'cli'") == "admin"
 
 
 def test_doctor__finds_everything_well(house, orders):

@@ -20,7 +20,6 @@
 #include "cli/supervise/sandbox.h"
 #include "cli/supervise/servers.h"
 #include "cli/supervise/spawn.h"
-#include "db/db.h"
 #include "db/migrate.h"
 
 #define PAUSE_FIRST_US (HF_US_PER_S / 5)
@@ -372,16 +371,7 @@ struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *plac
 
     HF_TRY(db_migrate(ctx, place_conninfo(ctx->arena, place, "holdfast_migrate", "holdfast"),
                       schemas, 1));
-    const struct db_options options = {
-        .conninfo = place_conninfo(ctx->arena, place, "holdfast_app", "holdfast"),
-        .role = DB_APP,
-        .schema = "platform",
-        .application_name = "holdfast-up"};
-    HF_CLEANUP(db_free) struct db *db = db_new(&options);
-    const struct auth_peer cli = {"client", "cli"};
-
-    HF_TRY(operators_set(ctx, place, cli.name, true));
-    return auth_identity_put(ctx, db, AUTH_DEFAULT_TENANT, &cli, "admin");
+    return operators_keep_local(ctx, place);
 }
 
 /* The service waits for its database. While PostgreSQL starts there is nothing to tell; that its

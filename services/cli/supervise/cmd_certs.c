@@ -5,11 +5,12 @@
 
 struct hf_status cmd_certs_issue(struct cli *cli)
 {
-    HF_CLEANUP(issue_done) struct issue issue = {.out = -1};
+    HF_CLEANUP(issue_done) struct issue issue = ISSUE_NONE;
 
     HF_TRY(issue_parse(cli, &issue));
-    HF_TRY(dir_load_own(&cli->ctx, cli->dir, &issue.settings)); /* before --out is made */
-    HF_TRY(issue_open(cli, &issue));
     HF_TRY(issue_make(cli, &issue));
-    return issue_save(cli, &issue);
+    HF_TRY(issue_open(cli, &issue));
+    HF_TRY(issue_stage(cli, &issue));
+    HF_TRY(issue_grant(cli, &issue, -1));
+    return issue_commit(cli, &issue);
 }

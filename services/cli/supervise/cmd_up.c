@@ -14,6 +14,7 @@
 #include "cli/out.h"
 #include "cli/processes.h"
 #include "cli/supervise/logs.h"
+#include "cli/supervise/operators.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/supervisor.h"
@@ -203,5 +204,6 @@ struct hf_status cmd_up(struct cli *cli)
         return supervisor_run(&cli->ctx, &place, -1);
     }
     HF_TRY(wait_ready(cli, &place));
+    HF_TRY(operators_keep_local(&cli->ctx, &place));
     return print(cli, &place, is_new);
 }

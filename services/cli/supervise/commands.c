@@ -17,7 +17,8 @@ static const struct cli_option down_options[] = {
 };
 static const struct cli_option certs_options[] = {
     {"out", "DIR", "directory for tls.crt, tls.key, ca.crt: a --dir for the client", false},
-    {"role", "ROLE", "admin (default), operator, viewer, or installation-admin", false},
+    {"role", "ROLE", "admin (default of a new name), operator, viewer, or installation-admin",
+     false},
     {"days", "N", "validity (90)", false},
     {"owner", "USER", "give the files to USER (root only)", false},
 };

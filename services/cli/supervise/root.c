@@ -286,13 +286,12 @@ struct hf_status root_down(struct cli *cli)
 
 struct hf_status root_certs_issue(struct cli *cli)
 {
-    HF_CLEANUP(issue_done) struct issue issue = {.out = -1};
+    HF_CLEANUP(issue_done) struct issue issue = ISSUE_NONE;
     HF_CLEANUP(hf_buf_done) struct hf_buf answer = {0};
     struct account owner;
 
     HF_TRY(issue_parse(cli, &issue));
     HF_TRY(find_owner(cli, &owner));
-    HF_TRY(issue_open(cli, &issue));
     hf_buf_init(&answer, BECOME_ANSWER_MAX);
     struct hf_status status = become_run(cli, &owner, issue_send, &issue, &answer);
 
@@ -302,5 +301,8 @@ struct hf_status root_certs_issue(struct cli *cli)
     status = issue_take(cli, &answer, &issue);
     explicit_bzero(answer.ptr, answer.len);
     HF_TRY(status);
-    return issue_save(cli, &issue);
+    HF_TRY(issue_open(cli, &issue));
+    HF_TRY(issue_stage(cli, &issue));
+    status = become_run(cli, &owner, issue_grant, &issue, &answer);
+    return hf_is_ok(status) ? issue_commit(cli, &issue) : as_told(cli, status);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "auth/operator.h"
 #include "auth/pki.h"
 #include "auth/secret.h"
 #include "base/clock.h"
@@ -270,7 +271,7 @@ static struct hf_status issue(struct hf_ctx *ctx, const struct place *place, boo
 static struct hf_status make_certificates(struct hf_ctx *ctx, const struct place *place)
 {
     HF_TRY(issue(ctx, place, true, "backup"));
-    return issue(ctx, place, false, "cli");
+    return issue(ctx, place, false, AUTH_LOCAL_NAME);
 }
 
 static struct hf_status make_pki(struct hf_ctx *ctx, const struct place *place)
