@@ -2,7 +2,7 @@
  *
  * One struct jobs per process. Threads (made by base/pool): relay (outbox → Redis, reaper,
  * housekeeping), claimer, beat, finisher, watch, and one per slot of the kinds. With
- * is_worker = false only the watch thread runs (role=api).
+ * is_worker = false only the watch thread runs: a process that looks on.
  *
  * A kind's function runs under a ctx with its own arena, the job's deadline, and a cancel flag that
  * is set by jobs_cancel, by losing the lease, and by jobs_stop. Its returned status decides:

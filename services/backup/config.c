@@ -56,7 +56,6 @@ static const struct svc_field fields[] = {
          "key that seals passwords of sources"),
     OURS(epoch_file, "HOLDFAST_EPOCH_FILE", "epoch-file",
          "file that remembers the state epoch, apart from the database"),
-    TEXT(role, "HOLDFAST_ROLE", "role", "all", "all, api or worker"),
     TEXT(run_dir, "HOLDFAST_RUN_DIR", "run-dir", NULL,
          "directory for certificates of sources while they are connected to; unset: below "
          "cache_dir"),

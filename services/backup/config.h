@@ -27,7 +27,6 @@ struct backup_config {
     const char *escrow_key_file;
     const char *secrets_key_file;
     const char *epoch_file;
-    const char *role;
     const char *sources_allowed; /* CIDRs, comma list */
     const char *sources_denied;
     const char *sources_local; /* auto, on, off */

@@ -91,11 +91,6 @@ static struct hf_status check(struct hf_ctx *ctx, const void *config)
 {
     const struct backup_config *backup = config;
 
-    if (!hf_text_equal(backup->role, "all") && !hf_text_equal(backup->role, "api") &&
-        !hf_text_equal(backup->role, "worker")) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "role must be all, api or worker, not %s",
-                       backup->role);
-    }
     HF_TRY(check_address(ctx->arena, "listen", backup->listen));
     if (!hf_text_empty(backup->metrics_listen)) {
         HF_TRY(check_address(ctx->arena, "metrics_listen", backup->metrics_listen));
@@ -207,15 +202,13 @@ static struct hf_status start_work(struct hf_ctx *ctx, const struct backup_confi
         .kinds = work_kinds,
         .kinds_len = work_kinds_len,
         .app = app,
-        .is_worker = !hf_text_equal(config->role, "api"),
+        .is_worker = true,
         .lease_ms = (int)(config->lease_us / 1000),
     };
 
     app->source_calls = source_calls_new();
     app->receivers = receivers_new(app);
-    if (options.is_worker) {
-        HF_TRY(receivers_start_all(ctx, app->receivers));
-    }
+    HF_TRY(receivers_start_all(ctx, app->receivers));
     app->jobs = jobs_new(&options);
     return jobs_start(ctx, app->jobs);
 }

@@ -490,6 +490,7 @@ def overrides(house):
 @pytest.mark.parametrize("text, said", [
     ("threads: 1\nsources_denyed: 10.0.0.0/8\n", "overrides.yaml:2: unknown key sources_denyed"),
     ("threads: many\n", "overrides.yaml:1: threads"),
+    ("role: worker\n", "overrides.yaml:1: unknown key role"),  # one process does both
     ("vault_dir: /elsewhere\n", "overrides.yaml:1: vault_dir is none"),
     ("sources_denied: [10.0.0.0/99]\n", "sources_denied"),
     ("listen: nowhere\n", "listen"), ("threads: [\n", "overrides.yaml:"),
