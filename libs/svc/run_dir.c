@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #define TRIES 100
@@ -57,23 +58,24 @@ static void dir_close_cleanup(DIR **dir)
     }
 }
 
-static struct hf_status empty(struct hf_arena *arena, const char *parent)
+/* What cannot be removed is another's: it is in nobody's way, and no reason not to start. */
+static void empty(const char *parent)
 {
     HF_CLEANUP(dir_close) DIR *dir = opendir(parent);
     const struct dirent *entry;
 
-    if (dir == NULL) {
-        return hf_fail_errno(arena, errno, "reading directory %s", parent);
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        HF_CLEANUP(hf_arena_free) struct hf_arena *own_arena = hf_arena_new(PATH_ARENA);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(PATH_ARENA);
 
-        if (entry->d_name[0] != '.') {
-            HF_TRY(
-                hf_status_copy(arena, empty_entry(own_arena, dirfd(dir), parent, entry->d_name)));
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        struct hf_status status = empty_entry(arena, dirfd(dir), parent, entry->d_name);
+
+        if (!hf_is_ok(status)) {
+            hf_warn(NULL, HF_EVENT("run_dir.not_emptied"), HF_TEXT("error", status.message));
         }
     }
-    return hf_success();
 }
 
 /* ret_fd -1: another process was faster. */
@@ -104,7 +106,7 @@ struct hf_status svc_run_dir_open(struct hf_arena *arena, const char *parent,
                                   struct svc_run_dir **ret_dir)
 {
     HF_TRY(hf_make_dirs(arena, parent, 0700));
-    HF_TRY(empty(arena, parent));
+    empty(parent);
     for (int tries = 0; tries < TRIES; tries++) {
         char *path = NULL;
         int fd = -1;

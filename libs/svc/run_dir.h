@@ -10,7 +10,7 @@
 struct svc_run_dir;
 
 /* Make it below parent, which is made, too (0700), and empty what ended processes left there. Where
- * the file system knows no locks nothing is emptied.
+ * the file system knows no locks nothing is emptied; what cannot be removed is logged and stays.
  * Errors   those of making directories */
 struct hf_status svc_run_dir_open(struct hf_arena *arena, const char *parent,
                                   struct svc_run_dir **ret_dir) HF_MUST_USE;

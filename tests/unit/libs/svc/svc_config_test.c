@@ -34,6 +34,7 @@ static const struct svc_field fields[] = {
      .type = SVC_TEXT,
      .offset = offsetof(struct sample, secret),
      .max = 8,
+     .is_fixed = true,
      .help = "a secret"},
     {.key = "needed",
      .env = "SAMPLE_NEEDED",
@@ -188,6 +189,29 @@ static void test_config__refuses_a_file_that_others_write(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* What `holdfast up` relies on is not the operator's to set, and neither is which file that is. */
+static void test_config__overrides_cannot_set_what_is_fixed(void **state)
+{
+    static const char *const fixed[] = {"secret", "overrides_file"};
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(fixed); i++) {
+        HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(16 << 20);
+        char path[] = "/tmp/hf-config-test-XXXXXX";
+        int fd = mkstemp(path);
+        const char *yaml = hf_printf(arena, "workers: 9\n%s: /x\n", fixed[i]);
+
+        assert_int_equal(write(fd, yaml, strlen(yaml)), strlen(yaml));
+        close(fd);
+        assert_refused(ARGS("--needed", "x", "--overrides", path), NULL,
+                       hf_printf(arena,
+                                 "%s:2: %s is none of the settings that can be overridden: take it "
+                                 "out",
+                                 path, fixed[i]));
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void test_config__refusals_name_source_and_expectation(void **state)
 {
     (void)state;
@@ -314,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_config__fallbacks_fill_the_struct),
         cmocka_unit_test(test_config__flag_wins_over_environment_over_file),
         cmocka_unit_test(test_config__refuses_a_file_that_others_write),
+        cmocka_unit_test(test_config__overrides_cannot_set_what_is_fixed),
         cmocka_unit_test(test_config__refusals_name_source_and_expectation),
         cmocka_unit_test(test_config__never_shows_a_secret),
         cmocka_unit_test(test_config__file_errors_name_the_line),

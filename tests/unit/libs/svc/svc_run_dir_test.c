@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "svc/run_dir.h"
 #include "tests/unit/unit.h"
 
+#define TOO_DEEP 80 /* levels: hf_remove_tree goes into 64 */
 #define CHILDREN 4
 #define ROUNDS 200
 
@@ -111,6 +114,60 @@ static void test_run_dir__of_the_dead_is_emptied(void **state)
     svc_run_dir_free(dir);
 }
 
+/* The library's call comes here: another process that starts was faster, once. */
+static bool is_overtaken;
+
+int flock(int fd, int operation)
+{
+    char link[64];
+    char path[4096];
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    if (is_overtaken) {
+        ssize_t len = readlink(link, path, sizeof(path) - 1);
+
+        is_overtaken = false;
+        assert_true(len > 0);
+        path[len] = '\0';
+        assert_int_equal(rmdir(path), 0);
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void test_run_dir__that_was_removed_before_it_was_locked_is_none(void **state)
+{
+    struct place *place = *state;
+
+    is_overtaken = true;
+    struct svc_run_dir *dir = open_dir(place->arena, place);
+
+    assert_false(is_overtaken);
+    put_file(place->arena, svc_run_dir_path(dir), "tls.key");
+    svc_run_dir_free(dir);
+}
+
+/* An entry that is not ours to remove, here one that is too deep, hinders no start. */
+static void test_run_dir__starts_beside_what_it_cannot_remove(void **state)
+{
+    struct place *place = *state;
+    const char *deep = hf_path_join(place->arena, place->parent, "deep");
+    const char *dead = hf_path_join(place->arena, place->parent, "process-dead");
+    const char *half = NULL;
+
+    for (int i = 0; i < TOO_DEEP; i++) {
+        deep = hf_path_join(place->arena, deep, "d");
+        half = i == TOO_DEEP / 2 ? deep : half;
+    }
+    assert_int_equal(hf_make_dirs(place->arena, deep, 0700).code, HF_OK);
+    assert_int_equal(hf_make_dirs(place->arena, dead, 0700).code, HF_OK);
+    struct svc_run_dir *dir = open_dir(place->arena, place);
+
+    assert_true(hf_path_exists(deep));
+    assert_false(hf_path_exists(dead));
+    svc_run_dir_free(dir);
+    assert_int_equal(rename(half, hf_path_join(place->arena, place->root, "half")), 0);
+}
+
 /* Exit code of a child: 0 when nobody has ever touched what it had. */
 static int live_for_a_while(const struct place *place)
 {
@@ -160,6 +217,8 @@ int main(void)
         place_test(test_run_dir__of_a_living_process_is_left_alone),
         place_test(test_run_dir__is_private_and_goes_with_all_in_it),
         place_test(test_run_dir__of_the_dead_is_emptied),
+        place_test(test_run_dir__that_was_removed_before_it_was_locked_is_none),
+        place_test(test_run_dir__starts_beside_what_it_cannot_remove),
         place_test(test_run_dir__of_many_that_start_and_end_at_once),
     };
 
