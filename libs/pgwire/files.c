@@ -1,6 +1,6 @@
 /* Certificates of a source for libpq, which takes paths only: a new directory 0700 with files 0600
  * that lives as long as connecting takes. What a killed process left is removed with run_dir at the
- * next start. */
+ * next start. run_dir is made again when somebody removed it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,11 +46,26 @@ static struct hf_status fill(struct hf_ctx *ctx, const struct pgwire_access *acc
     return hf_success();
 }
 
+static struct hf_status make_dir(struct hf_ctx *ctx, const char *run_dir, const char **ret_dir)
+{
+    char *dir = hf_path_join(ctx->arena, run_dir, "source-XXXXXX");
+    bool is_made = mkdtemp(dir) != NULL;
+
+    if (!is_made && errno == ENOENT) {
+        HF_TRY(hf_make_dirs(ctx->arena, run_dir, 0700));
+        dir = hf_path_join(ctx->arena, run_dir, "source-XXXXXX");
+        is_made = mkdtemp(dir) != NULL;
+    }
+    if (!is_made) {
+        return hf_fail_errno(ctx->arena, errno, "making a directory below %s", run_dir);
+    }
+    *ret_dir = dir;
+    return hf_success();
+}
+
 struct hf_status pgwire_files_make(struct hf_ctx *ctx, const struct pgwire_access *access,
                                    struct pgwire_files *ret_files)
 {
-    char *dir;
-
     *ret_files = (struct pgwire_files){.arena = ctx->arena};
     if (hf_text_empty(access->ca_pem) && hf_text_empty(access->cert_pem)) {
         return hf_success();
@@ -59,11 +74,7 @@ struct hf_status pgwire_files_make(struct hf_ctx *ctx, const struct pgwire_acces
         return hf_fail(ctx->arena, HF_FAILED_PRECONDITION,
                        "no directory for certificates of sources is configured");
     }
-    dir = hf_path_join(ctx->arena, access->run_dir, "source-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return hf_fail_errno(ctx->arena, errno, "making a directory below %s", access->run_dir);
-    }
-    ret_files->dir = dir;
+    HF_TRY(make_dir(ctx, access->run_dir, &ret_files->dir));
     return fill(ctx, access, ret_files);
 }
 
