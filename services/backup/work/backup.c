@@ -56,8 +56,6 @@ static struct hf_status load(struct hf_ctx *ctx, struct jobs_run *run, struct ba
     return db_tx_commit(ctx, &tx);
 }
 
-/* The newest point of the current lineage is compared with. One that cannot be read is no reason to
- * fail: then everything counts as new, and verification will name the damage. */
 /* What stands in the vault must not hinder what comes: without a predecessor everything is copied.
  */
 static void leave_predecessor(struct hf_ctx *ctx, struct backup_work *work, struct hf_status status)
@@ -69,6 +67,8 @@ static void leave_predecessor(struct hf_ctx *ctx, struct backup_work *work, stru
     work->is_predecessor_damaged = false;
 }
 
+/* The newest point of the current lineage is compared with. One that cannot be read is no reason to
+ * fail: then everything counts as new, and verification will name the damage. */
 static void find_predecessor(struct hf_ctx *ctx, struct backup_work *work)
 {
     const struct vault_point_info *newest = NULL;
