@@ -245,10 +245,15 @@ ODD = {"link": lambda path: os.symlink("/etc/passwd", path), "fifo": os.mkfifo,
        "another user's": lambda path: (os.mkdir(path), shutil.chown(path, "nobody"))}
 
 
+# By a supervisor of root's.
+LEFT = ["run/setup.lock", "run/supervisor.lock", "run/processes.json", "log/supervisor.log"]
+
+
 def give_back(house, owner):
     """The tree as an earlier release owned it."""
     subprocess.run(["chown", "-R", f"{owner}:{owner}", house.folder], check=True)
-    for name in ("holdfast.yaml", "recovery-kit.txt", "pki/ca", "pki/ca/ca.key", "pki/ca/ca.crt"):
+    for name in ("holdfast.yaml", "recovery-kit.txt", "pki/ca", "pki/ca/ca.key", "pki/ca/ca.crt",
+                 *LEFT):
         shutil.chown(house.path(name), "root", "root")
 
 
@@ -321,6 +326,7 @@ os.mkfifo("odd")
 
 def test_move__that_is_refused_after_the_stop_says_that_it_is_stopped(copy):
     give_back(copy, "postgres")
+    shutil.chown(copy.path("run", "supervisor.lock"), "postgres")
     running = subprocess.Popen([*proc.unprivileged(), "/usr/bin/python3", "-c", SUPERVISOR, copy.folder], cwd="/",
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "ready\n"
@@ -328,6 +334,27 @@ def test_move__that_is_refused_after_the_stop_says_that_it_is_stopped(copy):
     assert running.wait(10) == 0
     running.stdout.close()
     assert "NOT_TO_BE_MOVED" in said and "odd" in said and "are stopped" in said
+
+
+SUPERVISOR_OF_ROOTS = SUPERVISOR.replace('os.mkfifo("odd")', """
+with open("run/processes.json.new", "w", encoding="ascii") as file:
+    file.write("{}")
+os.rename("run/processes.json.new", "run/processes.json")
+""")
+
+
+@pytest.mark.parametrize("owner", ["postgres", USER])
+def test_down__ends_a_supervisor_of_roots_and_what_it_leaves(copy, folder, owner):
+    give_back(copy, owner)
+    program = os.path.join(folder, "holdfast")
+    shutil.copy(os.path.realpath("/usr/bin/python3"), program)
+    running = subprocess.Popen([program, "-c", SUPERVISOR_OF_ROOTS, copy.folder], cwd="/",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "ready\n"
+    assert "moved" in copy.run("down").stderr
+    assert running.wait(10) == 0
+    running.stdout.close()
+    assert {state[0] for state in states(copy.folder).values()} == {pwd.getpwnam(USER).pw_uid}
 
 
 def test_down__of_an_earlier_release_that_is_refused_changes_nothing(copy):

@@ -3,7 +3,8 @@
  *   judge the whole tree       nothing is changed yet; anything odd refuses it, with the list
  *   directory → root, 0700     closed: whoever has nothing open in it gets in no more
  *   each directory → root      closed before it is listed, so that nothing is added behind the list
- *   each file → new owner      opened, judged again, and given away by its own descriptor
+ *   each file → new owner      opened, judged again, and given away by its own descriptor; what
+ *                              a supervisor of root's left goes, and so do sockets
  *   each directory → new owner when all below it is given
  *   syncfs
  *   holdfast.yaml → new owner, the directory last
@@ -133,6 +134,32 @@ static bool can_be_former(uid_t uid)
     return can_be;
 }
 
+/* What a supervisor of the earlier release, which was root's, left in the servers' directories: it
+ * is of no use to anybody, and whoever owns the directory may remove it as well. So it is removed,
+ * not given: he could have called something else of root's so. */
+static bool is_left_over(const struct tour *tour, const char *name, const struct stat *found)
+{
+    static const struct {
+        const char *above;
+        const char *name; /* or how a temporary one of it begins */
+    } left[] = {
+        {"run", "setup.lock"},
+        {"run", "supervisor.lock"},
+        {"run", "processes.json"},
+        {"log", "supervisor.log"},
+    };
+
+    for (size_t i = 0; tour->depth == 2 && i < HF_LEN(left); i++) {
+        size_t len = strlen(left[i].name);
+
+        if (hf_text_equal(tour->names[1], left[i].above) && strncmp(name, left[i].name, len) == 0 &&
+            (name[len] == '\0' || name[len] == '.')) {
+            return S_ISREG(found->st_mode) && found->st_uid == 0;
+        }
+    }
+    return false;
+}
+
 /* NULL, or why an entry of this owner stays as it is. */
 static const char *objection_to_owner(const struct tour *tour, const char *name,
                                       const struct stat *found)
@@ -143,7 +170,7 @@ static const char *objection_to_owner(const struct tour *tour, const char *name,
         return NULL;
     }
     if (found->st_uid == 0) {
-        return is_roots_to_give(tour, name, found)
+        return is_roots_to_give(tour, name, found) || is_left_over(tour, name, found)
                    ? NULL
                    : "belongs to root; look at it, and chown it yourself if it is to be given";
     }
@@ -278,11 +305,11 @@ static struct hf_status pop(struct tour *tour)
 }
 
 /* A socket of servers that have ended is nothing that somebody could own later. */
-static struct hf_status take_socket(struct tour *tour, int parent, const char *name)
+static struct hf_status take_away(struct tour *tour, int parent, const char *name)
 {
     return tour->is_judging || unlinkat(parent, name, 0) == 0 || errno == ENOENT
                ? hf_success()
-               : hf_fail_errno(tour->ctx->arena, errno, "removing the socket %s", name);
+               : hf_fail_errno(tour->ctx->arena, errno, "removing %s", path_of(tour, name));
 }
 
 static struct hf_status take(struct tour *tour, const char *name)
@@ -304,8 +331,8 @@ static struct hf_status take(struct tour *tour, const char *name)
         refuse(tour, name, why);
         return tour->is_judging ? hf_success() : refused(tour);
     }
-    if (S_ISSOCK(found.st_mode)) {
-        return take_socket(tour, parent, name);
+    if (S_ISSOCK(found.st_mode) || is_left_over(tour, name, &found)) {
+        return take_away(tour, parent, name);
     }
     return S_ISDIR(found.st_mode) ? push(tour, fd, name) : give(tour, fd, name);
 }
