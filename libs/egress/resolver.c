@@ -1,47 +1,70 @@
 /* Names to addresses without blocking the caller.
  *
  * Surprise: getaddrinfo cannot be cancelled. So a question is asked on a thread of the pool, and
- * who no longer waits leaves it there: the question has two holders and goes with the last. The
- * pool is small and its queue bounded: a resolver that answers nobody costs threads, never memory.
- * Of one owner a few questions are in the pool at a time, and the rest waits on its callers'
- * threads: whoever names hosts whose servers are silent holds up himself.
+ * who no longer waits leaves it there: it has holders and goes with the last. It is asked once for
+ * all of its owner's callers, in the order in which questions came, also when nobody waits for it
+ * any more: who comes again finds it further on.
+ *
+ * A name whose server is silent costs a thread for many seconds. So what a name did last is
+ * remembered: those that answered go first and have threads that the others never take, those that
+ * were silent have one thread of their owner's. Whoever names hosts whose servers are silent holds
+ * up neither others nor his own good ones.
  */
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/str.h"
 #include "egress/internal.h"
 
-#define THREADS 8
-#define OWNER_MAX 2 /* questions of one owner in the pool */
 #define TURN_MS 5000
-#define QUEUE 64
-#define PUSH_MS 200
+#define SILENT_US HF_US_PER_S
+#define OPEN_MAX 256      /* questions that are not answered */
+#define OWNER_OPEN_MAX 64 /* of one owner */
+#define NAMES_MAX 1024    /* that are remembered */
 #define HOST_MAX 255
 
-struct resolver {
-    struct hf_lock asked_lock;
-    struct question *asked; /* those of owners that are in the pool */
+/* Threads that may be taken: */
+#define THREADS 24      /* by all */
+#define UNPROVEN_MAX 18 /* by names that did not answer last time or were never asked */
+#define OWNER_MAX 4     /* by one owner */
+#define OWNER_UNPROVEN 3
+#define OWNER_SILENT 1
 
-    struct hf_pool *pool;
-    egress_lookup_fn lookup;
-    void *arg;
-};
+enum speed { PROVEN, NEW, SILENT, SPEEDS }; /* in the order of their turns */
 
 struct question {
-    struct hf_lock lock; /* guards the rest, host aside */
+    struct question *next;
     int holders;
+    bool is_running;
     bool is_done;
     bool is_known;
     struct egress_address addresses[EGRESS_ADDRESSES_MAX + 1];
     size_t len;
+    enum speed speed;
     char host[HOST_MAX + 1];
-    char *owner;           /* NULL: nobody's */
-    struct question *next; /* of resolver->asked, under its lock */
+    char *owner; /* "": nobody's, without limits of its own */
+};
+
+struct name {
+    char *owner;
+    char *host;
+    bool is_silent;
+};
+
+struct resolver {
+    struct hf_lock lock;          /* guards these and all questions but host and owner */
+    struct question *open;        /* not answered, the oldest first */
+    struct name names[NAMES_MAX]; /* a ring */
+    size_t names_next;
+
+    struct hf_pool *pool;
+    egress_lookup_fn lookup;
+    void *arg;
 };
 
 static bool collect(const char *host, int flags,
@@ -72,73 +95,111 @@ static bool ask_system(void *arg, const char *host,
     return collect(host, 0, ret_addresses, ret_len);
 }
 
+/* --- what names did; under the lock ---------------------------------------------------------- */
+
+static struct name *name_find(struct resolver *resolver, const char *owner, const char *host)
+{
+    for (size_t i = 0; i < NAMES_MAX && resolver->names[i].host != NULL; i++) {
+        if (strcmp(resolver->names[i].host, host) == 0 &&
+            strcmp(resolver->names[i].owner, owner) == 0) {
+            return &resolver->names[i];
+        }
+    }
+    return NULL;
+}
+
+static enum speed speed_of(struct resolver *resolver, const char *owner, const char *host)
+{
+    const struct name *name = name_find(resolver, owner, host);
+
+    return name == NULL ? NEW : name->is_silent ? SILENT : PROVEN;
+}
+
+static void remember(struct resolver *resolver, const struct question *question, bool is_silent)
+{
+    struct name *name = name_find(resolver, question->owner, question->host);
+
+    if (name == NULL) {
+        name = &resolver->names[resolver->names_next++ % NAMES_MAX];
+        hf_heap_free(name->owner);
+        hf_heap_free(name->host);
+        *name = (struct name){hf_heap_strdup(question->owner), hf_heap_strdup(question->host),
+                              is_silent};
+    }
+    name->is_silent = is_silent;
+}
+
+/* --- turns; under the lock ------------------------------------------------------------------- */
+
 static void question_leave(struct question *question)
 {
-    hf_lock_take(&question->lock);
-    int left = --question->holders;
-
-    hf_lock_release(&question->lock);
-    if (left == 0) {
-        hf_lock_done(&question->lock);
+    if (--question->holders == 0) {
         hf_heap_free(question->owner);
         hf_heap_free(question);
     }
 }
 
-/* --- turns ---------------------------------------------------------------------------------- */
-
-static size_t count_asked(const struct resolver *resolver, const char *owner)
+/* Running questions of an owner (NULL: of all) that are no better than speed. */
+static size_t running(const struct resolver *resolver, const char *owner, enum speed speed)
 {
     size_t len = 0;
 
-    for (const struct question *one = resolver->asked; one != NULL; one = one->next) {
-        len += strcmp(one->owner, owner) == 0 ? 1 : 0;
+    for (const struct question *one = resolver->open; one != NULL; one = one->next) {
+        bool is_counted = one->is_running && one->speed >= speed;
+
+        len += is_counted && (owner == NULL || strcmp(one->owner, owner) == 0) ? 1 : 0;
     }
     return len;
 }
 
-/* False: others of its owner are before it, and it was not its turn in time. */
-static struct hf_status take_turn(struct hf_ctx *ctx, struct resolver *resolver,
-                                  struct question *question, bool *ret_is_taken)
+static bool may_run(const struct resolver *resolver, const struct question *question)
 {
-    int64_t until_us = hf_mono_us() + (int64_t)TURN_MS * 1000;
-    struct hf_status status = hf_success();
+    static const size_t of_all[SPEEDS] = {THREADS, UNPROVEN_MAX, UNPROVEN_MAX};
+    static const size_t of_owner[SPEEDS] = {OWNER_MAX, OWNER_UNPROVEN, OWNER_SILENT};
+    bool is_free = true;
 
-    *ret_is_taken = question->owner == NULL;
-    if (question->owner == NULL) {
-        return status;
+    for (enum speed speed = PROVEN; speed <= question->speed; speed++) {
+        is_free = is_free && running(resolver, NULL, speed) < of_all[speed] &&
+                  (question->owner[0] == '\0' ||
+                   running(resolver, question->owner, speed) < of_owner[speed]);
     }
-    hf_lock_take(&resolver->asked_lock);
-    while (count_asked(resolver, question->owner) >= OWNER_MAX && hf_is_ok(status) &&
-           hf_mono_us() < until_us) {
-        (void)hf_lock_wait(&resolver->asked_lock, hf_ctx_poll_ms(ctx, 200));
-        status = hf_ctx_check(ctx);
-    }
-    if (hf_is_ok(status) && count_asked(resolver, question->owner) < OWNER_MAX) {
-        question->next = resolver->asked;
-        resolver->asked = question;
-        *ret_is_taken = true;
-    }
-    hf_lock_release(&resolver->asked_lock);
-    return status;
+    return is_free;
 }
 
-static void give_turn(struct resolver *resolver, const struct question *question)
+static struct question *next_of(const struct resolver *resolver, enum speed speed)
 {
-    struct question **link = &resolver->asked;
-
-    if (question->owner == NULL) {
-        return;
+    for (struct question *one = resolver->open; one != NULL; one = one->next) {
+        if (!one->is_running && one->speed == speed && may_run(resolver, one)) {
+            return one;
+        }
     }
-    hf_lock_take(&resolver->asked_lock);
-    while (*link != NULL && *link != question) {
+    return NULL;
+}
+
+static void give_turns(struct resolver *resolver)
+{
+    for (enum speed speed = PROVEN; speed < SPEEDS; speed++) {
+        struct question *next;
+
+        while ((next = next_of(resolver, speed)) != NULL) {
+            next->is_running = true;
+            if (!hf_pool_push(resolver->pool, next, 0)) { /* it is closed: see resolver_free */
+                next->is_running = false;
+                return;
+            }
+        }
+    }
+}
+
+static void unlink_question(struct resolver *resolver, const struct question *question)
+{
+    struct question **link = &resolver->open;
+
+    while (*link != question) {
+        HF_CHECK(*link != NULL);
         link = &(*link)->next;
     }
-    if (*link != NULL) {
-        *link = question->next;
-    }
-    hf_lock_wake(&resolver->asked_lock);
-    hf_lock_release(&resolver->asked_lock);
+    *link = question->next;
 }
 
 /* --- questions ------------------------------------------------------------------------------ */
@@ -149,17 +210,20 @@ static void answer(void *item, void *arg)
     struct resolver *resolver = arg;
     struct egress_address addresses[EGRESS_ADDRESSES_MAX + 1];
     size_t len = 0;
+    int64_t start_us = hf_mono_us();
     bool is_known = resolver->lookup(resolver->arg, question->host, addresses, &len);
 
-    hf_lock_take(&question->lock);
+    hf_lock_take(&resolver->lock);
     question->is_done = true;
     question->is_known = is_known && len > 0;
     question->len = question->is_known ? len : 0;
     memcpy(question->addresses, addresses, question->len * sizeof(addresses[0]));
-    hf_lock_wake(&question->lock);
-    hf_lock_release(&question->lock);
-    give_turn(resolver, question);
+    remember(resolver, question, hf_mono_us() - start_us >= SILENT_US);
+    unlink_question(resolver, question);
     question_leave(question);
+    give_turns(resolver);
+    hf_lock_wake(&resolver->lock);
+    hf_lock_release(&resolver->lock);
 }
 
 struct resolver *resolver_new(egress_lookup_fn lookup, void *arg)
@@ -168,18 +232,29 @@ struct resolver *resolver_new(egress_lookup_fn lookup, void *arg)
 
     resolver->lookup = lookup != NULL ? lookup : ask_system;
     resolver->arg = arg;
-    hf_lock_init(&resolver->asked_lock);
-    resolver->pool = hf_pool_new("resolver", THREADS, QUEUE, answer, resolver);
+    hf_lock_init(&resolver->lock);
+    resolver->pool = hf_pool_new("resolver", THREADS, THREADS, answer, resolver);
     return resolver;
 }
 
 void resolver_free(struct resolver *resolver)
 {
-    if (resolver != NULL) {
-        hf_pool_free(resolver->pool);
-        hf_lock_done(&resolver->asked_lock);
-        hf_heap_free(resolver);
+    if (resolver == NULL) {
+        return;
     }
+    hf_pool_free(resolver->pool);
+    while (resolver->open != NULL) { /* whose turn did not come */
+        struct question *question = resolver->open;
+
+        resolver->open = question->next;
+        question_leave(question);
+    }
+    for (size_t i = 0; i < NAMES_MAX; i++) {
+        hf_heap_free(resolver->names[i].owner);
+        hf_heap_free(resolver->names[i].host);
+    }
+    hf_lock_done(&resolver->lock);
+    hf_heap_free(resolver);
 }
 
 /* What may stand in a name or an address; whatever else is no host of anybody's. */
@@ -190,21 +265,6 @@ static bool is_host(const char *host)
     return len > 0 && len <= HOST_MAX &&
            strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%") ==
                len;
-}
-
-static struct hf_status wait_answer(struct hf_ctx *ctx, struct question *question)
-{
-    struct hf_status status = hf_success();
-
-    hf_lock_take(&question->lock);
-    while (!question->is_done && hf_is_ok(status)) {
-        status = hf_ctx_check(ctx);
-        if (hf_is_ok(status)) {
-            (void)hf_lock_wait(&question->lock, hf_ctx_poll_ms(ctx, 200));
-        }
-    }
-    hf_lock_release(&question->lock);
-    return status;
 }
 
 static struct hf_status not_found(struct hf_ctx *ctx, const char *host)
@@ -236,54 +296,97 @@ static struct hf_status take_answer(struct hf_ctx *ctx, const struct question *q
     return hf_success();
 }
 
-static struct hf_status ask_pool(struct hf_ctx *ctx, struct resolver *resolver,
-                                 struct question *question)
+/* The question that is asked already, or a new one at the end; NULL: there are too many. */
+static struct question *question_join(struct resolver *resolver, const struct egress_want *want)
 {
-    const char *const metadata[] = {"host", question->host, NULL};
-    bool is_taken = false;
+    const char *owner = want->owner != NULL ? want->owner : "";
+    struct question **link = &resolver->open;
+    size_t len = 0;
+    size_t mine = 0;
 
-    HF_TRY(take_turn(ctx, resolver, question, &is_taken));
-    question->holders++;
-    if (is_taken && hf_pool_push(resolver->pool, question, hf_ctx_poll_ms(ctx, PUSH_MS))) {
-        return wait_answer(ctx, question);
+    for (; *link != NULL; link = &(*link)->next, len++) {
+        bool is_mine = strcmp((*link)->owner, owner) == 0;
+
+        if (is_mine && strcmp((*link)->host, want->host) == 0) {
+            (*link)->holders++;
+            return *link;
+        }
+        mine += is_mine ? 1 : 0;
     }
-    question->holders--;
-    if (is_taken) {
-        give_turn(resolver, question);
+    if (len >= OPEN_MAX || (mine >= OWNER_OPEN_MAX && owner[0] != '\0')) {
+        return NULL;
     }
+    *link = hf_heap_alloc(sizeof(**link));
+    (*link)->holders = 2; /* the list's and ours */
+    (*link)->owner = hf_heap_strdup(owner);
+    (*link)->speed = speed_of(resolver, owner, want->host);
+    memcpy((*link)->host, want->host, strlen(want->host) + 1);
+    return *link;
+}
+
+/* Until it is answered, or for TURN_MS while its turn has not come. */
+static struct hf_status question_wait(struct hf_ctx *ctx, struct resolver *resolver,
+                                      const struct question *question)
+{
+    int64_t until_us = hf_mono_us() + (int64_t)TURN_MS * 1000;
+    struct hf_status status = hf_ctx_check(ctx);
+
+    while (hf_is_ok(status) && !question->is_done &&
+           (question->is_running || hf_mono_us() < until_us)) {
+        (void)hf_lock_wait(&resolver->lock, hf_ctx_poll_ms(ctx, 200));
+        status = hf_ctx_check(ctx);
+    }
+    return question->is_done ? hf_success() : status;
+}
+
+static struct hf_status busy(struct hf_ctx *ctx, const char *host)
+{
+    const char *const metadata[] = {"host", host, NULL};
+
     return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "RESOLVER_BUSY", metadata,
-                        "the resolver is busy with other names; %s is tried again later",
-                        hf_strdup(ctx->arena, question->host));
+                        "the resolver is busy with other names; %s is tried again later", host);
+}
+
+static struct hf_status ask_pool(struct hf_ctx *ctx, struct resolver *resolver,
+                                 const struct egress_want *want,
+                                 struct egress_addresses *ret_addresses)
+{
+    struct hf_status status = hf_success();
+
+    hf_lock_take(&resolver->lock);
+    struct question *question = question_join(resolver, want);
+
+    if (question != NULL) {
+        give_turns(resolver);
+        status = question_wait(ctx, resolver, question);
+    }
+    if (hf_is_ok(status)) {
+        status = question != NULL && question->is_done
+                     ? take_answer(ctx, question, want->port, ret_addresses)
+                     : busy(ctx, want->host);
+    }
+    if (question != NULL) {
+        question_leave(question);
+    }
+    hf_lock_release(&resolver->lock);
+    return status;
 }
 
 struct hf_status resolver_ask(struct hf_ctx *ctx, struct resolver *resolver,
                               const struct egress_want *want,
                               struct egress_addresses *ret_addresses)
 {
-    const char *host = want->host;
-    struct question *question;
-    struct hf_status status;
+    struct question literal = {.is_known = true};
 
-    if (!is_host(host)) {
+    if (!is_host(want->host)) {
         return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "HOST_INVALID", NULL,
                             "the host is no name and no address of at most %d letters, digits, "
                             "dots, hyphens, underscores and colons",
                             HOST_MAX);
     }
-    question = hf_heap_alloc(sizeof(*question));
-    hf_lock_init(&question->lock);
-    question->holders = 1;
-    memcpy(question->host, host, strlen(host) + 1);
-    question->owner = want->owner != NULL ? hf_heap_strdup(want->owner) : NULL;
-    if (collect(host, AI_NUMERICHOST, question->addresses, &question->len)) {
-        question->is_known = true;
-        status = hf_success();
-    } else {
-        status = ask_pool(ctx, resolver, question);
+    if (collect(want->host, AI_NUMERICHOST, literal.addresses, &literal.len)) {
+        memcpy(literal.host, want->host, strlen(want->host) + 1);
+        return take_answer(ctx, &literal, want->port, ret_addresses);
     }
-    if (hf_is_ok(status)) {
-        status = take_answer(ctx, question, want->port, ret_addresses);
-    }
-    question_leave(question);
-    return status;
+    return ask_pool(ctx, resolver, want, ret_addresses);
 }

@@ -1,6 +1,7 @@
 /* Names and sockets through the gate: odd spellings, names that change, resolvers that hang. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,12 +216,105 @@ static void test_resolve__a_resolver_that_hangs_holds_nobody(void **state)
 static bool lookup_slow_or_known(void *arg, const char *host, struct egress_address *ret_addresses,
                                  size_t *ret_len)
 {
-    if (strcmp(host, "slow.example") == 0) {
+    atomic_size_t *asked = arg;
+
+    if (asked != NULL) {
+        atomic_fetch_add(asked, 1);
+    }
+    if (hf_has_prefix(host, "slow")) {
         return lookup_slow(arg, host, ret_addresses, ret_len);
     }
     ret_addresses[0] = (struct egress_address){.bytes = {0x20, 0x01, 0x0d, 0xb8}};
     *ret_len = 1;
     return true;
+}
+
+enum { HURRY_US = 5000 };
+
+static void expect_quick(struct hf_ctx *ctx, struct egress *egress, const char *owner,
+                         const char *host)
+{
+    const struct egress_want want = {host, 5432, false, owner};
+    struct egress_addresses found;
+    int64_t start_us = hf_mono_us();
+
+    assert_int_equal(egress_resolve(ctx, egress, &want, &found).code, HF_OK);
+    assert_true(hf_mono_us() - start_us < HF_US_PER_S / 2);
+}
+
+/* Ask for slow0.example … in the name of owner, and give up at once. */
+static void ask_slow(struct hf_ctx *ctx, struct egress *egress, const char *owner, int names)
+{
+    for (int i = 0; i < names; i++) {
+        struct hf_ctx hurry = *ctx;
+        const struct egress_want want = {hf_printf(ctx->arena, "slow%d.example", i), 5432, false,
+                                         owner};
+        struct egress_addresses found;
+
+        hurry.deadline_us = hf_mono_us() + HURRY_US;
+        assert_int_equal(egress_resolve(&hurry, egress, &want, &found).code, HF_DEADLINE_EXCEEDED);
+    }
+}
+
+static void test_resolve__each_name_is_asked_once_and_gives_its_turn_back(void **state)
+{
+    struct hf_ctx ctx = ctx_begin();
+    atomic_size_t asked = 0;
+    HF_CLEANUP(egress_free)
+    struct egress *egress =
+        gate(&ctx, (struct egress_options){.lookup = lookup_slow_or_known, .lookup_arg = &asked});
+    (void)state;
+
+    for (int i = 0; i < 8; i++) {
+        ask_slow(&ctx, egress, "mallory", 1);
+    }
+    assert_int_equal(atomic_load(&asked), 1);
+    for (int i = 0; i < 8; i++) {
+        expect_quick(&ctx, egress, "mallory", hf_printf(ctx.arena, "fast%d.example", i));
+        expect_quick(&ctx, egress, "mallory", "fast.example");
+    }
+    assert_int_equal(atomic_load(&asked), 17);
+    hf_arena_free(ctx.arena);
+}
+
+/* A tenant's good clusters stream on beside however many whose names nobody answers for, from the
+ * start if they were known, and for ever once the others are. */
+static void test_resolve__silent_names_hold_up_no_good_one_of_their_owner(void **state)
+{
+    struct hf_ctx ctx = ctx_begin();
+    HF_CLEANUP(egress_free)
+    struct egress *egress = gate(&ctx, (struct egress_options){.lookup = lookup_slow_or_known});
+    struct hf_ctx quiet = {0};
+    (void)state;
+
+    expect_quick(&ctx, egress, "mallory", "fast.example");
+    ask_slow(&ctx, egress, "mallory", 4);
+    expect_quick(&ctx, egress, "mallory", "fast.example");
+    assert_int_equal(hf_ctx_sleep(&quiet, 3300).code, HF_OK); /* now all four are known */
+    ask_slow(&ctx, egress, "mallory", 4);
+    expect_quick(&ctx, egress, "mallory", "fast.example");
+    expect_quick(&ctx, egress, "mallory", "new.example");
+    hf_arena_free(ctx.arena);
+}
+
+static void test_resolve__silent_names_of_many_owners_leave_threads(void **state)
+{
+    static const char *const owners[] = {"a", "b", "c", "d", "e", "f", "g"};
+    struct hf_ctx ctx = ctx_begin();
+    HF_CLEANUP(egress_free)
+    struct egress *egress = gate(&ctx, (struct egress_options){.lookup = lookup_slow_or_known});
+    (void)state;
+
+    expect_quick(&ctx, egress, "alice", "fast.example");
+    for (size_t i = 0; i < 4; i++) {
+        ask_slow(&ctx, egress, owners[i], 4);
+    }
+    expect_quick(&ctx, egress, "alice", "new.example");
+    for (size_t i = 4; i < HF_LEN(owners); i++) {
+        ask_slow(&ctx, egress, owners[i], 4);
+    }
+    expect_quick(&ctx, egress, "alice", "fast.example");
+    hf_arena_free(ctx.arena);
 }
 
 /* However many names of silent servers one owner has, and however fast he gives up. */
@@ -448,6 +542,9 @@ int main(void)
         cmocka_unit_test(test_resolve__answers_are_bounded),
         cmocka_unit_test(test_resolve__a_resolver_that_hangs_holds_nobody),
         cmocka_unit_test(test_resolve__silent_names_of_one_owner_hold_up_nobody_else),
+        cmocka_unit_test(test_resolve__each_name_is_asked_once_and_gives_its_turn_back),
+        cmocka_unit_test(test_resolve__silent_names_hold_up_no_good_one_of_their_owner),
+        cmocka_unit_test(test_resolve__silent_names_of_many_owners_leave_threads),
         cmocka_unit_test(test_settings__one_entry_too_many_is_refused),
         cmocka_unit_test(test_resolve__own_listeners_by_name_and_everywhere),
         cmocka_unit_test(test_socket__directories_by_what_they_are),
