@@ -82,7 +82,7 @@ static struct hf_status connect_step(struct hf_ctx *ctx, struct pgwire_conn *con
                             conn->peer);
     case PGWIRE_GREETING_FINE:
         *state = PQconnectPoll(conn->pg);
-        return hf_success();
+        return pgwire_tls_check(ctx, conn);
     }
     return hf_success();
 }
@@ -153,6 +153,7 @@ static struct hf_status open_one(struct hf_ctx *ctx, const struct pgwire_dial *d
     HF_CLEANUP(pgwire_close) struct pgwire_conn *conn = conn_new(ctx, dial);
     int64_t until_us = hf_mono_us() + (int64_t)timeout_ms * 1000;
 
+    pgwire_tls_note(dial, conn);
     conn->pg = pgwire_dial_begin(ctx, dial);
     (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
     (void)PQsetNoticeReceiver(conn->pg, notice_drop, conn);

@@ -38,7 +38,9 @@ static void put_defaults(struct params *params, const struct pgwire_dial *dial)
     put(params, "sslcert", NO_FILE);
     put(params, "sslkey", NO_FILE);
     put(params, "sslrootcert", NO_FILE);
-    put(params, "sslcrl", NO_FILE);
+    if (pgwire_dsn_setting(dial->dsn, "sslcrldir") == NULL) {
+        put(params, "sslcrl", NO_FILE); /* with a directory, a file that is not there voids both */
+    }
 }
 
 static void put_files(struct params *params, const struct pgwire_files *files)

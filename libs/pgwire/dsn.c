@@ -56,6 +56,10 @@ static const struct keyword {
     "names a file of the service's machine: upload the certificates with --ca-file, --cert-file "  \
     "and --key-file"
 
+#define REVOCATIONS                                                                                \
+    "names a file of the service's machine, and lists of revoked certificates are not uploaded: "  \
+    "leave it out, and let another authority (--ca-file) sign when a key is lost"
+
 /* What may not, and why. Rows that were registered before the list existed keep what is harmless;
  * what is_never says makes libpq load code or read secrets of this machine. The last row stands for
  * all others. */
@@ -83,8 +87,8 @@ static const struct refusal {
     {"sslkey", "DSN_CLIENT_FILE", UPLOAD, false},
     {"sslcert", "DSN_CLIENT_FILE", UPLOAD, false},
     {"sslrootcert", "DSN_CLIENT_FILE", UPLOAD, false},
-    {"sslcrl", "DSN_CLIENT_FILE", UPLOAD, false},
-    {"sslcrldir", "DSN_CLIENT_FILE", UPLOAD, false},
+    {"sslcrl", "DSN_CLIENT_FILE", REVOCATIONS, false},
+    {"sslcrldir", "DSN_CLIENT_FILE", REVOCATIONS, false},
     {"krbsrvname", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
     {"gsslib", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
     {"gssencmode", "DSN_GSS", "belongs to GSSAPI, which is not used: leave it out", false},
@@ -239,14 +243,14 @@ static bool is_choice(const struct keyword *keyword, const char *value)
     return false;
 }
 
-static bool has_control(const char *value)
+/* What a screen does not show as it is would come back changed from whoever reads the string,
+ * changes a word and writes it. */
+static bool is_plain(const char *value)
 {
-    for (const char *p = value; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 127) {
-            return true;
-        }
-    }
-    return !hf_is_utf8(value, strlen(value));
+    char shown[DSN_MAX + 1];
+
+    (void)hf_text_show_in(shown, DSN_MAX, value, strlen(value));
+    return strcmp(shown, value) == 0;
 }
 
 static bool is_fit(const struct keyword *keyword, const char *value)
@@ -255,9 +259,9 @@ static bool is_fit(const struct keyword *keyword, const char *value)
 
     switch (keyword->kind) {
     case VALUE_LIST:
-        return !has_control(value);
+        return is_plain(value);
     case VALUE_TEXT:
-        return strlen(value) <= VALUE_MAX && !has_control(value);
+        return strlen(value) <= VALUE_MAX && is_plain(value);
     case VALUE_NUMBER:
         return hf_parse_u64(value, &number) && number <= NUMBER_MAX;
     case VALUE_CHOICE:
@@ -514,6 +518,21 @@ static bool has_host(const struct pgwire_dsn *dsn, const struct pgwire_host *hos
     return false;
 }
 
+/* Files of an earlier release verify as what is uploaded does, also at sslmode=require; what they
+ * hold nobody compares. */
+static bool has_same_files(const PQconninfoOption *before, const PQconninfoOption *after)
+{
+    static const char *const keywords[] = {"sslrootcert", "sslcrl", "sslcrldir"};
+    bool is_same = true;
+
+    for (size_t i = 0; i < HF_LEN(keywords); i++) {
+        const char *old = option_get(before, keywords[i]);
+
+        is_same = is_same && (old[0] == '\0' || strcmp(old, option_get(after, keywords[i])) == 0);
+    }
+    return is_same;
+}
+
 static bool is_no_weaker(const PQconninfoOption *before, const PQconninfoOption *after,
                          const struct pgwire_way *way_before, const struct pgwire_way *way_after)
 {
@@ -522,7 +541,8 @@ static bool is_no_weaker(const PQconninfoOption *before, const PQconninfoOption 
                            way_before->has_authority ? "verify-full" : "prefer") &&
            strength_of(after, "channel_binding", "prefer") >=
                strength_of(before, "channel_binding", "prefer") &&
-           (way_after->has_authority || !way_before->has_authority);
+           (way_after->has_authority || !way_before->has_authority) &&
+           has_same_files(before, after);
 }
 
 bool pgwire_dsn_is_trusted(struct hf_arena *arena, const struct pgwire_way *before,
@@ -547,21 +567,6 @@ bool pgwire_dsn_is_trusted(struct hf_arena *arena, const struct pgwire_way *befo
     }
     return strcmp(option_get(old, "user"), option_get(new, "user")) == 0 &&
            is_no_weaker(old, new, before, after);
-}
-
-void pgwire_option_print(struct hf_buf *out, const char *keyword, const char *value)
-{
-    if (value[0] == '\0') {
-        return;
-    }
-    hf_buf_printf(out, "%s%s='", out->len > 0 ? " " : "", keyword);
-    for (const char *p = value; *p != '\0'; p++) {
-        if (*p == '\'' || *p == '\\') {
-            hf_buf_append(out, "\\", 1);
-        }
-        hf_buf_append(out, p, 1);
-    }
-    hf_buf_text_append(out, "'");
 }
 
 struct hf_status pgwire_dsn_single(struct hf_arena *arena, const char *dsn, size_t index,

@@ -22,6 +22,8 @@ struct hf_status pgwire_dsn_take(struct hf_arena *arena, const char *dsn,
  * and may say, with --ca-file and its sisters for the files that it names. To be pasted into a
  * shell; never a secret. "--dsn DSN" when nothing of it can be kept. Pure. */
 const char *pgwire_dsn_mend(struct hf_arena *arena, const char *dsn);
+/* Does a stored string say this, whatever else is wrong with it? Pure. */
+bool pgwire_dsn_names(const char *dsn, const char *keyword);
 
 struct pgwire_host {
     const char *host;    /* name, address or socket directory */

@@ -3,6 +3,7 @@
  * taken today is in it, each value quoted twice: for libpq and for a shell. */
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -47,6 +48,36 @@ static const char *upload_of(struct hf_arena *arena, const PQconninfoOption *opt
         }
     }
     return "";
+}
+
+void pgwire_option_print(struct hf_buf *out, const char *keyword, const char *value)
+{
+    if (value[0] == '\0') {
+        return;
+    }
+    hf_buf_printf(out, "%s%s='", out->len > 0 ? " " : "", keyword);
+    for (const char *p = value; *p != '\0'; p++) {
+        if (*p == '\'' || *p == '\\') {
+            hf_buf_append(out, "\\", 1);
+        }
+        hf_buf_append(out, p, 1);
+    }
+    hf_buf_text_append(out, "'");
+}
+
+bool pgwire_dsn_names(const char *dsn, const char *keyword)
+{
+    HF_CLEANUP(PQconninfoFree)
+    PQconninfoOption *options =
+        dsn == NULL || strlen(dsn) > MENDED_MAX ? NULL : PQconninfoParse(dsn, NULL);
+    bool is_named = false;
+
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++) {
+        is_named =
+            is_named || (strcmp(option->keyword, keyword) == 0 && !hf_text_empty(option->val));
+    }
+    return is_named;
 }
 
 const char *pgwire_dsn_mend(struct hf_arena *arena, const char *dsn)

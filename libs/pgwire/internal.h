@@ -20,7 +20,7 @@
 
 /* May a connection string that is registered now say it? */
 bool pgwire_option_is_taken(const PQconninfoOption *option);
-/* " keyword='value'", nothing for an empty value. */
+/* " keyword='value'", nothing for an empty value (dsn_mend.c). */
 void pgwire_option_print(struct hf_buf *out, const char *keyword, const char *value);
 
 /* One message of the server; bytes are borrowed until more is read. */
@@ -55,6 +55,8 @@ struct pgwire_conn {
     bool is_idle;   /* the last command has been answered wholly */
     char *password; /* to keep it out of messages */
     char *peer;
+    bool wants_authority;  /* the string names one that verifies */
+    bool wants_revocation; /* and what it has revoked */
     char *socket_path;     /* NULL, or the directory as libpq knows it: /proc/self/fd/N */
     char *socket_dir;      /* and as the user does */
     struct hf_buf notices; /* warnings of the server, the first 4 KiB */
@@ -129,6 +131,12 @@ struct pgwire_dial {
 };
 /* libpq, begun; never NULL. */
 PGconn *pgwire_dial_begin(struct hf_ctx *ctx, const struct pgwire_dial *dial);
+
+/* tls.c: files that the string names, and libpq passes over when it cannot read them. */
+void pgwire_tls_note(const struct pgwire_dial *dial, struct pgwire_conn *conn);
+/* Between two steps of libpq, before anything is said: does it verify what it was told to?
+ * Errors   UNAVAILABLE TLS_FILE_UNREADABLE */
+struct hf_status pgwire_tls_check(struct hf_ctx *ctx, const struct pgwire_conn *conn) HF_MUST_USE;
 
 /* Write out what is buffered. */
 struct hf_status pgwire_flush(struct hf_ctx *ctx, struct pgwire_conn *conn) HF_MUST_USE;

@@ -49,7 +49,7 @@ struct svc_confine_places {
     size_t files_len;
     const char *const *dirs; /* read and written, and made: afterwards they could not be */
     size_t dirs_len;
-    const char *const *more; /* read as they are; the list ends with NULL */
+    const char *const *more; /* read, as rules.read and rules.linked; the list ends with NULL */
 };
 
 /* The rules of a service: these places and what libraries open (SVC_CONFINE_SYSTEM). A file that is

@@ -5,7 +5,7 @@
 #include "svc/confine.h"
 
 static const char *const of_system[] = {SVC_CONFINE_SYSTEM, NULL};
-static const char *const linked[] = {SVC_CONFINE_LINKED, NULL};
+static const char *const linked_of_system[] = {SVC_CONFINE_LINKED, NULL};
 
 struct paths {
     HF_VEC(const char *) list;
@@ -23,9 +23,12 @@ struct hf_status svc_confine_to(struct hf_arena *arena, const struct svc_confine
 {
     struct paths read = {.list = {0}};
     struct paths write = {.list = {0}};
+    struct paths linked = {.list = {0}};
 
     add_all(arena, of_system, &read);
     add_all(arena, places->more, &read);
+    add_all(arena, linked_of_system, &linked);
+    add_all(arena, places->more, &linked);
     for (size_t i = 0; i < places->files_len; i++) {
         if (!hf_text_empty(places->files[i])) {
             *HF_VEC_ADD(arena, &read.list) = hf_path_parent(arena, places->files[i]);
@@ -39,7 +42,8 @@ struct hf_status svc_confine_to(struct hf_arena *arena, const struct svc_confine
     }
     *HF_VEC_ADD(arena, &read.list) = NULL;
     *HF_VEC_ADD(arena, &write.list) = NULL;
+    *HF_VEC_ADD(arena, &linked.list) = NULL;
     *ret_rules = (struct svc_confine_rules){
-        .read = read.list.items, .linked = linked, .write = write.list.items};
+        .read = read.list.items, .linked = linked.list.items, .write = write.list.items};
     return hf_success();
 }

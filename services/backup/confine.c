@@ -3,6 +3,8 @@
  * clusters stream on until they are changed. */
 #include "backup/confine.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,25 +21,36 @@
 #include "pgwire/dsn.h"
 
 #define EPOCH_NAME "epoch"
-#define STORED_FILES_MAX 256
+#define STORED_PATHS_MAX 512
 #define STORED_US (5 * HF_US_PER_S)
 
-/* Files that stored connection strings name. */
+/* Files that stored connection strings name, and the directories where they are replaced. */
 struct stored {
     HF_VEC(const char *) list;
 };
 
-static bool is_file(const char *path)
+static void path_add(struct hf_arena *arena, const char *path, struct stored *stored)
 {
-    struct stat found;
+    if (stored->list.len < STORED_PATHS_MAX) {
+        *HF_VEC_ADD(arena, &stored->list) = path;
+    }
+}
 
-    return path != NULL && path[0] == '/' && stat(path, &found) == 0 && S_ISREG(found.st_mode);
+/* Not "/" or what lies directly below it, by whatever name: too much would be open. */
+static void dir_add(struct hf_arena *arena, const char *path, struct stored *stored)
+{
+    char *found = hf_alloc(arena, PATH_MAX);
+
+    if (realpath(path, found) != NULL && strchr(found + 1, '/') != NULL) {
+        path_add(arena, found, stored);
+    }
 }
 
 static void files_add(struct hf_arena *arena, const char *text, struct stored *stored)
 {
     static const char *const keywords[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl"};
     struct pgwire_dsn dsn;
+    struct stat found;
 
     if (!hf_is_ok(pgwire_dsn_parse(arena, text, &dsn))) {
         return;
@@ -45,9 +58,17 @@ static void files_add(struct hf_arena *arena, const char *text, struct stored *s
     for (size_t i = 0; i < HF_LEN(keywords); i++) {
         const char *path = pgwire_dsn_setting(&dsn, keywords[i]);
 
-        if (is_file(path) && stored->list.len < STORED_FILES_MAX) {
-            *HF_VEC_ADD(arena, &stored->list) = path;
+        if (path != NULL && path[0] == '/') {
+            dir_add(arena, hf_path_parent(arena, path), stored);
+            if (stat(path, &found) == 0 && S_ISREG(found.st_mode)) {
+                path_add(arena, path, stored);
+            }
         }
+    }
+    const char *revoked = pgwire_dsn_setting(&dsn, "sslcrldir");
+
+    if (revoked != NULL && revoked[0] == '/') {
+        dir_add(arena, revoked, stored);
     }
 }
 

@@ -456,6 +456,49 @@ def test_old_row__streams_on_and_says_what_mends_it(house, source, state):
     assert not seen.get("connectionProblem")
 
 
+def revocations(folder, *revoked):
+    """A list of the authority's, as PEM."""
+    config = os.path.join(folder, "ca.cnf")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\n"
+                   "default_crl_days=2\n")
+    with open(os.path.join(folder, "index.txt"), "a", encoding="utf-8"):
+        pass
+    words = ["ca", "-config", config, "-keyfile", "ca.key", "-cert", "ca.crt"]
+    for name in revoked:
+        openssl(folder, *words, "-revoke", name)
+    openssl(folder, *words, "-gencrl", "-out", "crl")
+    with open(os.path.join(folder, "crl"), encoding="utf-8") as file:
+        return file.read()
+
+
+def put_anew(folder, name, text, owner):
+    """By rename, as whoever renews certificates does."""
+    path = os.path.join(folder, name)
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chown(file.name, owner.st_uid, owner.st_gid)
+    os.chmod(file.name, 0o600)
+    os.rename(file.name, path)
+
+
+def files_are_judged_anew(house, secure, folder, owner):
+    """At each connection, as they are then; a list that libpq passes over is no list."""
+    empty = revocations(secure.folder)
+    with open(os.path.join(folder, "ca.crt"), encoding="utf-8") as file:
+        authority = file.read()
+    for text, reason in ((revocations(secure.folder, "server.crt"), "TLS_NOT_VERIFIED"),
+                         ("no list", "TLS_FILE_UNREADABLE")):
+        put_anew(folder, "crl", text, owner)
+        secure.psql("select pg_terminate_backend(pid) from pg_stat_replication")
+        proc.wait_until(lambda: house.hf("wal", "status", "old").get("errorReason") == reason,
+                        timeout=30, what=reason)
+        assert not streaming(house, "old")
+    put_anew(folder, "crl", empty, owner)
+    put_anew(folder, "ca.crt", authority, owner)
+    return proc.wait_until(lambda: streaming(house, "old"), timeout=30, what="a stream again")
+
+
 def test_old_row__with_certificates_of_this_machine_streams_on(house, source, secure, state):
     """Earlier releases took names of files; the service may read those and no others."""
     folder, owner = proc.new_folder(), os.stat(house.folder)
@@ -464,16 +507,20 @@ def test_old_row__with_certificates_of_this_machine_streams_on(house, source, se
         shutil.copy(os.path.join(secure.folder, name), folder)
         os.chown(os.path.join(folder, name), owner.st_uid, owner.st_gid)
         os.chmod(os.path.join(folder, name), 0o600)
+    put_anew(folder, "crl", revocations(secure.folder), owner)
     dsn = secure.tcp_dsn().replace("127.0.0.1", "localhost")
     words = [f"--{word}-file={secure.folder}/{name}" for word, name in (
         ("ca", "ca.crt"), ("cert", "client.crt"), ("key", "client.key"))]
     house.run("cluster", "add", "old", "--dsn", dsn, *words)
     state.psql("update backup.clusters set ca_sealed = null, cert_sealed = null, key_sealed = null, "
                f"dsn = '{dsn} sslmode=verify-full sslrootcert={folder}/ca.crt "
-               f"sslcert={folder}/client.crt sslkey={folder}/client.key' where name = 'old'")
+               f"sslcert={folder}/client.crt sslkey={folder}/client.key sslcrl={folder}/crl' "
+               "where name = 'old'")
     house.kill("backup")
-    seen = proc.wait_until(lambda: quietly(lambda: streaming(house, "old")), timeout=60,
-                           what="a stream of the old row")
+    proc.wait_until(lambda: quietly(lambda: streaming(house, "old")), timeout=60,
+                    what="a stream of the old row")
+    seen = files_are_judged_anew(house, secure, folder, owner)
+    assert "is taken again" in seen["connectionProblem"]
     [fix] = {fix for fix in fixes(house) if "holdfast cluster update old" in fix}
     for word in (f"--ca-file {folder}/ca.crt", f"--cert-file {folder}/client.crt",
                  f"--key-file {folder}/client.key"):
@@ -486,16 +533,20 @@ def test_old_row__with_certificates_of_this_machine_streams_on(house, source, se
 
 
 def test_old_row__with_an_engine_stops(house, source, state):
-    state.psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k' "
+    state.psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k "
+               "sslrootcert=/tmp/a\u202e\u009bz' "
                "where delete_time is null")
     house.kill("backup")
     seen = proc.wait_until(
         lambda: quietly(lambda: house.hf("cluster", "describe", "orders")), timeout=60,
         what="the service again")
     assert seen["state"] != "STREAMING"
-    assert "engine" in seen["connectionProblem"]
+    assert "engine" in seen["connectionProblem"] and "--ca-file" in seen["connectionProblem"]
+    assert seen["connectionProblem"].endswith(" --password-stdin")
+    assert not set("\u202e\u009b") & set(seen["connectionProblem"] + seen["warnings"][0])
     assert not [fix for fix in fixes(house) if "evil" in fix or "psql" in fix]
-    house.run("cluster", "update", "orders", "--dsn", source.dsn())
+    house.run("cluster", "update", "orders", "--dsn", source.dsn(), "--password-stdin",
+              stdin=PASSWORD)
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
 
 

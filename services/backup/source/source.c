@@ -120,6 +120,22 @@ struct hf_status source_seal(struct hf_ctx *ctx, const struct backup_app *app,
                        ret_sealed);
 }
 
+#define LOSES_REVOKED                                                                              \
+    "; sslcrl and sslcrldir have no successor: after the fix a certificate that is on their list " \
+    "is taken again"
+
+static bool names_revoked(const char *dsn)
+{
+    return pgwire_dsn_names(dsn, "sslcrl") || pgwire_dsn_names(dsn, "sslcrldir");
+}
+
+/* Then the password that is stored does not go along (pgwire_dsn_is_trusted). */
+static bool keeps_password(const struct cluster_row *row)
+{
+    return row->password_sealed.len == 0 ||
+           !(names_revoked(row->dsn) || pgwire_dsn_names(row->dsn, "sslrootcert"));
+}
+
 bool source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row,
                         struct source_finding *ret_finding)
 {
@@ -130,10 +146,11 @@ bool source_dsn_problem(struct hf_arena *arena, const struct cluster_row *row,
         return false;
     }
     *ret_finding = (struct source_finding){
-        .message =
-            hf_printf(arena, "the connection string would be refused now: %s", status.message),
-        .fix = hf_printf(arena, "holdfast cluster update %s %s", hf_shell_word(arena, row->name),
-                         pgwire_dsn_mend(arena, row->dsn)),
+        .message = hf_printf(arena, "the connection string would be refused now: %s%s",
+                             status.message, names_revoked(row->dsn) ? LOSES_REVOKED : ""),
+        .fix = hf_printf(arena, "holdfast cluster update %s %s%s", hf_shell_word(arena, row->name),
+                         pgwire_dsn_mend(arena, row->dsn),
+                         keeps_password(row) ? "" : " --password-stdin"),
     };
     return true;
 }

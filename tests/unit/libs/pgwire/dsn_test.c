@@ -94,6 +94,10 @@ static const struct {
     {"host='a\tb'", "INVALID_DSN", false},
     {"host=a user='\xff'", "INVALID_DSN", false},
     {"host=a dbname='\033[31m'", "INVALID_DSN", false},
+    {"host=a dbname='\xc2\x9b'", "INVALID_DSN", false},
+    {"host=a user='a\xe2\x80\xae'", "INVALID_DSN", false},
+    {"postgres://h/a%E2%80%8Bb", "INVALID_DSN", false},
+    {"host=a dbname='caf\xc3\xa9 \\\\ \xe6\x97\xa5'", "", false},
     {"host=a port=0", "INVALID_DSN", true},
     {"host=a port=65536", "INVALID_DSN", true},
     {"host=a port=-5432", "INVALID_DSN", true},
@@ -274,53 +278,63 @@ static void test_dsn__names_its_hosts(void **state)
 }
 
 /* What was given for one place is not taken along to another. */
+static const struct {
+    struct pgwire_way before;
+    struct pgwire_way after;
+    bool is_trusted;
+} ways[] = {
+    {{"host=a user=u", false}, {"host=a user=u", false}, true},
+    {{"host=a user=u", false}, {"postgresql://u@a:5432/other", false}, true},
+    {{"host=a user=u", false}, {"host=a user=u dbname=x connect_timeout=3", false}, true},
+    {{"host=a,b user=u", false}, {"host=b user=u", false}, true},
+    {{"host=a,b port=1,2", false}, {"host=b,a port=2,1", false}, true},
+    {{"host=a", false}, {"host=a sslmode=require", false}, true},
+    {{"host=a", false}, {"host=a", true}, true},
+    {{"host=a options=-cx=y sslkey=/x.so:k", false}, {"host=a", false}, true},
+    /* another place */
+    {{"host=a user=u", false}, {"host=b user=u", false}, false},
+    {{"host=a user=u", false}, {"host=a,b user=u", false}, false},
+    {{"host=a user=u", false}, {"host=a port=5433 user=u", false}, false},
+    {{"host=a,b port=1,2", false}, {"host=a,b port=2,1", false}, false},
+    {{"host=a user=u", false}, {"host=a hostaddr=10.0.0.1 user=u", false}, false},
+    {{"host=a hostaddr=10.0.0.1", false}, {"host=a", false}, false},
+    {{"host=a user=u", false}, {"host=a user=v", false}, false},
+    {{"host=a user=u", false}, {"host=a", false}, false},
+    {{"host=/run/a", false}, {"host=127.0.0.1", false}, false},
+    {{"", false}, {"host=a", false}, false},
+    {{NULL, false}, {"host=a", false}, false},
+    {{"nonsense", false}, {"host=a", false}, false},
+    /* the same with less protection */
+    {{"host=a", false}, {"host=a sslmode=disable", false}, false},
+    {{"host=a", false}, {"host=a sslmode=allow", false}, false},
+    {{"host=a sslmode=require", false}, {"host=a", false}, false},
+    {{"host=a sslmode=verify-full", true}, {"host=a sslmode=verify-ca", true}, false},
+    {{"host=a sslmode=verify-full", true}, {"host=a sslmode=require", false}, false},
+    {{"host=a", true}, {"host=a", false}, false},
+    {{"host=a", true}, {"host=a sslmode=require", true}, false},
+    {{"host=a sslmode=require", true}, {"host=a sslmode=require", false}, false},
+    {{"host=a sslmode=require sslrootcert=/f", false}, {"host=a sslmode=require", false}, false},
+    {{"host=a sslmode=require sslrootcert=/f", false},
+     {"host=a sslmode=require", true}, /* perhaps another */
+     false},
+    {{"host=a sslrootcert=/f", false}, {"host=a sslrootcert=/g", false}, false},
+    {{"host=a sslrootcert=/f sslcrl=/l", false}, {"host=a sslrootcert=/f", false}, false},
+    {{"host=a sslcrldir=/l", true}, {"host=a", true}, false},
+    {{"host=a sslrootcert=/f sslcrl=/l", false},
+     {"host=a sslrootcert=/f sslcrl=/l connect_timeout=3", false},
+     true},
+    {{"host=a channel_binding=require", false}, {"host=a", false}, false},
+    {{"host=a", false}, {"host=a channel_binding=disable", false}, false},
+};
+
 static void test_dsn__secrets_stay_where_they_were_given(void **state)
 {
-    static const struct {
-        struct pgwire_way before;
-        struct pgwire_way after;
-        bool is_trusted;
-    } cases[] = {
-        {{"host=a user=u", false}, {"host=a user=u", false}, true},
-        {{"host=a user=u", false}, {"postgresql://u@a:5432/other", false}, true},
-        {{"host=a user=u", false}, {"host=a user=u dbname=x connect_timeout=3", false}, true},
-        {{"host=a,b user=u", false}, {"host=b user=u", false}, true},
-        {{"host=a,b port=1,2", false}, {"host=b,a port=2,1", false}, true},
-        {{"host=a", false}, {"host=a sslmode=require", false}, true},
-        {{"host=a", false}, {"host=a", true}, true},
-        {{"host=a options=-cx=y sslkey=/x.so:k", false}, {"host=a", false}, true},
-        /* another place */
-        {{"host=a user=u", false}, {"host=b user=u", false}, false},
-        {{"host=a user=u", false}, {"host=a,b user=u", false}, false},
-        {{"host=a user=u", false}, {"host=a port=5433 user=u", false}, false},
-        {{"host=a,b port=1,2", false}, {"host=a,b port=2,1", false}, false},
-        {{"host=a user=u", false}, {"host=a hostaddr=10.0.0.1 user=u", false}, false},
-        {{"host=a hostaddr=10.0.0.1", false}, {"host=a", false}, false},
-        {{"host=a user=u", false}, {"host=a user=v", false}, false},
-        {{"host=a user=u", false}, {"host=a", false}, false},
-        {{"host=/run/a", false}, {"host=127.0.0.1", false}, false},
-        {{"", false}, {"host=a", false}, false},
-        {{NULL, false}, {"host=a", false}, false},
-        {{"nonsense", false}, {"host=a", false}, false},
-        /* the same with less protection */
-        {{"host=a", false}, {"host=a sslmode=disable", false}, false},
-        {{"host=a", false}, {"host=a sslmode=allow", false}, false},
-        {{"host=a sslmode=require", false}, {"host=a", false}, false},
-        {{"host=a sslmode=verify-full", true}, {"host=a sslmode=verify-ca", true}, false},
-        {{"host=a sslmode=verify-full", true}, {"host=a sslmode=require", false}, false},
-        {{"host=a", true}, {"host=a", false}, false},
-        {{"host=a", true}, {"host=a sslmode=require", true}, false},
-        {{"host=a sslmode=require", true}, {"host=a sslmode=require", false}, false},
-        {{"host=a channel_binding=require", false}, {"host=a", false}, false},
-        {{"host=a", false}, {"host=a channel_binding=disable", false}, false},
-    };
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(4 << 20);
     (void)state;
 
-    for (size_t i = 0; i < HF_LEN(cases); i++) {
-        if (pgwire_dsn_is_trusted(arena, &cases[i].before, &cases[i].after) !=
-            cases[i].is_trusted) {
-            fail_msg("%s → %s", cases[i].before.dsn, cases[i].after.dsn);
+    for (size_t i = 0; i < HF_LEN(ways); i++) {
+        if (pgwire_dsn_is_trusted(arena, &ways[i].before, &ways[i].after) != ways[i].is_trusted) {
+            fail_msg("%s → %s", ways[i].before.dsn, ways[i].after.dsn);
         }
     }
 }
