@@ -115,8 +115,8 @@ static void finding_add(struct hf_arena *arena, const struct source_finding *fin
     message->fix = convert_text(arena, finding->fix);
     cluster->findings[cluster->n_findings++] = message;
     cluster->warnings[cluster->n_warnings++] =
-        hf_printf(arena, "%s%s%s", finding->message,
-                  hf_text_empty(finding->fix) ? "" : "; fix: ", finding->fix);
+        hf_printf(arena, "%s%s%s", message->message,
+                  hf_text_empty(finding->fix) ? "" : "; fix: ", message->fix);
 }
 
 /* The row's lines, after what its connection string lacks. */
