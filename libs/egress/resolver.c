@@ -158,7 +158,7 @@ static bool may_run(const struct resolver *resolver, const struct question *ques
     static const size_t of_owner[SPEEDS] = {OWNER_MAX, OWNER_UNPROVEN, OWNER_SILENT};
     bool is_free = true;
 
-    for (enum speed speed = PROVEN; speed <= question->speed; speed++) {
+    for (enum speed speed = PROVEN; speed < SPEEDS && speed <= question->speed; speed++) {
         is_free = is_free && running(resolver, NULL, speed) < of_all[speed] &&
                   (question->owner[0] == '\0' ||
                    running(resolver, question->owner, speed) < of_owner[speed]);
