@@ -533,6 +533,8 @@ def test_old_row__with_certificates_of_this_machine_streams_on(house, source, se
 
 
 def test_old_row__with_an_engine_stops(house, source, state):
+    house.run("cluster", "update", "orders", "--dsn", source.dsn(), "--password-stdin",
+              stdin=PASSWORD)
     state.psql(f"update backup.clusters set dsn = '{source.dsn()} sslkey=/tmp/evil.so:k "
                "sslrootcert=/tmp/a\u202e\u009bz' "
                "where delete_time is null")
