@@ -8,6 +8,7 @@ rebuild, too. And what a client may write itself: a report of a restore with eac
 
 import os
 import re
+import shutil
 import time
 import urllib.request
 
@@ -282,3 +283,29 @@ def test_report_restore__is_bounded_in_every_field(poisoned):
         assert said == "" or after == before
     poisoned.scraped()
     assert poisoned.is_alive()
+
+
+def test_fork__that_cannot_be_noted_begins_one_history_however_often(poisoned, source):
+    """The source has lost WAL that is stored, and the state database takes no change of a cluster:
+    tries that fail behind the entry in the vault take up what the first of them began."""
+    house, kept = poisoned.house, f"{source.data}.before"
+
+    def wal(key):
+        return house.hf("wal", "status", "orders").get(key)
+
+    source.stop()
+    shutil.copytree(source.data, kept)
+    proc.run(["chown", "-R", "--reference", source.data, kept])
+    source.start().psql("create table lost as select generate_series(1, 10000)")
+    proc.wait_until(lambda: wal("receiverState") == "STREAMING", what="the stream", timeout=60)
+    source.psql("select pg_switch_wal()")
+    source.stop()  # which waits until all of it is acknowledged
+    poisoned.psql("revoke update on backup.clusters from holdfast_app")
+    source.destroy_data()
+    os.rename(kept, source.data)
+    source.start()
+    proc.wait_until(lambda: "permission denied" in (wal("error") or ""), timeout=60,
+                    what="a try that failed")
+    poisoned.psql("grant update on backup.clusters to holdfast_app")
+    proc.wait_until(lambda: wal("receiverState") == "STREAMING", what="the stream", timeout=60)
+    assert house.hf("cluster", "describe", "orders")["lineage"] == "l2"
