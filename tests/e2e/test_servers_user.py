@@ -466,3 +466,10 @@ def test_certs_issue__writes_over_no_key_but_its_own(copy, folder):
     copy.run("certs", "issue", "x", "--out", ours)
     os.remove(os.path.join(ours, "holdfast.yaml"))  # as an earlier release made it
     copy.run("certs", "issue", "x", "--out", ours)
+    with open(os.path.join(ours, "holdfast.yaml"), "r+", encoding="ascii") as file:
+        text = file.read().replace('install_id: "', 'install_id: "another-')
+        file.seek(0)
+        file.write(text)
+    before = states(ours)
+    assert "FOREIGN_FILES" in copy.fails(4, "certs", "issue", "x", "--out", ours)
+    assert states(ours) == before

@@ -331,9 +331,10 @@ static struct hf_status check_ours(struct cli *cli, const struct issue *issue)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf ca = {0};
     HF_CLEANUP(hf_close) int fd = hf_beneath_open(issue->out, "ca.crt", O_RDONLY | O_NONBLOCK, 0);
-    struct dir_settings settings;
+    struct dir_settings settings = {.install_id = ""};
     struct hf_status found = dir_load_at(&cli->ctx, issue->out, issue->out_path, &settings);
-    bool is_clients = found.info != NULL && hf_text_equal(found.info->reason, DIR_CLIENT_REASON);
+    bool is_clients = found.info != NULL && hf_text_equal(found.info->reason, DIR_CLIENT_REASON) &&
+                      hf_text_equal(settings.install_id, issue->settings.install_id);
     struct stat info;
     bool is_there = false;
 
