@@ -270,7 +270,7 @@ def test_up__begins_no_new_vault_where_a_disk_is_not_mounted(house):
     vault = house.path("vault")
     os.rename(vault, f"{vault}.away")
     try:
-        said = house.fails(4, "up")
+        said = house.fails(5, "up")  # not 4, with which the unit would stay down
         assert "VAULT_MISSING" in said and vault in said
         assert not os.path.exists(vault)
         assert check_of(house, "vault/holdfast-vault")["verdict"] == "fail"

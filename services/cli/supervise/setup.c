@@ -193,7 +193,8 @@ static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place
 }
 
 /* An empty directory where a vault was is a disk that is not mounted: the service would begin a new
- * vault in it. */
+ * vault in it. UNAVAILABLE: a disk that comes late mends it without anybody, so that systemd tries
+ * again. */
 static struct hf_status check_vault(struct hf_ctx *ctx, const struct place *place)
 {
     const char *vault = hf_path_join(ctx->arena, place->dir, "vault");
@@ -204,7 +205,7 @@ static struct hf_status check_vault(struct hf_ctx *ctx, const struct place *plac
     }
     const char *const metadata[] = {"directory", vault, NULL};
 
-    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "VAULT_MISSING", metadata,
+    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "VAULT_MISSING", metadata,
                         "there is no vault in %s: is its disk mounted? A vault that is lost for "
                         "good is not replaced by an empty one: start another --dir then",
                         vault);
