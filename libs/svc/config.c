@@ -356,8 +356,8 @@ static struct hf_status take_overrides(struct load *load, const struct codec_val
     }
     struct hf_status status = read_yaml(load, path, &root);
 
-    if (status.code == HF_NOT_FOUND) {
-        return hf_success();
+    if (status.code == HF_NOT_FOUND && !hf_path_exists(path)) {
+        return hf_success(); /* a link to what is not there is no absent file */
     }
     HF_TRY(status);
     load->is_overrides = true;

@@ -212,6 +212,28 @@ static void test_config__overrides_cannot_set_what_is_fixed(void **state)
     }
 }
 
+/* The operator's limits may lie on a disk that is not mounted yet. */
+static void test_config__overrides_may_be_absent_but_no_link_to_nothing(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(16 << 20);
+    char path[] = "/tmp/hf-config-test-XXXXXX";
+    int fd = mkstemp(path);
+    struct svc_common common;
+    struct sample sample;
+    (void)state;
+
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    assert_true(
+        hf_is_ok(load(arena, ARGS("--needed", "x", "--overrides", path), NULL, &sample, &common)));
+    assert_int_equal(symlink("/nonexistent/overrides.yaml", path), 0);
+    struct hf_status status =
+        load(arena, ARGS("--needed", "x", "--overrides", path), NULL, &sample, &common);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(status.code, HF_NOT_FOUND);
+    assert_non_null(strstr(status.message, path));
+}
+
 static void test_config__refusals_name_source_and_expectation(void **state)
 {
     (void)state;
@@ -339,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_config__flag_wins_over_environment_over_file),
         cmocka_unit_test(test_config__refuses_a_file_that_others_write),
         cmocka_unit_test(test_config__overrides_cannot_set_what_is_fixed),
+        cmocka_unit_test(test_config__overrides_may_be_absent_but_no_link_to_nothing),
         cmocka_unit_test(test_config__refusals_name_source_and_expectation),
         cmocka_unit_test(test_config__never_shows_a_secret),
         cmocka_unit_test(test_config__file_errors_name_the_line),
