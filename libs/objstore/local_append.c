@@ -75,6 +75,9 @@ struct hf_status local_append(struct hf_ctx *ctx, struct objstore_appender *appe
     if (hf_is_ok(status) && is_durable) {
         status = append_flush(ctx, appender);
     }
+    if (hf_is_ok(status) && is_durable) {
+        status = local_check_name(ctx, appender->store, appender->fd, appender->name);
+    }
     appender->is_broken = !hf_is_ok(status);
     return status;
 }

@@ -41,6 +41,13 @@ struct hf_status local_sync_parent(struct hf_ctx *ctx, const struct local_store 
 /* Remove the file of this name; OK when there is none. Not durable. */
 struct hf_status local_unlink(struct hf_ctx *ctx, const struct local_store *store,
                               const char *name) HF_MUST_USE;
+/* Is the store still the directory at its path? Asked after a flush and before anybody is told of
+ * it: what is durable in a directory that was moved, unmounted or mounted over is lost to the next
+ * process. UNAVAILABLE VAULT_REPLACED. */
+struct hf_status local_check_place(struct hf_ctx *ctx, const struct local_store *store) HF_MUST_USE;
+/* The same, and the open file fd is still what name leads to. */
+struct hf_status local_check_name(struct hf_ctx *ctx, const struct local_store *store, int fd,
+                                  const char *name) HF_MUST_USE;
 /* Directory part of a name, "." for none. */
 const char *local_parent(struct hf_arena *arena, const char *name);
 

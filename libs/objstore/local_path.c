@@ -61,6 +61,45 @@ struct hf_status local_sync_parent(struct hf_ctx *ctx, const struct local_store 
     return hf_fsync(ctx->arena, dir, name);
 }
 
+static struct hf_status replaced(struct hf_ctx *ctx, const struct local_store *store,
+                                 const char *name)
+{
+    const char *const metadata[] = {"directory", store->dir, NULL};
+
+    return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "VAULT_REPLACED", metadata,
+                        "%s%s%s is no longer what was opened: it was moved, removed, unmounted or "
+                        "mounted over; nothing is acknowledged",
+                        store->dir, name[0] == '\0' ? "" : "/", name);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+struct hf_status local_check_place(struct hf_ctx *ctx, const struct local_store *store)
+{
+    struct stat held;
+    struct stat found;
+
+    return fstat(store->root, &held) == 0 && stat(store->dir, &found) == 0 && is_same(&held, &found)
+               ? hf_success()
+               : replaced(ctx, store, "");
+}
+
+struct hf_status local_check_name(struct hf_ctx *ctx, const struct local_store *store, int fd,
+                                  const char *name)
+{
+    struct stat held;
+    struct stat found;
+
+    HF_TRY(local_check_place(ctx, store));
+    return fstat(fd, &held) == 0 && fstatat(store->root, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   is_same(&held, &found)
+               ? hf_success()
+               : replaced(ctx, store, name);
+}
+
 /* One directory, durable in its parent; OK when it is there, or when its parent vanished. */
 static struct hf_status make_dir(struct hf_ctx *ctx, const struct local_store *store,
                                  const char *path)
@@ -113,6 +152,7 @@ struct hf_status local_link(struct hf_ctx *ctx, const struct local_store *store,
         }
         error = try_link(ctx->arena, store, from, name);
     }
+    HF_TRY(local_check_place(ctx, store));
     if (error == 0) {
         return local_sync_parent(ctx, store, name);
     }

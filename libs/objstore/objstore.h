@@ -76,7 +76,9 @@ bool objstore_is_name(const char *name);
 /* The store on directory dir, which must exist when create is false; else made with mode 0700.
  * Growing and temporary files are part of the tree but never listed under their final name before
  * they are complete: put writes dir/.tmp/…, fsyncs, links (O_EXCL semantics), fsyncs the
- * directory. */
+ * directory. What returns as durable is durable in the directory that is at dir at that moment:
+ * when it was moved, removed, unmounted or mounted over, put, a durable append and close_as fail.
+ * Errors of these   UNAVAILABLE VAULT_REPLACED */
 struct hf_status objstore_local_open(struct hf_ctx *ctx, const char *dir, bool create,
                                      struct objstore **ret_store) HF_MUST_USE;
 

@@ -365,6 +365,87 @@ static void test_append__left_one_stays_readable(void **state)
     assert_int_equal(page.entries[0].size_bytes, 3);
 }
 
+static void assert_replaced(struct hf_status status)
+{
+    assert_code(status, HF_UNAVAILABLE);
+    assert_string_equal(status.info->reason, "VAULT_REPLACED");
+}
+
+/* What somebody does with the directory of a store that is in use: to its path, by sh. */
+static const char *const moves[] = {
+    "mv $0 $0.old",
+    "mv $0 $0.old && cp -a $0.old $0",
+    "mv $0 $0.old && mkdir -m 700 $0",
+    "rm -rf $0",
+    "cp -a $0 $0.new && rm -rf $0 && mv $0.new $0",
+};
+
+static void shell(const char *script, const char *argument)
+{
+    pid_t pid = fork();
+    int how = 0;
+
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", script, argument, (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &how, 0), pid);
+    assert_int_equal(how, 0);
+}
+
+static void check_move(struct hf_ctx *ctx, const char *move, const char *dir)
+{
+    HF_CLEANUP(objstore_free) struct objstore *store = NULL;
+    struct objstore_appender *appender = NULL;
+    struct objstore_appender *closing = NULL;
+
+    assert_ok(objstore_local_open(ctx, dir, true, &store));
+    assert_ok(objstore_put(ctx, store, "p/1", text("a")));
+    assert_ok(store->ops->append_create(ctx, store, "w/1-open", &appender));
+    assert_ok(store->ops->append_create(ctx, store, "w/2-open", &closing));
+    assert_ok(store->ops->append(ctx, appender, text("abc"), true));
+    assert_ok(store->ops->append(ctx, closing, text("abc"), true));
+    shell(move, dir);
+    assert_replaced(store->ops->append(ctx, appender, text("de"), true));
+    assert_replaced(store->ops->append_close_as(ctx, closing, "w/2-3"));
+    struct hf_status taken = objstore_put(ctx, store, "p/1", text("a"));
+    struct hf_status fresh = objstore_put(ctx, store, "p/2", text("a"));
+
+    assert_int_not_equal(taken.code, HF_OK);
+    assert_int_not_equal(taken.code, HF_ALREADY_EXISTS);
+    assert_int_not_equal(fresh.code, HF_OK);
+    store->ops->append_leave(appender);
+    store->ops->append_leave(closing);
+}
+
+static void test_store__promises_nothing_in_a_directory_that_was_moved_away(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < HF_LEN(moves); i++) {
+        check_move(&f->ctx, moves[i], hf_printf(f->ctx.arena, "%s/%zu", f->dir, i));
+    }
+}
+
+static void test_append__promises_nothing_in_a_file_that_lost_its_name(void **state)
+{
+    static const char *const losses[] = {"rm $0/w/1-open", "mv $0/w $0/x && cp -a $0/x $0/w"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < HF_LEN(losses); i++) {
+        const char *dir = hf_printf(f->ctx.arena, "%s/%zu", f->dir, i);
+        HF_CLEANUP(objstore_free) struct objstore *store = NULL;
+        struct objstore_appender *appender = NULL;
+
+        assert_ok(objstore_local_open(&f->ctx, dir, true, &store));
+        assert_ok(store->ops->append_create(&f->ctx, store, "w/1-open", &appender));
+        assert_ok(store->ops->append(&f->ctx, appender, text("abc"), true));
+        shell(losses[i], dir);
+        assert_replaced(store->ops->append(&f->ctx, appender, text("de"), true));
+        store->ops->append_leave(appender);
+    }
+}
+
 static void test_store__a_cancelled_call_does_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -398,6 +479,8 @@ int main(void)
         store_test(test_list__keeps_to_its_prefix),
         store_test(test_append__grows_and_gets_its_name),
         store_test(test_append__left_one_stays_readable),
+        store_test(test_append__promises_nothing_in_a_file_that_lost_its_name),
+        store_test(test_store__promises_nothing_in_a_directory_that_was_moved_away),
         store_test(test_store__a_cancelled_call_does_nothing),
     };
 
