@@ -2,6 +2,8 @@
 #ifndef HF_BACKUP_APP_H
 #define HF_BACKUP_APP_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "auth/auth.h"
@@ -31,6 +33,7 @@ struct backup_app {
     struct receivers *receivers;
     struct source_calls *source_calls; /* of the API */
     struct hf_cancel stop;
+    atomic_bool is_leaving; /* the process ends: it is not ready for more */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "backup/config.h"
+#include "backup/source/vault_home.h"
 #include "backup/store/clusters.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -92,9 +93,10 @@ static struct hf_status stored_read(struct hf_ctx *ctx, struct db *dispatch, str
     return hf_success();
 }
 
-/* A database that does not answer yet, or has no table yet, names no files. */
-static void stored_add(struct hf_arena *arena, const struct backup_config *config,
-                       struct stored *stored)
+/* A database that does not answer yet, or has no table yet, names no files. The vault is asked for
+ * before its directory is made. */
+static struct hf_status stored_add(struct hf_arena *arena, const struct backup_config *config,
+                                   struct stored *stored)
 {
     const struct db_options options[] = {
         {.conninfo = config->database_dispatch,
@@ -109,17 +111,17 @@ static void stored_add(struct hf_arena *arena, const struct backup_config *confi
     struct hf_ctx ctx = {.arena = arena, .deadline_us = hf_mono_us() + STORED_US};
 
     if (hf_text_empty(config->database) || hf_text_empty(config->database_dispatch)) {
-        return;
+        return hf_success();
     }
-    struct db *dispatch = db_new(&options[0]);
-    struct db *app = db_new(&options[1]);
+    HF_CLEANUP(db_free) struct db *dispatch = db_new(&options[0]);
+    HF_CLEANUP(db_free) struct db *app = db_new(&options[1]);
     struct hf_status status = stored_read(&ctx, dispatch, app, stored);
 
     if (!hf_is_ok(status)) {
         hf_info(&ctx, HF_EVENT("confinement.files_unknown"), HF_TEXT("error", status.message));
     }
-    db_free(app);
-    db_free(dispatch);
+    return hf_text_empty(config->vault_dir) ? hf_success()
+                                            : vault_home_check(&ctx, dispatch, config->vault_dir);
 }
 
 /* An earlier release kept it beside the keys, where nothing is written any more. */
@@ -152,7 +154,7 @@ struct hf_status backup_confine(struct hf_arena *arena, const void *config,
         hf_text_empty(backup->epoch_file) ? NULL : hf_path_parent(arena, backup->epoch_file)};
     struct stored stored = {.list = {0}};
 
-    stored_add(arena, backup, &stored);
+    HF_TRY(stored_add(arena, backup, &stored));
     *HF_VEC_ADD(arena, &stored.list) = NULL;
     const struct svc_confine_places places = {
         .files = files,

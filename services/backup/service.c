@@ -12,6 +12,7 @@
 #include "backup/config.h"
 #include "backup/confine.h"
 #include "backup/gate.h"
+#include "backup/places.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
 #include "backup/source/vault_home.h"
@@ -35,6 +36,7 @@ struct process {
     struct rpc_server *server;
     struct telemetry *telemetry; /* NULL: not configured */
     struct svc_run_dir *run_dir;
+    struct places places;
     int64_t trimmed_us;
 };
 
@@ -242,6 +244,7 @@ static void stop(struct hf_ctx *ctx, void *arg)
     struct backup_app *app = &process->app;
 
     (void)ctx;
+    atomic_store(&app->is_leaving, true);
     if (app->jobs != NULL) {
         jobs_drain(app->jobs); /* a backup goes back while clients are still being served */
     }
@@ -263,8 +266,8 @@ static void stop(struct hf_ctx *ctx, void *arg)
     hf_heap_free(process);
 }
 
-/* Bursts (a restore's streams, a backup) leave free pages with the allocator; an idle service gives
- * them back. */
+/* A directory that is another one now cannot be put right inside. Besides, bursts (a restore's
+ * streams, a backup) leave free pages with the allocator; an idle service gives them back. */
 static bool is_alive(void *arg)
 {
     struct process *process = arg;
@@ -276,7 +279,7 @@ static bool is_alive(void *arg)
         process->trimmed_us = now_us;
         hf_heap_trim();
     }
-    return true;
+    return places_are_ours(&process->places);
 }
 
 static struct hf_status open_run_dir(struct hf_ctx *ctx, const struct backup_config *config,
@@ -305,6 +308,7 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     HF_TRY(open_run_dir(ctx, config, process));
     HF_TRY(open_database(ctx, config, app));
     HF_TRY(open_vault(ctx, config, app));
+    places_note(ctx->arena, config, &process->places);
     HF_TRY(start_work(ctx, config, app));
     if (!hf_text_empty(config->metrics_listen)) {
         const struct telemetry_options telemetry = {

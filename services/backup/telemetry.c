@@ -127,6 +127,13 @@ static void show_confinement(const struct telemetry *telemetry)
     }
 }
 
+static bool is_ready(void *arg)
+{
+    const struct telemetry *telemetry = arg;
+
+    return !atomic_load(&telemetry->app->is_leaving);
+}
+
 static void scrape(void *arg)
 {
     struct telemetry *telemetry = arg;
@@ -190,6 +197,8 @@ static struct hf_status listen_at(struct hf_ctx *ctx, struct telemetry *telemetr
         .port = (int)port,
         .token = token,
         .obs = telemetry->obs,
+        .is_ready = is_ready,
+        .arg = telemetry,
     };
     struct hf_status status = obs_http_start(ctx->arena, &options, &telemetry->http);
 

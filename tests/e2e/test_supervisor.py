@@ -289,12 +289,12 @@ def answers(house):
 
 def restarted_over(house, vault):
     """What the service says that its supervisor has started over this directory."""
-    os.rename(house.path("vault"), house.path("vault.away"))
-    shutil.copytree(vault, house.path("vault"))
-    for path in (house.path("vault"), *glob.glob(house.path("vault", "*"))):
-        shutil.chown(path, os.stat(house.path("vault.away")).st_uid)
+    shutil.copytree(vault, house.path("vault.new"))
+    for path in (house.path("vault.new"), *glob.glob(house.path("vault.new", "*"))):
+        shutil.chown(path, os.stat(house.path("vault")).st_uid)
     before = len(backup_says(house))
-    house.kill("backup")
+    os.rename(house.path("vault"), house.path("vault.away"))
+    os.rename(house.path("vault.new"), house.path("vault"))
     try:
         proc.wait_until(lambda: "VAULT_" in backup_says(house)[before:], what="a refusal")
         assert not answers(house)
@@ -389,6 +389,12 @@ def test_doctor__finds_a_service_that_hangs(house):
     try:
         found = check_of(house, "backup service")
         assert found["verdict"] == "fail" and found["fix"].startswith("holdfast down")
+        proc.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", house.path("vault")])
+        try:
+            found = check_of(house, "vault of the service")
+        finally:
+            proc.run(["umount", "-l", house.path("vault")])
+        assert found["verdict"] == "fail" and "old one is back" in found["fix"]
     finally:
         proc.send(pid, signal.SIGCONT)
     proc.wait_until(lambda: house.run("cluster", "list", check=False).returncode == 0)
@@ -563,14 +569,57 @@ def test_doctor__finds_dead_processes(house):
 
 
 def test_doctor__finds_a_full_disk(house):
+    house.down()
     proc.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", house.path("vault")])
     try:
-        found = check_of(house, "disk")
-        assert check_of(house, "vault of the service")["verdict"] == "fail"
+        found = {check["name"]: check for check in
+                 json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]}
     finally:
         proc.run(["umount", "-l", house.path("vault")])
-    assert found["verdict"] == "fail" and "du -xsh" in found["fix"]
+    assert found["disk"]["verdict"] == "fail" and "du -xsh" in found["disk"]["fix"]
+    assert "vault of the service" not in found  # nobody holds one
+    house.up()
     assert {check_of(house, name)["verdict"] for name in ("disk", "vault of the service")} == {"ok"}
+
+
+def is_another(house, before):
+    """Has the supervisor put a new service in the place of this one, and does it answer?"""
+    told = json.loads(house.run("info", "-o", "json", check=False).stdout)["processes"]
+    now = [item["pid"] for item in told if item["name"] == "backup" and item["running"]]
+    return bool(now) and int(now[0]) != before and answers(house)
+
+
+def test_vault__moved_under_the_service_takes_no_promise_along(house, source):
+    """To a bigger disk, the natural way; nothing of it is acknowledged into the old directory."""
+    vault, before = house.path("vault"), house.note_processes()["backup"]
+    house.add_cluster("orders", source)
+    proc.wait_until(lambda: house.hf("wal", "status", "orders")["receiverState"] == "STREAMING")
+    said = len(backup_says(house))
+    os.rename(vault, f"{vault}.old")
+    source.psql("create table moved as select generate_series(1, 1000)")
+    proc.wait_until(lambda: "VAULT_MISSING" in backup_says(house)[said:], what="a refusal")
+    assert "directory.replaced" in backup_says(house)[said:]
+    assert not os.path.exists(vault)  # `cp -a vault.old vault` would copy into it
+    proc.run(["cp", "-a", f"{vault}.old", vault])
+    shutil.rmtree(f"{vault}.old")
+    proc.wait_until(lambda: is_another(house, before), timeout=60, what="a new service")
+    house.note_processes()
+    backup = house.backup("orders")["name"]
+    assert house.run("backup", "verify", backup).returncode == 0
+    assert house.run("doctor").returncode == 0
+    assert "gap" not in house.run("wal", "status", "orders").stdout.lower()
+
+
+@pytest.mark.parametrize("name", ["cache", "state"])
+def test_service__begins_anew_with_a_directory_that_was_removed(house, name):
+    before = house.note_processes()["backup"]
+    shutil.rmtree(house.path(name))
+    proc.wait_until(lambda: is_another(house, before), timeout=60, what="a new service")
+    house.note_processes()
+    house.backup("orders")
+    assert house.run("doctor").returncode == 0
+    if name == "state":
+        house.run("cluster", "remove", "orders")
 
 
 def test_doctor__finds_a_cluster_without_a_backup_and_a_source_that_is_away(house, source):

@@ -3,15 +3,15 @@
 #include "backup/source/vault_home.h"
 
 #include "backup/store/vaults.h"
+#include "base/fd.h"
 #include "base/str.h"
 #include "vault/marker.h"
 
-static struct hf_status load_pinned(struct hf_ctx *ctx, const struct backup_app *app,
-                                    const char **ret_id)
+static struct hf_status load_pinned(struct hf_ctx *ctx, struct db *dispatch_db, const char **ret_id)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
-    HF_TRY(db_system_begin(ctx, app->dispatch_db, &tx));
+    HF_TRY(db_system_begin(ctx, dispatch_db, &tx));
     HF_TRY(vaults_pinned(ctx, tx, ret_id));
     return db_tx_commit(ctx, &tx);
 }
@@ -25,7 +25,7 @@ static struct hf_status pin(struct hf_ctx *ctx, const struct backup_app *app, co
     HF_TRY(db_system_begin(ctx, app->dispatch_db, &tx));
     HF_TRY(vaults_pin(ctx, tx, id));
     HF_TRY(db_tx_commit(ctx, &tx));
-    return load_pinned(ctx, app, ret_id);
+    return load_pinned(ctx, app->dispatch_db, ret_id);
 }
 
 static struct hf_status missing(struct hf_ctx *ctx, const char *dir, const char *pinned)
@@ -51,12 +51,22 @@ static struct hf_status changed(struct hf_ctx *ctx, const char *dir, const char 
                         dir, found, pinned);
 }
 
+struct hf_status vault_home_check(struct hf_ctx *ctx, struct db *dispatch_db, const char *dir)
+{
+    const char *pinned = NULL;
+
+    return hf_path_exists(dir) || !hf_is_ok(load_pinned(ctx, dispatch_db, &pinned)) ||
+                   pinned == NULL
+               ? hf_success()
+               : missing(ctx, dir, pinned);
+}
+
 struct hf_status vault_home_open(struct hf_ctx *ctx, const struct backup_app *app, const char *dir)
 {
     const char *pinned = NULL;
     struct vault_marker marker;
 
-    HF_TRY(load_pinned(ctx, app, &pinned));
+    HF_TRY(load_pinned(ctx, app->dispatch_db, &pinned));
     if (pinned == NULL) {
         HF_TRY(vault_create(ctx, app->vault));
     }

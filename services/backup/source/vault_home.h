@@ -11,4 +11,10 @@
 struct hf_status vault_home_open(struct hf_ctx *ctx, const struct backup_app *app,
                                  const char *dir) HF_MUST_USE;
 
+/* Before the directory is made: where this installation has a vault already, an empty one in its
+ * place only stands in the way of whoever puts it back.
+ * Errors   FAILED_PRECONDITION VAULT_MISSING. A database that cannot say yet hinders nobody. */
+struct hf_status vault_home_check(struct hf_ctx *ctx, struct db *dispatch_db,
+                                  const char *dir) HF_MUST_USE;
+
 #endif

@@ -203,7 +203,21 @@ static void check_permissions(struct doctor *doctor)
                    out_word(arena, kit)));
 }
 
-/* The service's directory against the one at the path. */
+static bool is_running(struct doctor *doctor, const char *name)
+{
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
+
+    (void)hf_is_ok(processes_load(&doctor->cli->ctx, doctor->place.dir, &entries, &len));
+    for (size_t i = 0; i < len; i++) {
+        if (hf_text_equal(entries[i].name, name) && entries[i].is_alive) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The directory of a service that runs against the one at the path. */
 static void check_vault_place(struct doctor *doctor)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf noted = {0};
@@ -213,8 +227,9 @@ static void check_vault_place(struct doctor *doctor)
     struct stat found;
 
     hf_buf_init(&noted, VAULT_NOTE_MAX);
-    if (stat(vault, &found) != 0 || !hf_is_ok(hf_read_file(arena, note, &noted))) {
-        return; /* the vault's own check says why; a service that never started has no note */
+    if (stat(vault, &found) != 0 || !is_running(doctor, "backup") ||
+        !hf_is_ok(hf_read_file(arena, note, &noted))) {
+        return; /* the vault's own check says why; a service that does not run holds none */
     }
     const char *now = hf_printf(arena, VAULT_NOTE_FORMAT "\n", (unsigned long long)found.st_dev,
                                 (unsigned long long)found.st_ino);
@@ -223,10 +238,12 @@ static void check_vault_place(struct doctor *doctor)
     tell(doctor, is_same ? GOOD : BAD, "vault of the service",
          is_same ? "is the one in its place"
                  : hf_printf(arena,
-                             "the service holds another directory than %s: a disk was unmounted or "
-                             "mounted under it",
+                             "the service holds another directory than %s: that was moved, "
+                             "unmounted or mounted over; no WAL and no backup is acknowledged",
                              vault),
-         hf_printf(arena, "%s  # when its disk is mounted again", restart_command(doctor)));
+         hf_printf(arena,
+                   "%s  # when the old one is back in its place, or what is newer in it was copied",
+                   restart_command(doctor)));
 }
 
 static void check_space(struct doctor *doctor)
@@ -280,17 +297,10 @@ static void check_processes(struct doctor *doctor)
 {
     static const char *const names[] = {"supervisor", "postgres", "redis", "backup"};
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    const struct process_entry *entries = NULL;
-    size_t len = 0;
 
-    (void)hf_is_ok(processes_load(&doctor->cli->ctx, doctor->place.dir, &entries, &len));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        bool is_alive = false;
+        bool is_alive = is_running(doctor, names[i]);
 
-        for (size_t k = 0; k < len; k++) {
-            is_alive =
-                is_alive || (hf_text_equal(entries[k].name, names[i]) && entries[k].is_alive);
-        }
         tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
              is_alive ? "runs" : "does not run", up_command(doctor));
     }
