@@ -33,7 +33,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-struct hf_thread *hf_thread_start(const char *name, void (*fn)(void *arg), void *arg)
+struct hf_thread *hf_thread_try(const char *name, void (*fn)(void *arg), void *arg)
 {
     struct hf_thread *thread = hf_heap_alloc(sizeof(*thread));
     size_t name_len = strnlen(name, NAME_MAX_LEN);
@@ -54,9 +54,29 @@ struct hf_thread *hf_thread_start(const char *name, void (*fn)(void *arg), void 
     HF_CHECK(pthread_sigmask(SIG_SETMASK, &all, &old) == 0);
     HF_CHECK(pthread_attr_init(&attr) == 0);
     HF_CHECK(pthread_attr_setstacksize(&attr, STACK_BYTES) == 0);
-    HF_CHECK(pthread_create(&thread->id, &attr, thread_main, thread) == 0);
+    int error = pthread_create(&thread->id, &attr, thread_main, thread);
     (void)pthread_attr_destroy(&attr);
     HF_CHECK(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+    HF_CHECK(error == 0 || error == EAGAIN || error == ENOMEM);
+    if (error != 0) {
+        hf_heap_free(thread);
+        return NULL;
+    }
+    return thread;
+}
+
+struct hf_status hf_thread_refused(struct hf_arena *arena)
+{
+    return hf_fail(arena, HF_RESOURCE_EXHAUSTED,
+                   "the system has no more threads for this service (see RLIMIT_NPROC, TasksMax "
+                   "and pids.max)");
+}
+
+struct hf_thread *hf_thread_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    struct hf_thread *thread = hf_thread_try(name, fn, arg);
+
+    HF_CHECK(thread != NULL);
     return thread;
 }
 

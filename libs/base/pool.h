@@ -9,9 +9,15 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/status.h"
 
 struct hf_thread;
-/* name ≤ 15 characters. stack 512 KiB. Aborts when the system refuses. */
+/* name ≤ 15 characters. stack 512 KiB. NULL: the system has none to give now (RLIMIT_NPROC,
+ * TasksMax, pids.max), nothing is started. For all that data, rows or clients ask for. */
+struct hf_thread *hf_thread_try(const char *name, void (*fn)(void *arg), void *arg);
+/* RESOURCE_EXHAUSTED that says so. */
+struct hf_status hf_thread_refused(struct hf_arena *arena) HF_MUST_USE;
+/* The same, for the threads without which a process cannot be: aborts when the system refuses. */
 struct hf_thread *hf_thread_start(const char *name, void (*fn)(void *arg), void *arg);
 void hf_thread_join(struct hf_thread *thread); /* accepts NULL; frees it */
 

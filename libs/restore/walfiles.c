@@ -175,7 +175,10 @@ static struct hf_status place_segments(struct restore *restore, struct wal_work 
     hf_lock_init(&work->status_lock);
     work->status_arena = hf_arena_new(ARENA_BYTES);
     for (size_t i = 0; i < count; i++) {
-        threads[i] = hf_thread_start("wal", run_worker, work);
+        threads[i] = hf_thread_try("wal", run_worker, work);
+    }
+    if (count > 0 && threads[0] == NULL) { /* no thread to have: this one does it alone */
+        run_worker(work);
     }
     for (size_t i = 0; i < count; i++) {
         hf_thread_join(threads[i]);

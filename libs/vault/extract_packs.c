@@ -264,7 +264,10 @@ struct hf_status vault_extract_batch(struct hf_ctx *ctx, struct extract *extract
         readers[i].arena = hf_arena_new(ARENA_MAX);
         readers[i].blobs = vault_blob_reader_new();
         readers[i].window = hf_heap_alloc(WINDOW_BYTES);
-        readers[i].thread = hf_thread_start("vault-read", reader_main, &readers[i]);
+        readers[i].thread = hf_thread_try("vault-read", reader_main, &readers[i]);
+    }
+    if (threads > 0 && readers[0].thread == NULL) { /* no thread to have: this one does it alone */
+        reader_main(&readers[0]);
     }
     for (unsigned i = 0; i < threads; i++) {
         hf_thread_join(readers[i].thread);

@@ -94,9 +94,8 @@ static struct hf_status session_open(struct hf_ctx *ctx, struct vault_session *s
     HF_TRY(vault_digests_writer_new(ctx, session->place.keyring, session->cache_path,
                                     session->backup_id, &session->cache));
     vault_session_order_new(session, (size_t)threads + 2);
-    vault_session_packs_start(session);
-    vault_session_workers_start(session, threads);
-    return hf_success();
+    HF_TRY(vault_session_packs_start(ctx, session));
+    return vault_session_workers_start(ctx, session, threads);
 }
 
 struct hf_status vault_session_begin(struct hf_ctx *ctx,

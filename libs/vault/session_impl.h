@@ -161,7 +161,8 @@ struct hf_status vault_session_store(struct hf_ctx *ctx, struct vault_session *s
                                      struct vault_codec_ctx *codec, struct hf_bytes plain,
                                      const uint8_t *digests,
                                      struct session_place *ret_place) HF_MUST_USE;
-void vault_session_packs_start(struct vault_session *session);
+struct hf_status vault_session_packs_start(struct hf_ctx *ctx,
+                                           struct vault_session *session) HF_MUST_USE;
 /* Upload what is open and wait for the uploader to end. */
 void vault_session_packs_end(struct vault_session *session);
 /* Raise next_pack above the packs that exist already. */
@@ -184,7 +185,8 @@ void vault_session_file_link(struct vault_session *session, struct session_file 
 void vault_session_file_free(struct session_file *file);
 
 /* --- workers --- */
-void vault_session_workers_start(struct vault_session *session, size_t count);
+struct hf_status vault_session_workers_start(struct hf_ctx *ctx, struct vault_session *session,
+                                             size_t count) HF_MUST_USE;
 /* Close the queue, let workers finish, join. Repeatable. */
 void vault_session_workers_end(struct vault_session *session);
 /* Give a unit back to the feeding thread. */

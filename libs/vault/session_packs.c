@@ -156,10 +156,11 @@ static void uploader_main(void *arg)
     }
 }
 
-void vault_session_packs_start(struct vault_session *session)
+struct hf_status vault_session_packs_start(struct hf_ctx *ctx, struct vault_session *session)
 {
     session->uploads = hf_queue_new(PACKS_ALIVE);
-    session->uploader = hf_thread_start("vault-put", uploader_main, session);
+    session->uploader = hf_thread_try("vault-put", uploader_main, session);
+    return session->uploader == NULL ? hf_thread_refused(ctx->arena) : hf_success();
 }
 
 void vault_session_packs_end(struct vault_session *session)

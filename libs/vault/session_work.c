@@ -69,16 +69,21 @@ static void worker_main(void *arg)
     }
 }
 
-void vault_session_workers_start(struct vault_session *session, size_t count)
+struct hf_status vault_session_workers_start(struct hf_ctx *ctx, struct vault_session *session,
+                                             size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct worker *worker = &session->workers[i];
         worker->session = session;
         worker->codec = vault_codec_new((int)session->level);
         worker->arena = hf_arena_new(ARENA_MAX);
-        worker->thread = hf_thread_start("vault-work", worker_main, worker);
+        worker->thread = hf_thread_try("vault-work", worker_main, worker);
+        session->workers_len++;
+        if (worker->thread == NULL) { /* fewer do the same, slower; none does nothing */
+            return i == 0 ? hf_thread_refused(ctx->arena) : hf_success();
+        }
     }
-    session->workers_len = count;
+    return hf_success();
 }
 
 void vault_session_workers_end(struct vault_session *session)

@@ -210,7 +210,6 @@ static struct hf_status start_work(struct hf_ctx *ctx, const struct backup_confi
 
     app->source_calls = source_calls_new();
     app->receivers = receivers_new(app);
-    HF_TRY(receivers_start_all(ctx, app->receivers));
     app->jobs = jobs_new(&options);
     return jobs_start(ctx, app->jobs);
 }
@@ -319,7 +318,9 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
 
         HF_TRY(telemetry_start(ctx, app, &telemetry, &process->telemetry));
     }
-    return start_api(ctx, config, process);
+    HF_TRY(start_api(ctx, config, process));
+    /* Last: two threads for each cluster, and what serves must not lack them. */
+    return receivers_start_all(ctx, app->receivers);
 }
 
 static struct hf_status start(struct hf_ctx *ctx, const void *config,

@@ -31,36 +31,6 @@ static char *make_application_name(const char *cluster)
     return hf_heap_strdup(hf_printf(arena, "holdfast_%s", cluster));
 }
 
-struct receiver *receiver_start(const struct receiver_options *options)
-{
-    struct receiver *receiver = hf_heap_alloc(sizeof(*receiver));
-    struct receiver_options *own = &receiver->options;
-
-    HF_CHECK(strlen(options->lineage) < RECEIVER_LINEAGE_MAX && strlen(options->cluster) < 100);
-    *own = *options;
-    own->cluster = hf_heap_strdup(options->cluster);
-    own->dsn = hf_heap_strdup(options->dsn);
-    own->password = dup_or_null(options->password);
-    own->access.owner = dup_or_null(options->access.owner);
-    own->access.run_dir = dup_or_null(options->access.run_dir);
-    own->access.ca_pem = dup_or_null(options->access.ca_pem);
-    own->access.cert_pem = dup_or_null(options->access.cert_pem);
-    own->access.key_pem = dup_or_null(options->access.key_pem);
-    own->slot = hf_heap_strdup(options->slot);
-    own->system_identifier = hf_heap_strdup(options->system_identifier);
-    own->prefix = hf_heap_strdup(options->prefix);
-    own->lineage = hf_heap_strdup(options->lineage);
-    own->inventory_us = options->inventory_us > 0 ? options->inventory_us : 60 * HF_US_PER_S;
-    own->look_us = options->look_us > 0 ? options->look_us : 15 * HF_US_PER_S;
-    receiver->application_name = make_application_name(options->cluster);
-    copy_text(receiver->lineage, sizeof(receiver->lineage), options->lineage);
-    copy_text(receiver->status.lineage, sizeof(receiver->status.lineage), options->lineage);
-    hf_lock_init(&receiver->lock);
-    receiver->thread = hf_thread_start("wal-receiver", receiver_loop, receiver);
-    receiver->clerk = hf_thread_start("wal-clerk", receiver_clerk, receiver);
-    return receiver;
-}
-
 void receiver_stop(struct receiver *receiver)
 {
     atomic_store(&receiver->stop.is_set, true);
@@ -119,6 +89,50 @@ void receiver_free(struct receiver *receiver)
     hf_heap_free(receiver->application_name);
     hf_lock_done(&receiver->lock);
     hf_heap_free(receiver);
+}
+
+static struct receiver *receiver_new(const struct receiver_options *options)
+{
+    struct receiver *receiver = hf_heap_alloc(sizeof(*receiver));
+    struct receiver_options *own = &receiver->options;
+
+    HF_CHECK(strlen(options->lineage) < RECEIVER_LINEAGE_MAX && strlen(options->cluster) < 100);
+    *own = *options;
+    own->cluster = hf_heap_strdup(options->cluster);
+    own->dsn = hf_heap_strdup(options->dsn);
+    own->password = dup_or_null(options->password);
+    own->access.owner = dup_or_null(options->access.owner);
+    own->access.run_dir = dup_or_null(options->access.run_dir);
+    own->access.ca_pem = dup_or_null(options->access.ca_pem);
+    own->access.cert_pem = dup_or_null(options->access.cert_pem);
+    own->access.key_pem = dup_or_null(options->access.key_pem);
+    own->slot = hf_heap_strdup(options->slot);
+    own->system_identifier = hf_heap_strdup(options->system_identifier);
+    own->prefix = hf_heap_strdup(options->prefix);
+    own->lineage = hf_heap_strdup(options->lineage);
+    own->inventory_us = options->inventory_us > 0 ? options->inventory_us : 60 * HF_US_PER_S;
+    own->look_us = options->look_us > 0 ? options->look_us : 15 * HF_US_PER_S;
+    receiver->application_name = make_application_name(options->cluster);
+    copy_text(receiver->lineage, sizeof(receiver->lineage), options->lineage);
+    copy_text(receiver->status.lineage, sizeof(receiver->status.lineage), options->lineage);
+    hf_lock_init(&receiver->lock);
+    return receiver;
+}
+
+struct receiver *receiver_start(const struct receiver_options *options)
+{
+    struct receiver *receiver = receiver_new(options);
+
+    /* The clerk first: it waits, so that it is ended at once when the other cannot be had. */
+    receiver->clerk = hf_thread_try("wal-clerk", receiver_clerk, receiver);
+    if (receiver->clerk != NULL) {
+        receiver->thread = hf_thread_try("wal-receiver", receiver_loop, receiver);
+    }
+    if (receiver->thread == NULL) {
+        receiver_free(receiver);
+        return NULL;
+    }
+    return receiver;
 }
 
 void receiver_status_get(struct receiver *receiver, struct receiver_status *ret_status)

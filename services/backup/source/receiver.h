@@ -100,7 +100,8 @@ struct receiver_status {
     uint64_t bytes;    /* WAL taken since start */
 };
 
-/* Start the thread. Never fails: what goes wrong shows in the status. */
+/* Start its threads; what goes wrong later shows in the status. NULL: the system has no threads to
+ * give (hf_thread_refused), nothing runs. */
 struct receiver *receiver_start(const struct receiver_options *options);
 /* Ask it to end (returns at once); its slice is flushed and closed. */
 void receiver_stop(struct receiver *receiver);

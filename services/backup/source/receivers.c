@@ -256,11 +256,12 @@ static uint64_t stops_now(struct receivers *receivers, const char *cluster_id, b
     return stops;
 }
 
-/* False: somebody stopped a receiver meanwhile, and the slot was made of what was before: of a
- * cluster that is removed now, or reached otherwise. Thus the receiver starts here and not before:
- * it would make the slot on the source again. */
-static bool put_slot(struct receivers *receivers, struct slot *slot,
-                     const struct receiver_options *options, uint64_t stops)
+/* Not current: somebody stopped a receiver meanwhile, and the slot was made of what was before: of
+ * a cluster that is removed now, or reached otherwise. Thus the receiver starts here and not
+ * before: it would make the slot on the source again. */
+static struct hf_status put_slot(struct hf_ctx *ctx, struct receivers *receivers, struct slot *slot,
+                                 const struct receiver_options *options, uint64_t stops,
+                                 bool *ret_is_current)
 {
     hf_lock_take(&receivers->slots_lock);
     bool is_current = receivers->stops == stops;
@@ -268,13 +269,18 @@ static bool put_slot(struct receivers *receivers, struct slot *slot,
 
     if (is_first) {
         slot->receiver = receiver_start(options);
+    }
+    bool is_started = slot->receiver != NULL;
+
+    if (is_started) {
         (void)hf_map_put(receivers->slots, slot->cluster_id, slot);
     }
     hf_lock_release(&receivers->slots_lock);
-    if (!is_first) {
+    if (!is_started) {
         slot_free(slot);
     }
-    return is_current;
+    *ret_is_current = is_current;
+    return is_first && !is_started ? hf_thread_refused(ctx->arena) : hf_success();
 }
 
 struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
@@ -284,13 +290,15 @@ struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers
         struct receiver_options options;
         struct slot *slot = NULL;
         bool is_there = false;
+        bool is_current = false;
         uint64_t stops = stops_now(receivers, cluster_id, &is_there);
 
         if (is_there) {
             return hf_success();
         }
         HF_TRY(make_slot(ctx, receivers, tenant_id, cluster_id, &options, &slot));
-        if (put_slot(receivers, slot, &options, stops)) {
+        HF_TRY(put_slot(ctx, receivers, slot, &options, stops, &is_current));
+        if (is_current) {
             return hf_success();
         }
     }
@@ -387,11 +395,12 @@ struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *recei
 {
     size_t failed = 0;
 
+    /* Before the receivers take what there is. */
+    receivers->retry = hf_thread_start("wal-retry", retry_main, receivers);
     HF_TRY(start_each(ctx, receivers, &failed));
     if (failed > 0) {
         receivers_start_later(receivers);
     }
-    receivers->retry = hf_thread_start("wal-retry", retry_main, receivers);
     return hf_success();
 }
 

@@ -1,6 +1,9 @@
 /* Threads, queues and pools under contention. */
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/pool.h"
@@ -98,6 +101,36 @@ static void test_thread__has_all_signals_blocked(void **state)
     assert_int_equal(sigismember(&own, SIGTERM), 0);
 }
 
+/* What a process that may have no more threads gets; run in a child of an ordinary user, as the
+ * limit binds no other. */
+static int try_without_threads(void)
+{
+    const struct rlimit none = {0, 0};
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 16);
+
+    if (setrlimit(RLIMIT_NPROC, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0)) {
+        return 1;
+    }
+    if (hf_thread_try("none", read_mask, NULL) != NULL) {
+        return 2;
+    }
+    return hf_thread_refused(arena).code == HF_RESOURCE_EXHAUSTED ? 0 : 3;
+}
+
+static void test_thread__none_to_have_is_told(void **state)
+{
+    pid_t child = fork();
+    int status = -1;
+    (void)state;
+
+    if (child == 0) {
+        _exit(try_without_threads());
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_lock__wait_times_out(void **state)
 {
     struct hf_lock lock;
@@ -121,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_queue__closed_gives_out_what_it_holds),
         cmocka_unit_test(test_queue__close_wakes_a_waiting_consumer),
         cmocka_unit_test(test_thread__has_all_signals_blocked),
+        cmocka_unit_test(test_thread__none_to_have_is_told),
         cmocka_unit_test(test_lock__wait_times_out),
     };
 

@@ -1,5 +1,7 @@
 /* Loops that a source can turn: the receiver goes round each a bounded number of times, over all
  * its connections, says why it waits, and streams again when the source is honest. */
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backup/source/receiver_internal.h"
@@ -138,12 +140,48 @@ static void test_receiver__what_could_not_be_begun_costs_nothing(void **state)
     assert_int_equal(receiver.fork_budget.used, 0);
 }
 
+/* In a child of an ordinary user, as the limit binds no other. */
+static int start_without_threads(void)
+{
+    const struct rlimit none = {0, 0};
+    const struct receiver_options options = {
+        .cluster = "orders",
+        .dsn = "host=db.test",
+        .slot = "holdfast_orders",
+        .system_identifier = "1",
+        .prefix = "tenants/acme/sources/s",
+        .lineage = "l1",
+        .segment_bytes = LIAR_SEGMENT,
+    };
+
+    if (setrlimit(RLIMIT_NPROC, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0)) {
+        return 1;
+    }
+    return receiver_start(&options) == NULL ? 0 : 2;
+}
+
+/* Each cluster costs threads: the one too many must not end those that run. */
+static void test_receiver__without_threads_nothing_starts_and_nothing_ends(void **state)
+{
+    pid_t child = fork();
+    int status = -1;
+
+    (void)state;
+    if (child == 0) {
+        _exit(start_without_threads());
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_receiver__is_not_turned_round_by_a_source),
         cmocka_unit_test(test_receiver__a_clock_years_ahead_proves_nothing),
         cmocka_unit_test(test_receiver__a_name_that_moves_is_refused_at_the_reconnect),
+        cmocka_unit_test(test_receiver__without_threads_nothing_starts_and_nothing_ends),
         cmocka_unit_test(test_receiver__what_could_not_be_begun_costs_nothing),
     };
 
