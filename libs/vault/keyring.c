@@ -199,6 +199,24 @@ static struct hf_status slot_make_first(struct hf_ctx *ctx, struct objstore *sto
     return status.code == HF_ALREADY_EXISTS ? hf_success() : status;
 }
 
+/* A realm whose key slots are gone has lost them, it is not new: other keys under the same name
+ * would make all that it stored unreadable for ever. */
+static struct hf_status check_begun(struct hf_ctx *ctx, struct objstore *store, const char *realm)
+{
+    const char *prefix = hf_printf(ctx->arena, "tenants/%s/sources/", realm);
+    const char *const metadata[] = {"realm", realm, NULL};
+    struct objstore_page page = {0};
+
+    HF_TRY(objstore_list(ctx, store, prefix, NULL, 1, &page));
+    if (page.len == 0) {
+        return hf_success();
+    }
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEYS_MISSING", metadata,
+                        "the vault holds data of tenant %s but not its keys; put tenants/%s/keys/ "
+                        "back from a copy of the vault",
+                        realm, realm);
+}
+
 struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_realm_options *options,
                                     struct vault_keyring **ret_keyring)
@@ -211,6 +229,7 @@ struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
 
     HF_TRY(slot_newest(ctx, store, options->realm, &number));
     if (number == 0) {
+        HF_TRY(check_begun(ctx, store, options->realm));
         if (!options->create) {
             return hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of tenant %s",
                            options->realm);
@@ -286,6 +305,26 @@ struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store
                          options->realm);
     }
     return status;
+}
+
+struct hf_status vault_keyring_keep(struct hf_ctx *ctx, struct objstore *store,
+                                    const struct vault_keyring *keyring,
+                                    const struct vault_realm_options *options, bool *ret_was_gone)
+{
+    const uint32_t number = keyring->slot_number;
+    uint64_t size = 0;
+
+    HF_CHECK(keyring->is_full && hf_text_equal(keyring->realm, options->realm));
+    struct hf_status status =
+        objstore_head(ctx, store, slot_place(ctx, keyring->realm, number).name, &size);
+    bool is_gone = status.code == HF_NOT_FOUND;
+
+    if (is_gone) {
+        status = slot_write(ctx, store, options, number, &keyring->secrets);
+    }
+    HF_TRY(status);
+    *ret_was_gone = is_gone;
+    return hf_success();
 }
 
 struct vault_keyring *vault_keyring_borrowed(struct vault_secret_source source,

@@ -51,8 +51,9 @@ struct vault_realm_options {
 };
 /* Open (or make) the realm's newest key slot. FAILED_PRECONDITION reason WRONG_KEY with a wrong
  * KEK - never "corrupt"; NOT_FOUND no such realm; FAILED_PRECONDITION reason NEWER_FORMAT, or
- * UNKNOWN_SIGNING_KEY when the slot does not list the signing key (vault_keyring_rotate adds it);
- * DATA_LOSS a damaged slot. */
+ * UNKNOWN_SIGNING_KEY when the slot does not list the signing key (vault_keyring_rotate adds it),
+ * or KEYS_MISSING when the realm has stored something and no slot: nothing is made then; DATA_LOSS
+ * a damaged slot. */
 struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_realm_options *options,
                                     struct vault_keyring **ret_keyring) HF_MUST_USE;
@@ -70,6 +71,12 @@ struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store
                                       const struct vault_keyring *keyring,
                                       const struct vault_realm_options *options,
                                       bool with_new_key) HF_MUST_USE;
+/* Write the slot the keyring was opened from again, under options->kek, when it is gone from the
+ * vault. Repeatable; needs a keyring opened from a slot. */
+struct hf_status vault_keyring_keep(struct hf_ctx *ctx, struct objstore *store,
+                                    const struct vault_keyring *keyring,
+                                    const struct vault_realm_options *options,
+                                    bool *ret_was_gone) HF_MUST_USE;
 /* A keyring that opens what source gives secrets for. verifying_keys: count × 32 bytes, copied. */
 struct vault_keyring *vault_keyring_borrowed(struct vault_secret_source source,
                                              const uint8_t *verifying_keys, size_t count);

@@ -102,10 +102,9 @@ static struct hf_status enrol_signer(struct hf_ctx *ctx, struct objstore *vault,
     return hf_success();
 }
 
-static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
-                                     struct vault_keyring **ret_keyring)
+static struct vault_realm_options options_of(const struct realms *realms, const char *tenant)
 {
-    const struct vault_realm_options options = {
+    return (struct vault_realm_options){
         .realm = tenant,
         .kek = realms->kek,
         .signing_key_path = realms->signing_key_path,
@@ -113,7 +112,12 @@ static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, 
             realms->has_escrow ? (const uint8_t(*)[VAULT_KEY_LEN]) & realms->escrow : NULL,
         .create = true,
     };
+}
 
+static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
+                                     struct vault_keyring **ret_keyring)
+{
+    const struct vault_realm_options options = options_of(realms, tenant);
     struct hf_status status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
 
     if (status.info != NULL && hf_text_equal(status.info->reason, "UNKNOWN_SIGNING_KEY")) {
@@ -142,4 +146,25 @@ struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const cha
         *ret_keyring = keyring;
     }
     return status;
+}
+
+struct hf_status realms_keep(struct hf_ctx *ctx, struct realms *realms, const char *tenant)
+{
+    const struct vault_realm_options options = options_of(realms, tenant);
+    bool was_gone = false;
+
+    hf_lock_take(&realms->keyrings_lock);
+    const struct vault_keyring *keyring = hf_map_get(realms->keyrings, tenant);
+
+    hf_lock_release(&realms->keyrings_lock);
+    if (keyring == NULL) {
+        return hf_success();
+    }
+    HF_TRY(hf_wrap(ctx->arena, vault_keyring_keep(ctx, realms->vault, keyring, &options, &was_gone),
+                   "looking after the keys of tenant %s", tenant));
+    if (was_gone) {
+        hf_error(ctx, HF_EVENT("vault.keys.restored"), HF_TEXT("realm", tenant),
+                 HF_TEXT("why", "the key slot was gone from the vault"));
+    }
+    return hf_success();
 }

@@ -24,5 +24,9 @@ void realms_free(struct realms *realms); /* accepts NULL; wipes */
 /* The keyring of a tenant (by name), borrowed until realms_free. */
 struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
                             const struct vault_keyring **ret_keyring) HF_MUST_USE;
+/* Write the tenant's key slot again when it is gone from the vault while the process holds its
+ * keys. After realms_get. */
+struct hf_status realms_keep(struct hf_ctx *ctx, struct realms *realms,
+                             const char *tenant) HF_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backup/domain/args.h"
+#include "backup/source/realms.h"
 #include "backup/source/receivers.h"
 #include "backup/source/source.h"
 #include "backup/store/backups.h"
@@ -49,6 +50,7 @@ static struct hf_status load(struct hf_ctx *ctx, struct jobs_run *run, struct ba
     work->ctx = ctx;
     work->run = run;
     HF_TRY(source_load(ctx, run->app, run->job.tenant_id, target.cluster_id, &work->source));
+    HF_TRY(realms_keep(ctx, work->source.app->realms, work->source.tenant));
     HF_TRY(db_tx_begin(ctx, work->source.app->db, run->job.tenant_id, DB_READ_COMMITTED, &tx));
     HF_TRY(jobs_fence_check(ctx, tx, run));
     HF_TRY(backups_get(ctx, tx, work->source.row.name, target.backup_id, &work->row));

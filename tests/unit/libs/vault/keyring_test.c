@@ -51,6 +51,24 @@ static void test_keyring__unknown_realm_is_not_found(void **state)
     assert_code(reopen(f, &realm), HF_INVALID_ARGUMENT);
 }
 
+static void test_keyring__lost_slots_are_not_begun_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_realm_options realm = fixture_realm(f);
+    const struct hf_bytes bytes = {(const uint8_t *)"x", 1};
+    bool was_gone = true;
+
+    assert_ok(objstore_put(&f->ctx, f->store, "tenants/acme/sources/s/journal/1", bytes));
+    assert_ok(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone));
+    assert_false(was_gone);
+    assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1));
+    assert_true(realm.create);
+    assert_reason(reopen(f, &realm), HF_FAILED_PRECONDITION, "KEYS_MISSING");
+    assert_ok(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone));
+    assert_true(was_gone);
+    assert_ok(reopen(f, &realm));
+}
+
 static void test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot(void **state)
 {
     struct fixture *f = *state;
@@ -204,6 +222,7 @@ int main(void)
         fixture_test(test_keyring__opens_again_with_the_same_keys),
         fixture_test(test_keyring__wrong_kek_is_wrong_key),
         fixture_test(test_keyring__unknown_realm_is_not_found),
+        fixture_test(test_keyring__lost_slots_are_not_begun_anew),
         fixture_test(test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot),
         fixture_test(test_keyring__a_slot_of_another_place_is_refused),
         fixture_test(test_keyring__rotates_key_kek_and_signer),
