@@ -315,6 +315,22 @@ def test_create_cluster__one_of_two_with_the_same_name_wins(call, source):
     assert slots(source) == before
 
 
+def test_create_cluster__one_more_than_there_may_be_is_refused(call, house, source):
+    before = slots(source)
+    state_sql(house, "insert into backup.clusters (tenant_id, id, name, dsn, system_identifier,"
+                     " server_version, segment_bytes, lineage, slot)"
+                     " select tenant_id, gen_random_uuid(), 'many-' || n, dsn, system_identifier,"
+                     " server_version, segment_bytes, lineage, ''"
+                     " from backup.clusters, generate_series(1, 500) n"
+                     " where name = 'orders' and delete_time is null")
+    answer = create(call, source, "too-many", "l1")()
+    state_sql(house, "delete from backup.clusters where name like 'many-%'")
+    assert (answer.code, reason(answer)) == ("RESOURCE_EXHAUSTED", "CLUSTER_LIMIT")
+    assert slots(source) == before
+    create(call, source, "enough", "l1")().reply
+    remove(call, "enough")
+
+
 def test_create_cluster__two_with_the_same_request_id_are_one(call, source):
     before = slots(source)
     answers = at_once(create(call, source, "twins", "t1"), create(call, source, "twins", "t1"))

@@ -220,6 +220,9 @@ static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thr
     if (*ret_is_done) {
         return hf_success();
     }
+    if (row->revision == 0) {
+        HF_TRY(clusters_check_room(ctx, tx));
+    }
     HF_TRY(row->revision > 0 ? clusters_set_connection(ctx, tx, row)
                              : clusters_insert(ctx, tx, row));
     HF_TRY(replay_save(ctx, tx, replay));

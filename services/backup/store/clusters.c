@@ -254,6 +254,20 @@ struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
                    NULL);
 }
 
+struct hf_status clusters_check_room(struct hf_ctx *ctx, struct db_tx *tx)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_count, DB_ARGS(DB_UUID(db_tx_tenant(tx))), &rows));
+    if (db_int(rows, 0, 0) < CLUSTERS_PER_TENANT_MAX) {
+        return hf_success();
+    }
+    return hf_fail_info(ctx->arena, HF_RESOURCE_EXHAUSTED, "CLUSTER_LIMIT", NULL,
+                        "the tenant has %d clusters, which is the most there may be; remove one "
+                        "first",
+                        CLUSTERS_PER_TENANT_MAX);
+}
+
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed)
 {

@@ -47,6 +47,10 @@ struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, cons
 struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
                                        const struct cluster_row *row) HF_MUST_USE;
 
+/* May the tenant have one more? RESOURCE_EXHAUSTED reason CLUSTER_LIMIT; each costs the service
+ * threads, connections and memory. */
+#define CLUSTERS_PER_TENANT_MAX 500
+struct hf_status clusters_check_room(struct hf_ctx *ctx, struct db_tx *tx) HF_MUST_USE;
 /* Was this cluster removed by somebody (not just unknown)? */
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed) HF_MUST_USE;

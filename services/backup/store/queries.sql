@@ -12,6 +12,9 @@ INSERT INTO backup.clusters (tenant_id, id, name, dsn, password_sealed, system_i
 VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, $10, $11,
         $12::bigint, $13::boolean, $14::bytea, $15::bytea, $16::bytea, $17::boolean)
 
+-- name: cluster_count
+SELECT count(*) FROM backup.clusters WHERE tenant_id = $1::uuid AND delete_time IS NULL
+
 -- name: cluster_by_name
 SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
        left(system_identifier, 21), server_version, segment_bytes, left(lineage, 41), left(slot, 64),
