@@ -325,3 +325,13 @@ const char *client_time(struct cli *cli, const Google__Protobuf__Timestamp *time
 
     return hf_printf(cli->ctx.arena, "%.19sZ", text);
 }
+
+bool client_is_vault_closed(const PbBackup__Cluster *cluster)
+{
+    const PbBackup__WalStatus *wal = cluster->wal;
+
+    return wal != NULL && wal->window_start == NULL && !hf_text_empty(cluster->newest_backup) &&
+           (hf_has_prefix(wal->error_reason, "JOURNAL_") ||
+            hf_text_equal(wal->error_reason, "KEYS_MISSING") ||
+            hf_text_equal(wal->error_reason, "WRONG_KEY"));
+}

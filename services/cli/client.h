@@ -35,6 +35,9 @@ struct hf_status client_job_status(struct cli *cli, const PbJobs__Job *job) HF_M
 struct hf_status out_backups(struct cli *cli,
                              const PbBackup__ListBackupsResponse *list) HF_MUST_USE;
 
+/* Does the vault, as the service finds it, show nothing of what the catalogue knows? Pure. */
+bool client_is_vault_closed(const PbBackup__Cluster *cluster);
+
 /* Texts of wire enums for tables; static. */
 const char *client_enum(const ProtobufCEnumDescriptor *type, int value);
 /* Is text a name of the enum? INVALID_ARGUMENT lists those that are. */

@@ -121,13 +121,16 @@ static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
 
     print_alarm(cli, name, "DAMAGED", cluster->damage);
     print_alarm(cli, name, "ACTION NEEDED", cluster->connection_problem);
-    if (wal != NULL && !hf_text_empty(wal->error) &&
-        wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING) {
-        print_alarm(
-            cli, name, "WAL DOES NOT STREAM",
-            hf_printf(arena, "%s; `holdfast doctor%s` says what mends it", wal->error, where));
+    if (wal != NULL && wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING) {
+        print_alarm(cli, name, "WAL DOES NOT STREAM",
+                    hf_printf(arena, "%s; `holdfast doctor%s` says what mends it",
+                              hf_text_empty(wal->error) ? "no reason is known yet" : wal->error,
+                              where));
     }
-    if (wal == NULL || wal->window_start == NULL) {
+    if (client_is_vault_closed(cluster)) {
+        print_alarm(cli, name, "NOT RECOVERABLE",
+                    "the vault does not show the backups that the catalogue knows");
+    } else if (wal == NULL || wal->window_start == NULL) {
         print_alarm(cli, name, "NOT RECOVERABLE",
                     hf_printf(arena,
                               "there is no complete backup; run `holdfast backup create %s%s`",

@@ -97,6 +97,7 @@ def test_receiver__starts_when_the_vault_is_whole_again(house, orders):
         done = house.run("wal", "status", "orders", "-o", "json", check=False)
         return done.returncode == 0 and json.loads(done.stdout).get("receiverState")
 
+    house.backup("orders")
     journals = glob.glob(house.path("vault", "tenants", "default", "sources", "*", "journal"))
     house.down()
     for name in journals:
@@ -104,6 +105,14 @@ def test_receiver__starts_when_the_vault_is_whole_again(house, orders):
     try:
         house.up()
         assert journals and state() != "STREAMING"
+        wal = house.hf("wal", "status", "orders")
+        assert wal["errorReason"] == "JOURNAL_ROLLBACK" and wal["receiverState"] == "WAITING"
+        said = house.run("info").stdout
+        assert "orders: WAL DOES NOT STREAM: " in said and wal["error"] in said
+        assert "can be restored" not in said and "orders: NOT RECOVERABLE: the vault " in said
+        advice = house.run("doctor", check=False).stdout
+        assert wal["error"] in advice and "when the vault is again as it was" in advice
+        assert "psql" not in advice
     finally:
         for name in journals:
             os.rename(f"{name}.away", name)

@@ -50,16 +50,25 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
     return window_of(points, seen->moments_len, gaps, seen->gaps_len, durable_us);
 }
 
+/* Does the vault show nothing of what the catalogue says it has? */
+static bool is_vault_closed(const struct receiver_status *status)
+{
+    return hf_has_prefix(status->reason, "JOURNAL_") ||
+           hf_text_equal(status->reason, "KEYS_MISSING") ||
+           hf_text_equal(status->reason, "WRONG_KEY");
+}
+
 static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct cluster_seen *seen,
                      PbBackup__WalStatus *wal)
 {
     struct receiver_status status = {.state = RECEIVER_STOPPED};
 
-    (void)receivers_status(thread->app->receivers, seen->row.id, &status);
+    bool is_started = receivers_status(thread->app->receivers, seen->row.id, &status);
+
     convert_wal(ctx->arena, thread->grant.tenant_name, &seen->row, &status, hf_now_us(), wal);
     struct window window = window_seen(ctx->arena, seen, status.durable_time_us);
 
-    if (window.is_open) {
+    if (window.is_open && (is_started || !is_vault_closed(&status))) {
         wal->window_start = convert_time(ctx->arena, window.start_us);
         wal->window_end = convert_time(ctx->arena, window.end_us);
     }

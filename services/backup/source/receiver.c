@@ -135,6 +135,15 @@ struct receiver *receiver_start(const struct receiver_options *options)
     return receiver;
 }
 
+void receiver_status_fail(struct receiver_status *status, enum receiver_state state,
+                          struct hf_status failure)
+{
+    status->state = state;
+    copy_text(status->error, sizeof(status->error), failure.message == NULL ? "" : failure.message);
+    copy_text(status->reason, sizeof(status->reason),
+              failure.info == NULL ? "" : failure.info->reason);
+}
+
 void receiver_status_get(struct receiver *receiver, struct receiver_status *ret_status)
 {
     hf_lock_take(&receiver->lock);
@@ -150,10 +159,7 @@ void receiver_note_state(struct receiver *receiver, enum receiver_state state,
     hf_lock_take(&receiver->lock);
     status->state = state;
     if (ended != NULL) {
-        copy_text(status->error, sizeof(status->error),
-                  ended->message == NULL ? "" : ended->message);
-        copy_text(status->reason, sizeof(status->reason),
-                  ended->info == NULL ? "" : ended->info->reason);
+        receiver_status_fail(status, state, *ended);
     }
     status->connects += state == RECEIVER_STREAMING;
     hf_lock_wake(&receiver->lock);

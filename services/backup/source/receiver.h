@@ -108,6 +108,9 @@ void receiver_stop(struct receiver *receiver);
 /* receiver_stop, wait for the thread (seconds at most), free. Accepts NULL. */
 void receiver_free(struct receiver *receiver);
 
+/* State with the failure's words. */
+void receiver_status_fail(struct receiver_status *status, enum receiver_state state,
+                          struct hf_status failure);
 void receiver_status_get(struct receiver *receiver, struct receiver_status *ret_status);
 
 /* Wait until WAL of timeline below lsn is durable.

@@ -26,9 +26,10 @@ struct slot {
 
 struct receivers {
     struct hf_lock slots_lock;
-    struct hf_map *slots; /* cluster id → struct slot */
-    uint64_t stops;       /* of any cluster: a row that was read before one may be of before it */
-    bool is_behind;       /* a cluster may have no receiver */
+    struct hf_map *slots;     /* cluster id → struct slot */
+    struct hf_map *unstarted; /* cluster id → struct receiver_status: why it has none */
+    uint64_t stops; /* of any cluster: a row that was read before one may be of before it */
+    bool is_behind; /* a cluster may have no receiver */
 
     struct backup_app *app;
     struct hf_cancel stop;
@@ -41,6 +42,7 @@ struct receivers *receivers_new(struct backup_app *app)
 
     hf_lock_init(&receivers->slots_lock);
     receivers->slots = hf_map_new();
+    receivers->unstarted = hf_map_new();
     receivers->app = app;
     return receivers;
 }
@@ -72,6 +74,14 @@ static bool free_slot(const char *key, void *value, void *arg)
     return true;
 }
 
+static bool free_unstarted(const char *key, void *value, void *arg)
+{
+    (void)key;
+    (void)arg;
+    hf_heap_free(value);
+    return true;
+}
+
 void receivers_free(struct receivers *receivers)
 {
     if (receivers == NULL) {
@@ -85,6 +95,8 @@ void receivers_free(struct receivers *receivers)
     hf_map_each(receivers->slots, stop_slot, NULL); /* all at once, then wait for each */
     hf_map_each(receivers->slots, free_slot, NULL);
     hf_map_free(receivers->slots);
+    hf_map_each(receivers->unstarted, free_unstarted, NULL);
+    hf_map_free(receivers->unstarted);
     hf_lock_done(&receivers->slots_lock);
     hf_heap_free(receivers);
 }
@@ -246,6 +258,19 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
     return hf_success();
 }
 
+/* Why a cluster has no receiver is told in the place of its status. */
+static void note_unstarted(struct receivers *receivers, const char *cluster_id,
+                           struct hf_status status)
+{
+    struct receiver_status *told = hf_heap_alloc(sizeof(*told));
+    bool is_for_person = status.code == HF_FAILED_PRECONDITION || status.code == HF_DATA_LOSS;
+
+    receiver_status_fail(told, is_for_person ? RECEIVER_STALLED : RECEIVER_WAITING, status);
+    hf_lock_take(&receivers->slots_lock);
+    hf_heap_free(hf_map_put(receivers->unstarted, cluster_id, told));
+    hf_lock_release(&receivers->slots_lock);
+}
+
 static uint64_t stops_now(struct receivers *receivers, const char *cluster_id, bool *ret_is_there)
 {
     hf_lock_take(&receivers->slots_lock);
@@ -274,6 +299,7 @@ static struct hf_status put_slot(struct hf_ctx *ctx, struct receivers *receivers
 
     if (is_started) {
         (void)hf_map_put(receivers->slots, slot->cluster_id, slot);
+        hf_heap_free(hf_map_remove(receivers->unstarted, slot->cluster_id));
     }
     hf_lock_release(&receivers->slots_lock);
     if (!is_started) {
@@ -283,8 +309,8 @@ static struct hf_status put_slot(struct hf_ctx *ctx, struct receivers *receivers
     return is_first && !is_started ? hf_thread_refused(ctx->arena) : hf_success();
 }
 
-struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
-                                 const char *tenant_id, const char *cluster_id)
+static struct hf_status start(struct hf_ctx *ctx, struct receivers *receivers,
+                              const char *tenant_id, const char *cluster_id)
 {
     for (int tries = 0; tries < STARTS_MAX; tries++) {
         struct receiver_options options;
@@ -303,6 +329,17 @@ struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers
         }
     }
     return hf_fail(ctx->arena, HF_UNAVAILABLE, "clusters change too fast to start a receiver");
+}
+
+struct hf_status receivers_start(struct hf_ctx *ctx, struct receivers *receivers,
+                                 const char *tenant_id, const char *cluster_id)
+{
+    struct hf_status status = start(ctx, receivers, tenant_id, cluster_id);
+
+    if (!hf_is_ok(status)) {
+        note_unstarted(receivers, cluster_id, status);
+    }
+    return status;
 }
 
 static struct hf_status load_refs(struct hf_ctx *ctx, struct receivers *receivers,
@@ -409,6 +446,7 @@ void receivers_stop(struct receivers *receivers, const char *cluster_id)
     hf_lock_take(&receivers->slots_lock);
     struct slot *slot = hf_map_remove(receivers->slots, cluster_id);
 
+    hf_heap_free(hf_map_remove(receivers->unstarted, cluster_id));
     receivers->stops++;
     if (slot != NULL) {
         receiver_stop(slot->receiver); /* wakes whoever waits on it */
@@ -442,12 +480,25 @@ static void release_slot(struct receivers *receivers, struct slot *slot)
     hf_lock_release(&receivers->slots_lock);
 }
 
+static void unstarted_get(struct receivers *receivers, const char *cluster_id,
+                          struct receiver_status *ret_status)
+{
+    hf_lock_take(&receivers->slots_lock);
+    const struct receiver_status *told = hf_map_get(receivers->unstarted, cluster_id);
+
+    if (told != NULL) {
+        *ret_status = *told;
+    }
+    hf_lock_release(&receivers->slots_lock);
+}
+
 bool receivers_status(struct receivers *receivers, const char *cluster_id,
                       struct receiver_status *ret_status)
 {
     struct slot *slot = use_slot(receivers, cluster_id);
 
     if (slot == NULL) {
+        unstarted_get(receivers, cluster_id, ret_status);
         return false;
     }
     receiver_status_get(slot->receiver, ret_status);

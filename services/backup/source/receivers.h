@@ -23,7 +23,8 @@ void receivers_start_later(struct receivers *receivers);
 /* Stop and forget one; OK when there is none. */
 void receivers_stop(struct receivers *receivers, const char *cluster_id);
 
-/* False when no receiver of this cluster runs here. */
+/* False when no receiver of this cluster runs here: then the status says why it did not start, and
+ * is left as it is when no start failed. */
 bool receivers_status(struct receivers *receivers, const char *cluster_id,
                       struct receiver_status *ret_status);
 /* Status of each; fn must not call back. */

@@ -433,6 +433,14 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
     const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
     const char *fix = fix_of(arena, reason, name);
 
+    if (hf_has_prefix(reason, "JOURNAL_")) {
+        return hf_printf(arena, "%s  # when the vault is again as it was", restart_command(doctor));
+    }
+    if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "KEYS_MISSING")) {
+        return hf_printf(arena, "%s  # when the keys are again those of this vault: %s",
+                         restart_command(doctor),
+                         out_word(arena, hf_path_join(arena, doctor->place.dir, "keys")));
+    }
     if (hf_has_prefix(reason, "ADDRESS_")) {
         fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);
     }
@@ -459,11 +467,19 @@ static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluste
 
     tell(doctor, streams ? GOOD : BAD, name,
          streams ? "WAL streams"
-                 : hf_printf(arena, "WAL does not stream: %s", wal == NULL ? "" : wal->error),
+                 : hf_printf(arena, "WAL does not stream: %s",
+                             wal == NULL || hf_text_empty(wal->error) ? "no reason is known yet"
+                                                                      : wal->error),
          connect_command(doctor, cluster));
-    tell(doctor, has_window ? GOOD : WARN, name,
-         has_window ? "can be restored" : "cannot be restored: it has no backup",
-         here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
+    if (client_is_vault_closed(cluster)) {
+        tell(doctor, BAD, name,
+             "cannot be restored: the vault does not show the backups that the catalogue knows",
+             connect_command(doctor, cluster));
+    } else {
+        tell(doctor, has_window ? GOOD : WARN, name,
+             has_window ? "can be restored" : "cannot be restored: it has no backup",
+             here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
+    }
     if (!hf_text_empty(cluster->damage)) {
         tell(doctor, BAD, name, hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
              here(doctor, "holdfast catalog rebuild"));
