@@ -225,11 +225,12 @@ static struct hf_status watch_once(struct cli *cli, struct rpc_client *client, c
 static struct hf_status interrupted(struct cli *cli, const char *job)
 {
     const char *id = out_short(job);
+    const char *where = out_where(cli);
 
     fprintf(stderr,
-            "The job goes on without you.\n  watch it:  holdfast job watch %s\n"
-            "  cancel it: holdfast job cancel %s\n",
-            id, id);
+            "The job goes on without you.\n  watch it:  holdfast job watch %s%s\n"
+            "  cancel it: holdfast job cancel %s%s\n",
+            id, where, id, where);
     return hf_fail(cli->ctx.arena, HF_CANCELLED, "interrupted");
 }
 

@@ -71,7 +71,8 @@ static struct hf_status print_job_name(struct cli *cli, const PbJobs__Job *job)
         out_line(stdout, "", cli->output == CLI_NAME ? job->target : job->name);
     }
     if (cli->output == CLI_TABLE) {
-        fprintf(stderr, "watch it with `holdfast job watch %s`\n", out_short(job->name));
+        fprintf(stderr, "watch it with `holdfast job watch %s%s`\n", out_short(job->name),
+                out_where(cli));
     }
     return hf_success();
 }

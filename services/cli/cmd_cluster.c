@@ -174,8 +174,8 @@ struct hf_status cmd_cluster_remove(struct cli *cli)
     for (size_t i = 0; i < left->n_slots_left; i++) {
         fprintf(stderr,
                 "warning: slot %s was not dropped and keeps WAL there; drop it with "
-                "SELECT pg_drop_replication_slot('…')\n",
-                left->slots_left[i]);
+                "psql on that server: SELECT pg_drop_replication_slot('%.*s')\n",
+                left->slots_left[i], (int)strcspn(left->slots_left[i], " "), left->slots_left[i]);
     }
     HF_TRY(out_message(cli, &left->base, &is_done));
     if (!is_done) {

@@ -82,6 +82,10 @@ def test_new_installation__takes_over(story, folder):
     os.rename(new.path("keys", "vault.key"), new.path("kept.key"))
     assert "KEY_MISSING" in new.fails(4, "up")
     os.rename(new.path("kept.key"), new.path("keys", "vault.key"))
+    os.chmod(new.path("keys", "vault.key"), 0o644)
+    said = new.fails(4, "up")
+    assert "KEY_REFUSED" in said and "chmod 600" in said
+    os.chmod(new.path("keys", "vault.key"), 0o600)
     new.up()
     assert new.run("backup", "list").stdout.count("\n") <= 1  # the catalogue is empty yet
     new.run("catalog", "rebuild")

@@ -118,7 +118,9 @@ def test_ordinary_user__down_ends_everything_and_destroys(somebody, orders):
     pids = dict(somebody.note_processes())
     done = somebody.down("--destroy", "--yes")
     assert done.returncode == 0, done.stderr
-    assert orders.psql("select slot_name from pg_replication_slots") in done.stderr
+    name = orders.psql("select slot_name from pg_replication_slots")
+    assert f"-p {orders.port} -d postgres -c \"SELECT pg_drop_replication_slot('{name}')\"" in \
+        done.stderr
     assert [name for name, pid in pids.items() if proc.is_alive(pid)] == []
     assert not os.path.exists(somebody.folder)
     orders.psql("select pg_drop_replication_slot(slot_name) from pg_replication_slots")

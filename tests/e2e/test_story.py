@@ -225,10 +225,11 @@ def test_backup_create__draws_a_bar_on_a_terminal(house, orders, columns):
 
 
 def test_backup_create__without_wait_prints_the_job(house, orders):
-    done = house.run("backup", "create", "orders")
+    done = house.run("backup", "create", "orders", "--dir", house.folder, "--tenant", "default")
     job = done.stdout.strip()
     assert re.fullmatch(r"tenants/default/jobs/[0-9a-f-]+", job)
-    assert f"holdfast job watch {job.split('/')[-1]}" in done.stderr
+    assert f"holdfast job watch {job.split('/')[-1]} --dir {house.folder} --tenant default" in \
+        done.stderr
     assert house.hf("job", "watch", job.split("/")[-1])["state"] == "SUCCEEDED"
 
 

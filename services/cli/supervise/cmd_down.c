@@ -76,6 +76,14 @@ static void find_slots(struct cli *cli, struct left *left)
     }
 }
 
+/* Without an installation there is only the server itself. */
+static const char *drop_command(struct hf_arena *arena, const struct left_slot *slot)
+{
+    return hf_printf(arena,
+                     "psql -h %s -p %s -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"",
+                     out_word(arena, slot->host), out_word(arena, slot->port), slot->slot);
+}
+
 static void name_slots(const struct cli *cli, const struct left *left)
 {
     const char *where = out_where(cli);
@@ -88,9 +96,12 @@ static void name_slots(const struct cli *cli, const struct left *left)
         const struct left_slot *slot = &left->slots.items[i];
 
         fprintf(stderr,
-                "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `holdfast "
-                "cluster remove %s%s` drops it\n",
-                slot->slot, slot->host, slot->port, slot->cluster, slot->cluster, where);
+                "warning: slot %s stays on %s:%s, a source of %s, and keeps WAL there; `%s` drops "
+                "it\n",
+                slot->slot, slot->host, slot->port, slot->cluster,
+                cli_flag(cli, "destroy") ? drop_command(cli->ctx.arena, slot)
+                                         : hf_printf(cli->ctx.arena, "holdfast cluster remove %s%s",
+                                                     slot->cluster, where));
     }
 }
 

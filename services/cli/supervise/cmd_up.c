@@ -167,8 +167,8 @@ static struct hf_status print(struct cli *cli, const struct place *place, bool i
     for (size_t i = 0; i < len; i++) {
         printf("  %-12s pid %lld\n", entries[i].name, (long long)entries[i].pid);
     }
-    printf("  backup API   %s (mTLS; certificates: holdfast certs issue NAME --out DIR)\n",
-           settings.endpoint);
+    printf("  backup API   %s (mTLS; certificates: holdfast certs issue NAME --out OUT%s)\n",
+           settings.endpoint, out_where(cli));
     if (is_new) {
         printf("\nThe recovery kit is in %s/recovery-kit.txt, the vault's key in %s/vault.key.\n"
                "Copy both to another place now and take the kit off this machine: without one of\n"

@@ -14,6 +14,7 @@
 #include "auth/operator.h"
 #include "auth/pki.h"
 #include "auth/secret.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
@@ -187,6 +188,44 @@ static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place
             return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
                                 "%s is missing; put it back from a copy, then repeat `holdfast up`",
                                 path);
+        }
+    }
+    return hf_success();
+}
+
+static struct hf_status judge_vault_key(struct hf_ctx *ctx, const char *path)
+{
+    uint8_t kek[VAULT_KEY_LEN];
+    struct hf_status status = vault_kek_load(ctx, path, kek);
+
+    explicit_bzero(kek, sizeof(kek));
+    return status;
+}
+
+static struct hf_status judge_secret_key(struct hf_ctx *ctx, const char *path)
+{
+    HF_CLEANUP(secret_key_free) struct secret_key *key = NULL;
+
+    return secret_key_load(ctx, path, &key);
+}
+
+/* Keys of another place come with a mode and an owner of their own: the service would only say in
+ * its log why it does not start. */
+static struct hf_status judge_keys(struct hf_ctx *ctx, const struct place *place)
+{
+    static const struct {
+        const char *name;
+        struct hf_status (*judge)(struct hf_ctx *ctx, const char *path);
+    } keys[] = {{"vault.key", judge_vault_key}, {"secrets.key", judge_secret_key}};
+
+    for (size_t i = 0; i < HF_LEN(keys); i++) {
+        const char *path = hf_path_join(ctx->arena, place->keys, keys[i].name);
+        const char *const metadata[] = {"file", path, NULL};
+        struct hf_status status = keys[i].judge(ctx, path);
+
+        if (!hf_is_ok(status)) {
+            return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_REFUSED", metadata,
+                                "%s; no service starts with it", status.message);
         }
     }
     return hf_success();
@@ -373,6 +412,7 @@ static struct hf_status make_all(struct hf_ctx *ctx, struct place *place, int64_
         HF_TRY(check_vault(ctx, place));
     }
     HF_TRY(make_keys(ctx, place));
+    HF_TRY(judge_keys(ctx, place));
     HF_TRY(make_pki(ctx, place));
     HF_TRY(make_database(ctx, place));
     HF_TRY(servers_write_redis(ctx, place));
