@@ -468,8 +468,10 @@ def test_supervisor__bounds_a_log_that_was_renamed(house):
     """As logrotate does it, of a server that this supervisor started and of one that it adopted."""
     for number, name in enumerate(["redis", "backup"]):
         if number == 0:
+            before = house.note_processes()["redis"]
             house.kill("redis")
-            proc.wait_until(lambda: house.run("info", check=False).stdout.count("NOT RUNNING") == 0)
+            proc.wait_until(lambda: house.note_processes().get("redis", before) != before,
+                            what="another Redis")
         log = house.path("log", f"{name}.log")
         os.rename(log, f"{log}-20260101")
         os.truncate(f"{log}-20260101", 17 << 20)
