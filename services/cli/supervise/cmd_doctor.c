@@ -19,33 +19,18 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
+#include "cli/supervise/doctor.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
-#include "pgwire/dsn.h"
 #include "svc/confine.h"
 #include "vault/marker.h"
 
 #define SPACE_LEAST ((uint64_t)64 << 20) /* a few WAL segments */
 #define PROC_STATUS_MAX ((size_t)16 << 10)
 
-enum verdict { GOOD, WARN, BAD };
-
-struct check {
-    const char *name;
-    enum verdict verdict;
-    const char *what;
-    const char *fix;
-};
-
-struct doctor {
-    struct cli *cli;
-    struct place place;
-    HF_VEC(struct check) checks;
-};
-
-static void tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *what,
+void doctor_tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *what,
                  const char *fix)
 {
     *HF_VEC_ADD(doctor->cli->ctx.arena, &doctor->checks) =
@@ -60,7 +45,7 @@ static const char *up_command(const struct doctor *doctor)
 }
 
 /* Of a service that runs, and says nothing or the wrong thing. */
-static const char *restart_command(const struct doctor *doctor)
+const char *doctor_restart(const struct doctor *doctor)
 {
     return hf_printf(doctor->cli->ctx.arena, "holdfast down --dir %s && %s",
                      out_word(doctor->cli->ctx.arena, doctor->place.dir), up_command(doctor));
@@ -73,12 +58,12 @@ static void check_programs(struct doctor *doctor)
     bool is_there = doctor->place.service > 0 || access(service, X_OK) == 0;
     struct hf_status found = place_find_postgres(ctx, &doctor->place);
 
-    tell(doctor, hf_is_ok(found) ? GOOD : BAD, "postgresql",
-         hf_is_ok(found) ? doctor->place.pg_bin : found.message, "as said");
-    tell(doctor, access("/usr/bin/redis-server", X_OK) == 0 ? GOOD : BAD, "redis",
-         "/usr/bin/redis-server", "apt-get install redis-server");
-    tell(doctor, is_there ? GOOD : BAD, "service", service,
-         "make install  # it belongs beside holdfast");
+    doctor_tell(doctor, hf_is_ok(found) ? GOOD : BAD, "postgresql",
+                hf_is_ok(found) ? doctor->place.pg_bin : found.message, "as said");
+    doctor_tell(doctor, access("/usr/bin/redis-server", X_OK) == 0 ? GOOD : BAD, "redis",
+                "/usr/bin/redis-server", "apt-get install redis-server");
+    doctor_tell(doctor, is_there ? GOOD : BAD, "service", service,
+                "make install  # it belongs beside holdfast");
 }
 
 static void check_overrides(struct doctor *doctor)
@@ -88,15 +73,15 @@ static void check_overrides(struct doctor *doctor)
     struct hf_status status = overrides_check(&doctor->cli->ctx, &doctor->place);
 
     if (hf_path_exists(path)) {
-        tell(doctor, hf_is_ok(status) ? GOOD : BAD, DIR_OVERRIDES,
-             hf_is_ok(status) ? path : status.message,
-             hf_printf(arena, "%s  # when that line is mended", up_command(doctor)));
+        doctor_tell(doctor, hf_is_ok(status) ? GOOD : BAD, DIR_OVERRIDES,
+                    hf_is_ok(status) ? path : status.message,
+                    hf_printf(arena, "%s  # when that line is mended", up_command(doctor)));
     }
 }
 
 /* What is named for root to paste acts as the servers' user: whoever is that user puts a link in
  * the place of what was just looked at. */
-static const char *as_user(const struct doctor *doctor)
+const char *doctor_as_user(const struct doctor *doctor)
 {
     return doctor->cli->was_root
                ? hf_printf(doctor->cli->ctx.arena, "setpriv --reuid=%u --regid=%u --clear-groups ",
@@ -109,7 +94,7 @@ static const char *as_user(const struct doctor *doctor)
 static const char *copy_command(const struct doctor *doctor, const char *path, const char *before)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    const char *user = as_user(doctor);
+    const char *user = doctor_as_user(doctor);
     const char *word = out_word(arena, path);
     const char *first = *before == '\0' ? "" : hf_printf(arena, "%s%s %s && ", user, before, word);
 
@@ -140,14 +125,14 @@ static const char *objection(const struct doctor *doctor, const struct private *
     struct hf_arena *arena = doctor->cli->ctx.arena;
 
     if (S_ISLNK(found->st_mode)) {
-        *ret_fix = hf_printf(arena, "%srm %s", as_user(doctor), out_word(arena, path));
+        *ret_fix = hf_printf(arena, "%srm %s", doctor_as_user(doctor), out_word(arena, path));
         return "is a link, which nobody follows";
     }
     if (found->st_uid != geteuid()) {
         *ret_fix = item->is_key ? copy_command(doctor, path, "rm -f") : up_command(doctor);
         return "has another owner";
     }
-    *ret_fix = hf_printf(arena, "%schmod go= %s", as_user(doctor), out_word(arena, path));
+    *ret_fix = hf_printf(arena, "%schmod go= %s", doctor_as_user(doctor), out_word(arena, path));
     return (found->st_mode & 077) == 0 ? NULL : "is open to others";
 }
 
@@ -160,14 +145,14 @@ static void check_private(struct doctor *doctor, const struct private *item)
 
     if (lstat(path, &found) != 0 ||
         (is_operators_link(doctor, item, &found) && stat(path, &found) != 0)) {
-        tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
-             item->is_key ? copy_command(doctor, path, "") : up_command(doctor));
+        doctor_tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
+                    item->is_key ? copy_command(doctor, path, "") : up_command(doctor));
         return;
     }
     const char *why = objection(doctor, item, path, &found, &fix);
 
-    tell(doctor, why == NULL ? GOOD : BAD, item->name,
-         why == NULL ? path : hf_printf(arena, "%s %s", path, why), fix);
+    doctor_tell(doctor, why == NULL ? GOOD : BAD, item->name,
+                why == NULL ? path : hf_printf(arena, "%s %s", path, why), fix);
 }
 
 static void check_permissions(struct doctor *doctor)
@@ -189,18 +174,18 @@ static void check_permissions(struct doctor *doctor)
     struct hf_status reach = place_check_reach(&doctor->cli->ctx, doctor->place.dir, &self);
     const char *kit = hf_path_join(arena, doctor->place.dir, "recovery-kit.txt");
 
-    tell(doctor, hf_is_ok(reach) ? GOOD : BAD, "directory",
-         hf_is_ok(reach) ? doctor->place.dir : reach.message,
-         hf_is_ok(reach)
-             ? ""
-             : hf_printf(arena, "chmod o+x %s", out_word(arena, reach.info->metadata[0].value)));
+    doctor_tell(doctor, hf_is_ok(reach) ? GOOD : BAD, "directory",
+                hf_is_ok(reach) ? doctor->place.dir : reach.message,
+                hf_is_ok(reach) ? ""
+                                : hf_printf(arena, "chmod o+x %s",
+                                            out_word(arena, reach.info->metadata[0].value)));
     for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
         check_private(doctor, &items[i]);
     }
-    tell(doctor, hf_path_exists(kit) ? WARN : GOOD, "recovery kit",
-         hf_path_exists(kit) ? "it is still on this machine" : "not on this machine",
-         hf_printf(arena, "%srm %s  # after it was printed or copied elsewhere", as_user(doctor),
-                   out_word(arena, kit)));
+    doctor_tell(doctor, hf_path_exists(kit) ? WARN : GOOD, "recovery kit",
+                hf_path_exists(kit) ? "it is still on this machine" : "not on this machine",
+                hf_printf(arena, "%srm %s  # after it was printed or copied elsewhere",
+                          doctor_as_user(doctor), out_word(arena, kit)));
 }
 
 static bool is_running(struct doctor *doctor, const char *name)
@@ -235,15 +220,16 @@ static void check_vault_place(struct doctor *doctor)
                                 (unsigned long long)found.st_ino);
     bool is_same = hf_text_equal(now, hf_buf_text(&noted));
 
-    tell(doctor, is_same ? GOOD : BAD, "vault of the service",
-         is_same ? "is the one in its place"
-                 : hf_printf(arena,
-                             "the service holds another directory than %s: that was moved, "
-                             "unmounted or mounted over; no WAL and no backup is acknowledged",
-                             vault),
-         hf_printf(arena,
-                   "%s  # when the old one is back in its place, or what is newer in it was copied",
-                   restart_command(doctor)));
+    doctor_tell(
+        doctor, is_same ? GOOD : BAD, "vault of the service",
+        is_same ? "is the one in its place"
+                : hf_printf(arena,
+                            "the service holds another directory than %s: that was moved, "
+                            "unmounted or mounted over; no WAL and no backup is acknowledged",
+                            vault),
+        hf_printf(arena,
+                  "%s  # when the old one is back in its place, or what is newer in it was copied",
+                  doctor_restart(doctor)));
 }
 
 static void check_space(struct doctor *doctor)
@@ -261,13 +247,14 @@ static void check_space(struct doctor *doctor)
                            : free_bytes < all_bytes / 20                            ? WARN
                                                                                     : GOOD;
 
-    tell(doctor, verdict, "disk",
-         hf_printf(arena, "%s free for the vault%s", hf_size_text(arena, free_bytes),
-                   verdict == GOOD ? ""
-                                   : ": when it is full no WAL is acknowledged, and sources keep "
-                                     "theirs"),
-         hf_printf(arena, "du -xsh %s/*  # what takes the room; then make some",
-                   out_word(arena, doctor->place.dir)));
+    doctor_tell(doctor, verdict, "disk",
+                hf_printf(arena, "%s free for the vault%s", hf_size_text(arena, free_bytes),
+                          verdict == GOOD
+                              ? ""
+                              : ": when it is full no WAL is acknowledged, and sources keep "
+                                "theirs"),
+                hf_printf(arena, "du -xsh %s/*  # what takes the room; then make some",
+                          out_word(arena, doctor->place.dir)));
 }
 
 static void check_certificate(struct doctor *doctor, const char *name)
@@ -286,11 +273,12 @@ static void check_certificate(struct doctor *doctor, const char *name)
     if (hf_is_ok(status)) {
         status = pki_verify(ctx, crt, hf_path_join(ctx->arena, doctor->place.pki, "ca/ca.crt"), 0);
     }
-    tell(doctor, hf_is_ok(status) ? GOOD : BAD, hf_printf(ctx->arena, "certificate %s", name),
-         hf_is_ok(status) ? hf_printf(ctx->arena, "valid until %.19sZ",
-                                      hf_time_text(ctx->arena, facts.not_after_us))
-                          : status.message,
-         up_command(doctor));
+    doctor_tell(doctor, hf_is_ok(status) ? GOOD : BAD,
+                hf_printf(ctx->arena, "certificate %s", name),
+                hf_is_ok(status) ? hf_printf(ctx->arena, "valid until %.19sZ",
+                                             hf_time_text(ctx->arena, facts.not_after_us))
+                                 : status.message,
+                up_command(doctor));
 }
 
 static void check_processes(struct doctor *doctor)
@@ -301,8 +289,8 @@ static void check_processes(struct doctor *doctor)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         bool is_alive = is_running(doctor, names[i]);
 
-        tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
-             is_alive ? "runs" : "does not run", up_command(doctor));
+        doctor_tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
+                    is_alive ? "runs" : "does not run", up_command(doctor));
     }
 }
 
@@ -328,16 +316,17 @@ static void tell_kernel(struct doctor *doctor, const struct svc_confinement *on)
                                                               : NULL;
 
     if (lacks == NULL) {
-        tell(
+        doctor_tell(
             doctor, GOOD, "confinement",
             hf_printf(arena, "servers are held by seccomp and landlock (version %d)", on->landlock),
             "");
         return;
     }
-    tell(doctor, WARN, "confinement",
-         hf_printf(arena, "this kernel lacks %s: servers are NOT HELD by it%s", lacks,
-                   on->landlock == 0 ? " and may open all that their user may" : ""),
-         "boot a kernel of 5.13 or later with `landlock` in its `lsm=` list and seccomp filters");
+    doctor_tell(
+        doctor, WARN, "confinement",
+        hf_printf(arena, "this kernel lacks %s: servers are NOT HELD by it%s", lacks,
+                  on->landlock == 0 ? " and may open all that their user may" : ""),
+        "boot a kernel of 5.13 or later with `landlock` in its `lsm=` list and seccomp filters");
 }
 
 static void check_confinement(struct doctor *doctor)
@@ -356,8 +345,9 @@ static void check_confinement(struct doctor *doctor)
         }
     }
     if (loose != NULL && on.has_seccomp) {
-        tell(doctor, BAD, "confinement",
-             hf_printf(arena, "%s runs without a filter of calls", loose), restart_command(doctor));
+        doctor_tell(doctor, BAD, "confinement",
+                    hf_printf(arena, "%s runs without a filter of calls", loose),
+                    doctor_restart(doctor));
         return;
     }
     tell_kernel(doctor, &on);
@@ -374,10 +364,11 @@ static void check_database(struct doctor *doctor)
     HF_CLEANUP(db_free) struct db *db = db_new(&options);
     struct hf_status status = db_check(&doctor->cli->ctx, db);
 
-    tell(doctor, hf_is_ok(status) ? GOOD : BAD, "state database",
-         hf_is_ok(status) ? "answers, fsync is on, the role is no superuser" : status.message,
-         hf_printf(arena, "%s  # then look into %s/postgres.log", up_command(doctor),
-                   doctor->place.log));
+    doctor_tell(doctor, hf_is_ok(status) ? GOOD : BAD, "state database",
+                hf_is_ok(status) ? "answers, fsync is on, the role is no superuser"
+                                 : status.message,
+                hf_printf(arena, "%s  # then look into %s/postgres.log", up_command(doctor),
+                          doctor->place.log));
 }
 
 static void check_redis(struct doctor *doctor)
@@ -392,104 +383,9 @@ static void check_redis(struct doctor *doctor)
         answers =
             connect(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) == 0;
     }
-    tell(doctor, answers ? GOOD : WARN, "redis socket",
-         answers ? "answers" : "does not answer; jobs are found by sweeping", up_command(doctor));
-}
-
-/* A command that the service named, for this installation. */
-static const char *here(const struct doctor *doctor, const char *command)
-{
-    return hf_has_prefix(command, "holdfast ")
-               ? hf_printf(doctor->cli->ctx.arena, "%s%s", command, out_where(doctor->cli))
-               : command;
-}
-
-/* Options of `holdfast cluster update` that mend why WAL does not stream. */
-static const struct {
-    const char *reason;
-    const char *options;
-} stream_fixes[] = {
-    {"TLS_NOT_VERIFIED", "--ca-file FILE"},
-    {"CA_MISSING", "--ca-file FILE"},
-    {"AUTHENTICATION_FAILED", "--password-file FILE"},
-};
-
-static const char *fix_of(struct hf_arena *arena, const char *reason, const char *name)
-{
-    for (size_t i = 0; i < sizeof(stream_fixes) / sizeof(stream_fixes[0]); i++) {
-        if (hf_text_equal(stream_fixes[i].reason, reason)) {
-            return hf_printf(arena, "holdfast cluster update %s %s", name, stream_fixes[i].options);
-        }
-    }
-    return NULL;
-}
-
-/* By the reason, else a look with psql. A connection string that came before the rules may name a
- * library for libpq to load: none is handed to a person's psql that the service would not take. */
-static const char *connect_command(const struct doctor *doctor, const PbBackup__Cluster *cluster)
-{
-    struct hf_arena *arena = doctor->cli->ctx.arena;
-    const char *name = out_short(cluster->name);
-    const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
-    const char *fix = fix_of(arena, reason, name);
-
-    if (hf_has_prefix(reason, "JOURNAL_")) {
-        return hf_printf(arena, "%s  # when the vault is again as it was", restart_command(doctor));
-    }
-    if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "KEYS_MISSING")) {
-        return hf_printf(arena, "%s  # when the keys are again those of this vault: %s",
-                         restart_command(doctor),
-                         out_word(arena, hf_path_join(arena, doctor->place.dir, "keys")));
-    }
-    if (hf_has_prefix(reason, "ADDRESS_")) {
-        fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);
-    }
-    if (!hf_is_ok(pgwire_dsn_check(arena, cluster->dsn))) {
-        fix = hf_printf(arena, "holdfast cluster update %s %s", name,
-                        pgwire_dsn_mend(arena, cluster->dsn));
-    }
-    return fix != NULL ? here(doctor, fix)
-                       : hf_printf(arena,
-                                   "%spsql %s -c 'select 1'  # once that works, the receiver "
-                                   "connects by itself",
-                                   as_user(doctor), out_word(arena, cluster->dsn));
-}
-
-static void check_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
-{
-    struct hf_arena *arena = doctor->cli->ctx.arena;
-    const PbBackup__WalStatus *wal = cluster->wal;
-    const char *id = out_short(cluster->name);
-    const char *name = hf_printf(arena, "cluster %s", id);
-    bool streams =
-        wal != NULL && wal->receiver_state == PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING;
-    bool has_window = wal != NULL && wal->window_start != NULL;
-
-    tell(doctor, streams ? GOOD : BAD, name,
-         streams ? "WAL streams"
-                 : hf_printf(arena, "WAL does not stream: %s",
-                             wal == NULL || hf_text_empty(wal->error) ? "no reason is known yet"
-                                                                      : wal->error),
-         connect_command(doctor, cluster));
-    if (client_is_vault_closed(cluster)) {
-        tell(doctor, BAD, name,
-             "cannot be restored: the vault does not show the backups that the catalogue knows",
-             connect_command(doctor, cluster));
-    } else {
-        tell(doctor, has_window ? GOOD : WARN, name,
-             has_window ? "can be restored" : "cannot be restored: it has no backup",
-             here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
-    }
-    if (!hf_text_empty(cluster->damage)) {
-        tell(doctor, BAD, name, hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
-             here(doctor, "holdfast catalog rebuild"));
-    }
-    for (size_t i = 0; i < cluster->n_findings; i++) {
-        const PbBackup__Cluster__Finding *finding = cluster->findings[i];
-
-        tell(doctor, finding->needs_action ? BAD : WARN, name, finding->message,
-             here(doctor, finding->fix));
-    }
+    doctor_tell(doctor, answers ? GOOD : WARN, "redis socket",
+                answers ? "answers" : "does not answer; jobs are found by sweeping",
+                up_command(doctor));
 }
 
 static void check_service(struct doctor *doctor)
@@ -507,19 +403,19 @@ static void check_service(struct doctor *doctor)
     if (hf_is_ok(status)) {
         status = client_backup(&step, client, "ListClusters", &req.base, &resp);
     }
-    tell(doctor, hf_is_ok(status) ? GOOD : BAD, "backup service",
-         hf_is_ok(status) ? doctor->place.settings.endpoint : status.message,
-         status.code == HF_DEADLINE_EXCEEDED
-             ? restart_command(doctor)
-             : hf_printf(doctor->cli->ctx.arena, "%s  # then look into %s/backup.log",
-                         up_command(doctor), doctor->place.log));
+    doctor_tell(doctor, hf_is_ok(status) ? GOOD : BAD, "backup service",
+                hf_is_ok(status) ? doctor->place.settings.endpoint : status.message,
+                status.code == HF_DEADLINE_EXCEEDED
+                    ? doctor_restart(doctor)
+                    : hf_printf(doctor->cli->ctx.arena, "%s  # then look into %s/backup.log",
+                                up_command(doctor), doctor->place.log));
     if (!hf_is_ok(status)) {
         return;
     }
     const PbBackup__ListClustersResponse *list = resp;
 
     for (size_t i = 0; i < list->n_clusters; i++) {
-        check_cluster(doctor, list->clusters[i]);
+        doctor_cluster(doctor, list->clusters[i]);
     }
 }
 

@@ -1,0 +1,107 @@
+/* doctor's look at one cluster: does WAL stream, can it be restored, what does the service find,
+ * each with the command that mends it by its reason. */
+#include "base/fd.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/out.h"
+#include "cli/supervise/doctor.h"
+#include "pgwire/dsn.h"
+
+/* A command that the service named, for this installation. */
+static const char *here(const struct doctor *doctor, const char *command)
+{
+    return hf_has_prefix(command, "holdfast ")
+               ? hf_printf(doctor->cli->ctx.arena, "%s%s", command, out_where(doctor->cli))
+               : command;
+}
+
+/* Options of `holdfast cluster update` that mend why WAL does not stream. */
+static const struct {
+    const char *reason;
+    const char *options;
+} stream_fixes[] = {
+    {"TLS_NOT_VERIFIED", "--ca-file FILE"},
+    {"CA_MISSING", "--ca-file FILE"},
+    {"AUTHENTICATION_FAILED", "--password-file FILE"},
+};
+
+static const char *fix_of(struct hf_arena *arena, const char *reason, const char *name)
+{
+    for (size_t i = 0; i < sizeof(stream_fixes) / sizeof(stream_fixes[0]); i++) {
+        if (hf_text_equal(stream_fixes[i].reason, reason)) {
+            return hf_printf(arena, "holdfast cluster update %s %s", name, stream_fixes[i].options);
+        }
+    }
+    return NULL;
+}
+
+/* By the reason, else a look with psql. A connection string that came before the rules may name a
+ * library for libpq to load: none is handed to a person's psql that the service would not take. */
+static const char *connect_command(const struct doctor *doctor, const PbBackup__Cluster *cluster)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const char *name = out_short(cluster->name);
+    const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
+    const char *fix = fix_of(arena, reason, name);
+
+    if (hf_has_prefix(reason, "JOURNAL_")) {
+        return hf_printf(arena, "%s  # when the vault is again as it was", doctor_restart(doctor));
+    }
+    if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "KEYS_MISSING")) {
+        return hf_printf(arena, "%s  # when the keys are again those of this vault: %s",
+                         doctor_restart(doctor),
+                         out_word(arena, hf_path_join(arena, doctor->place.dir, "keys")));
+    }
+    if (hf_has_prefix(reason, "ADDRESS_")) {
+        fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);
+    }
+    if (!hf_is_ok(pgwire_dsn_check(arena, cluster->dsn))) {
+        fix = hf_printf(arena, "holdfast cluster update %s %s", name,
+                        pgwire_dsn_mend(arena, cluster->dsn));
+    }
+    return fix != NULL ? here(doctor, fix)
+                       : hf_printf(arena,
+                                   "%spsql %s -c 'select 1'  # once that works, the receiver "
+                                   "connects by itself",
+                                   doctor_as_user(doctor), out_word(arena, cluster->dsn));
+}
+
+void doctor_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
+{
+    struct hf_arena *arena = doctor->cli->ctx.arena;
+    const PbBackup__WalStatus *wal = cluster->wal;
+    const char *id = out_short(cluster->name);
+    const char *name = hf_printf(arena, "cluster %s", id);
+    bool streams =
+        wal != NULL && wal->receiver_state == PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING;
+    bool has_window = wal != NULL && wal->window_start != NULL;
+
+    doctor_tell(doctor, streams ? GOOD : BAD, name,
+                streams
+                    ? "WAL streams"
+                    : hf_printf(arena, "WAL does not stream: %s",
+                                wal == NULL || hf_text_empty(wal->error) ? "no reason is known yet"
+                                                                         : wal->error),
+                connect_command(doctor, cluster));
+    if (client_is_vault_closed(cluster)) {
+        doctor_tell(
+            doctor, BAD, name,
+            "cannot be restored: the vault does not show the backups that the catalogue knows",
+            connect_command(doctor, cluster));
+    } else {
+        doctor_tell(doctor, has_window ? GOOD : WARN, name,
+                    has_window ? "can be restored" : "cannot be restored: it has no backup",
+                    here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
+    }
+    if (!hf_text_empty(cluster->damage)) {
+        doctor_tell(doctor, BAD, name,
+                    hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
+                    here(doctor, "holdfast catalog rebuild"));
+    }
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        const PbBackup__Cluster__Finding *finding = cluster->findings[i];
+
+        doctor_tell(doctor, finding->needs_action ? BAD : WARN, name, finding->message,
+                    here(doctor, finding->fix));
+    }
+}
