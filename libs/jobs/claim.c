@@ -18,17 +18,23 @@ struct claimer {
     unsigned fruitless;
 };
 
-struct wants {
-    struct queue_want list[JOBS_KINDS_MAX];
-    size_t len;
-    const char **skip; /* tenants at their limit */
+/* What one kind can take now. */
+struct want {
+    const char *kind;
+    size_t count;
+    const char **skip; /* tenants that have as many runs of the kind as they may */
     size_t skip_len;
 };
 
-static bool is_listed(const struct wants *wants, const char *tenant)
+struct wants {
+    struct want list[JOBS_KINDS_MAX];
+    size_t len;
+};
+
+static bool is_skipped(const struct want *want, const char *tenant)
 {
-    for (size_t i = 0; i < wants->skip_len; i++) {
-        if (strcmp(wants->skip[i], tenant) == 0) {
+    for (size_t i = 0; i < want->skip_len; i++) {
+        if (strcmp(want->skip[i], tenant) == 0) {
             return true;
         }
     }
@@ -36,28 +42,32 @@ static bool is_listed(const struct wants *wants, const char *tenant)
 }
 
 /* Caller holds the lock. */
-static size_t runs_of(const struct jobs *jobs, const char *tenant)
+static size_t runs_of(const struct jobs *jobs, size_t kind_index, const char *tenant)
 {
     size_t count = 0;
 
     for (const struct jobs_run_state *run = jobs->runs; run != NULL; run = run->next) {
-        count += strcmp(run->tenant, tenant) == 0 ? 1 : 0;
+        count += run->kind_index == kind_index && strcmp(run->tenant, tenant) == 0 ? 1 : 0;
     }
     return count;
 }
 
-/* Tenants with max_per_tenant runs or more. Caller holds the lock. */
-static void find_full_tenants(struct hf_ctx *ctx, const struct jobs *jobs, struct wants *wants)
+/* Caller holds the lock. With a limit, one job is claimed at a time: two of a tenant that has room
+ * for one could come together. */
+static void limit_want(struct hf_ctx *ctx, const struct jobs *jobs, size_t kind_index,
+                       struct want *want)
 {
-    wants->skip = HF_NEW_N(ctx->arena, const char *, jobs->running + 1);
-    wants->skip_len = 0;
-    if (jobs->options.max_per_tenant == 0) {
+    const size_t limit = jobs->options.kinds[kind_index].max_per_tenant;
+
+    if (limit == 0) {
         return;
     }
+    want->count = 1;
+    want->skip = HF_NEW_N(ctx->arena, const char *, jobs->running + 1);
     for (const struct jobs_run_state *run = jobs->runs; run != NULL; run = run->next) {
-        if (wants->skip_len < 1000 && !is_listed(wants, run->tenant) &&
-            runs_of(jobs, run->tenant) >= jobs->options.max_per_tenant) {
-            wants->skip[wants->skip_len++] = hf_strdup(ctx->arena, run->tenant);
+        if (want->skip_len < QUEUE_SKIP_MAX && !is_skipped(want, run->tenant) &&
+            runs_of(jobs, kind_index, run->tenant) >= limit) {
+            want->skip[want->skip_len++] = hf_strdup(ctx->arena, run->tenant);
         }
     }
 }
@@ -69,11 +79,11 @@ static void find_wants(struct hf_ctx *ctx, struct jobs *jobs, struct wants *want
     for (size_t i = 0; i < jobs->options.kinds_len; i++) {
         const struct jobs_kind *kind = &jobs->options.kinds[i];
         if (kind->fn != NULL && jobs->busy[i] < kind->concurrency) {
-            wants->list[wants->len++] =
-                (struct queue_want){kind->kind, kind->concurrency - jobs->busy[i]};
+            struct want *want = &wants->list[wants->len++];
+            *want = (struct want){.kind = kind->kind, .count = kind->concurrency - jobs->busy[i]};
+            limit_want(ctx, jobs, i, want);
         }
     }
-    find_full_tenants(ctx, jobs, wants);
     hf_lock_release(&jobs->runs_lock);
 }
 
@@ -84,38 +94,29 @@ static void worker_id(struct jobs *jobs, char ret_id[JOBS_UUID_SIZE])
     hf_lock_release(&jobs->runs_lock);
 }
 
-/* Was such an item asked for, and is there a slot left for it? Takes the slot. */
-static bool is_wanted(struct wants *left, const struct queue_item *item)
+/* Redis is not trusted: was such an item asked for? */
+static bool is_wanted(const struct want *want, const struct queue_item *item)
 {
     struct hf_uuid uuid;
 
-    if (hf_uuid_parse(item->tenant, &uuid) != 0 || hf_uuid_parse(item->id, &uuid) != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < left->len; i++) {
-        if (strcmp(left->list[i].lane, item->lane) == 0 && left->list[i].count > 0) {
-            left->list[i].count--;
-            return true;
-        }
-    }
-    return false;
+    return hf_uuid_parse(item->tenant, &uuid) == 0 && hf_uuid_parse(item->id, &uuid) == 0 &&
+           strcmp(want->kind, item->lane) == 0 && !is_skipped(want, item->tenant);
 }
 
-static struct hf_status claim_ids(struct hf_ctx *ctx, struct jobs *jobs, const struct wants *wants,
+static struct hf_status claim_ids(struct hf_ctx *ctx, struct jobs *jobs, const struct want *want,
                                   const struct queue_claim *found, const struct db_rows **ret_rows)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const char **tenants = HF_NEW_N(ctx->arena, const char *, found->len + 1);
     const char **ids = HF_NEW_N(ctx->arena, const char *, found->len + 1);
     const char **kinds = HF_NEW_N(ctx->arena, const char *, found->len + 1);
-    struct wants left = *wants;
     char me[JOBS_UUID_SIZE];
     size_t len = 0;
 
-    /* Redis is not trusted: what was not asked for is dropped, and the claim compares the kind. */
-    for (size_t i = 0; i < found->len; i++) {
+    /* What was not asked for is dropped, and the claim compares the kind. */
+    for (size_t i = 0; i < found->len && len < want->count; i++) {
         const struct queue_item *item = &found->items[i];
-        if (is_wanted(&left, item)) {
+        if (is_wanted(want, item)) {
             tenants[len] = item->tenant;
             kinds[len] = item->lane;
             ids[len++] = item->id;
@@ -131,8 +132,7 @@ static struct hf_status claim_ids(struct hf_ctx *ctx, struct jobs *jobs, const s
 }
 
 static struct hf_status claim_by_sweep(struct hf_ctx *ctx, struct jobs *jobs,
-                                       const struct wants *wants, size_t which,
-                                       const struct db_rows **ret_rows)
+                                       const struct want *want, const struct db_rows **ret_rows)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     char me[JOBS_UUID_SIZE];
@@ -140,8 +140,8 @@ static struct hf_status claim_by_sweep(struct hf_ctx *ctx, struct jobs *jobs,
     worker_id(jobs, me);
     HF_TRY(db_system_begin(ctx, jobs->options.dispatch_db, &tx));
     HF_TRY(db_query(ctx, tx, sql_jobs_claim_sweep,
-                    DB_ARGS(DB_TEXT(wants->list[which].lane), DB_INT(wants->list[which].count),
-                            DB_UUID(me), DB_LIST(wants->skip, wants->skip_len)),
+                    DB_ARGS(DB_TEXT(want->kind), DB_INT(want->count), DB_UUID(me),
+                            DB_LIST(want->skip, want->skip_len)),
                     ret_rows));
     return db_tx_commit(ctx, &tx);
 }
@@ -240,35 +240,32 @@ static size_t run_rows(struct jobs *jobs, const struct db_rows *rows)
     return batch.len;
 }
 
-static struct hf_status step_sweep(struct hf_ctx *ctx, struct claimer *claimer,
-                                   const struct wants *wants, size_t *ret_claimed)
+static struct hf_status take_by_sweep(struct hf_ctx *ctx, struct claimer *claimer,
+                                      const struct want *want, size_t *ret_claimed)
 {
-    *ret_claimed = 0;
-    for (size_t i = 0; i < wants->len; i++) {
-        const struct db_rows *rows = NULL;
-        HF_TRY(claim_by_sweep(ctx, claimer->jobs, wants, i, &rows));
-        *ret_claimed += run_rows(claimer->jobs, rows);
-    }
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(claim_by_sweep(ctx, claimer->jobs, want, &rows));
+    *ret_claimed = run_rows(claimer->jobs, rows);
     claimer->fruitless = *ret_claimed > 0 ? 0 : claimer->fruitless;
     return hf_success();
 }
 
-static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
-                                   const struct wants *wants, size_t *ret_claimed)
+static struct hf_status take_by_queue(struct hf_ctx *ctx, struct claimer *claimer,
+                                      const struct want *want, size_t *ret_claimed)
 {
     struct jobs *jobs = claimer->jobs;
     struct queue_claim found = {.len = 0};
     const struct db_rows *rows = NULL;
-    const struct queue_request request = {.wants = wants->list,
-                                          .wants_len = wants->len,
-                                          .skip_tenants = wants->skip,
-                                          .skip_len = wants->skip_len};
+    const struct queue_want lane = {want->kind, want->count};
+    const struct queue_request request = {
+        .wants = &lane, .wants_len = 1, .skip_tenants = want->skip, .skip_len = want->skip_len};
 
     struct hf_status status = queue_claim(ctx, claimer->queue, &request, &found);
     atomic_store(&jobs->is_redis_up, hf_is_ok(status));
     if (!hf_is_ok(status)) {
         atomic_store(&jobs->is_incomplete, true);
-        return step_sweep(ctx, claimer, wants, ret_claimed);
+        return take_by_sweep(ctx, claimer, want, ret_claimed);
     }
     if (found.is_incomplete) {
         atomic_store(&jobs->is_incomplete, true);
@@ -278,12 +275,26 @@ static struct hf_status step_queue(struct hf_ctx *ctx, struct claimer *claimer,
     if (found.len == 0) {
         return hf_success();
     }
-    status = claim_ids(ctx, jobs, wants, &found, &rows);
+    status = claim_ids(ctx, jobs, want, &found, &rows);
     if (!hf_is_ok(status)) {
         atomic_store(&jobs->is_incomplete, true);
         return status;
     }
     claimer->fruitless = run_rows(jobs, rows) > 0 ? 0 : claimer->fruitless;
+    return hf_success();
+}
+
+/* All kinds, each with the tenants that it has to pass over. */
+static struct hf_status take_all(struct hf_ctx *ctx, struct claimer *claimer,
+                                 const struct wants *wants, size_t *ret_claimed)
+{
+    for (size_t i = 0; i < wants->len; i++) {
+        size_t claimed = 0;
+
+        HF_TRY(claimer->queue == NULL ? take_by_sweep(ctx, claimer, &wants->list[i], &claimed)
+                                      : take_by_queue(ctx, claimer, &wants->list[i], &claimed));
+        *ret_claimed += claimed;
+    }
     return hf_success();
 }
 
@@ -330,8 +341,7 @@ void jobs_claim_main(void *arg)
 
         find_wants(&ctx, jobs, &wants);
         if (wants.len > 0) {
-            status = claimer.queue == NULL ? step_sweep(&ctx, &claimer, &wants, &claimed)
-                                           : step_queue(&ctx, &claimer, &wants, &claimed);
+            status = take_all(&ctx, &claimer, &wants, &claimed);
         }
         jobs_trouble_note(&ctx, &claimer.trouble, "jobs.claim_failed", status);
         if (!hf_is_ok(status) || claimed == 0) {

@@ -39,10 +39,11 @@ typedef struct hf_status (*jobs_end_fn)(struct hf_ctx *ctx, struct db_tx *tx,
 
 struct jobs_kind {
     const char *kind;
-    jobs_fn fn;         /* NULL: external, never claimed by workers */
-    jobs_end_fn end;    /* NULL: none */
-    size_t concurrency; /* slots reserved for this kind in this process, 1 … 256 */
-    size_t arena_bytes; /* limit of the run's arena; 0: 64 MiB */
+    jobs_fn fn;            /* NULL: external, never claimed by workers */
+    jobs_end_fn end;       /* NULL: none */
+    size_t concurrency;    /* slots reserved for this kind in this process, 1 … 256 */
+    size_t max_per_tenant; /* of these, in this process; 0: no limit */
+    size_t arena_bytes;    /* limit of the run's arena; 0: 64 MiB */
 };
 
 struct jobs_options {
@@ -58,7 +59,6 @@ struct jobs_options {
     size_t kinds_len;
     void *app; /* handed to functions and hooks */
     bool is_worker;
-    size_t max_per_tenant; /* in flight in this process; 0: no limit */
     int beat_ms;           /* 0: 2000 */
     int lease_ms;          /* 0: 60000, a beat unchanged that long is dead; stops itself at 2/3 */
     int retry_base_ms;     /* 0: 1000 */

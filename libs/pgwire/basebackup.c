@@ -13,6 +13,7 @@
 #define LOCATION_MAX 4096
 #define SIZE_KIB_MAX (INT64_MAX / 1024 / TABLESPACES_MAX)
 #define CHECKPOINT_MS (25 * 3600 * 1000) /* a spread one: checkpoint_timeout is a day at most */
+#define FAST_MS (3600 * 1000)            /* a fast one writes what is dirty, at once */
 #define SILENCE_MS (600 * 1000)          /* for PACE_BYTES of data */
 #define PACE_BYTES (64u << 10)
 
@@ -295,9 +296,10 @@ static struct hf_status outcome_explain(struct transfer *transfer, struct hf_sta
     return status;
 }
 
-static struct hf_status transfer_run(struct transfer *transfer, struct pgwire_backup_end *end)
+static struct hf_status transfer_run(struct transfer *transfer, bool is_spread,
+                                     struct pgwire_backup_end *end)
 {
-    transfer->conn->answer_ms = CHECKPOINT_MS;
+    transfer->conn->answer_ms = is_spread ? CHECKPOINT_MS : FAST_MS;
     HF_TRY(position_take(transfer, &transfer->start.start_lsn, &transfer->start.timeline));
     HF_TRY(tablespaces_take(transfer));
     transfer->conn->answer_ms = SILENCE_MS;
@@ -330,7 +332,7 @@ struct hf_status pgwire_base_backup(struct hf_ctx *ctx, struct pgwire_conn *conn
     HF_CHECK(conn->mode == PGWIRE_REPLICATION);
     hf_buf_clear(&conn->notices);
     HF_TRY(pgwire_send(ctx, conn, command_print(ctx, conn, options), NULL, 0));
-    status = transfer_run(&transfer, &end);
+    status = transfer_run(&transfer, options->is_spread_checkpoint, &end);
     conn->answer_ms = answer_ms;
     if (!hf_is_ok(status)) {
         conn->is_broken = true;

@@ -229,7 +229,7 @@ struct hf_status queue_claim(struct hf_ctx *ctx, struct queue *queue,
     HF_CLEANUP(redis_reply) redisReply *reply = NULL;
     struct args args = {0};
 
-    HF_CHECK(request->wants_len <= WANTS_MAX && request->skip_len <= 1000);
+    HF_CHECK(request->wants_len <= WANTS_MAX && request->skip_len <= QUEUE_SKIP_MAX);
     add_call(ctx->arena, &args, queue, "hf_claim_1");
     add(ctx->arena, &args, hf_printf(ctx->arena, "%zu", request->skip_len));
     for (size_t i = 0; i < request->skip_len; i++) {

@@ -43,11 +43,13 @@ struct queue_want {
     size_t count;
 };
 
+#define QUEUE_SKIP_MAX 1000
+
 struct queue_request {
     const struct queue_want *wants;
     size_t wants_len;                /* at most 64 */
     const char *const *skip_tenants; /* those that have reached their limit */
-    size_t skip_len;                 /* at most 1000 */
+    size_t skip_len;                 /* at most QUEUE_SKIP_MAX */
 };
 
 /* What a user of Redis must be allowed so that all of this works: rules of its ACL, nothing else

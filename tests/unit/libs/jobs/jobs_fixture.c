@@ -207,6 +207,7 @@ static const struct jobs_kind kinds[] = {
     {.kind = "work", .fn = work, .end = end, .concurrency = 8},
     {.kind = "single", .fn = work, .end = end, .concurrency = 1},
     {.kind = "plain", .fn = plain, .concurrency = 8},
+    {.kind = "shared", .fn = work, .end = end, .concurrency = 3, .max_per_tenant = 2},
     {.kind = "external", .end = end},
 };
 

@@ -15,7 +15,8 @@ struct jobs_fixture {
     struct jobs *jobs; /* NULL: not started */
 };
 
-/* Kinds: "work" (8 slots), "single" (1 slot), "plain" (no hook, 8 slots), "external".
+/* Kinds: "work" (8 slots), "single" (1 slot), "plain" (no hook, 8 slots), "shared" (3 slots,
+ * 2 of one tenant), "external".
  * Args: "ok"; "effect" writes a row of table effects with its finish; "fail" INVALID_ARGUMENT;
  * "flaky" UNAVAILABLE until the third attempt; "wait" until cancelled; "slow" 300 ms, then effect;
  * "defer" until table down is empty; "zombie" outlives its lease and then tries to finish;

@@ -66,6 +66,62 @@ static void test_redis__down_from_the_start_is_no_obstacle(void **state)
     await_all(fix, ids, HF_LEN(ids));
 }
 
+/* Of all runs of a kind by one tenant, those that overlap one moment. */
+static size_t most_at_once(const struct jobs_job *jobs, size_t len)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        size_t count = 0;
+        for (size_t k = 0; k < len; k++) {
+            count += jobs[k].start_us <= jobs[i].start_us && jobs[i].start_us < jobs[k].end_us;
+        }
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+static void share_a_kind(struct jobs_fixture *fix)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    const struct jobs_spec spec = {.kind = "shared", .args = "effect"};
+    struct jobs_job jobs[6];
+    const char *ids[HF_LEN(jobs)];
+    const char *other = NULL;
+
+    for (size_t i = 0; i < HF_LEN(ids); i++) {
+        ids[i] = jobs_fixture_add(fix, "shared", "slow");
+    }
+    must(db_tx_begin(&fix->ctx, fix->state->app, fix->state->other, DB_READ_COMMITTED, &tx));
+    must(jobs_add(&fix->ctx, tx, &spec, &other, NULL));
+    must(db_tx_commit(&fix->ctx, &tx));
+    jobs_wake(fix->jobs);
+    for (size_t i = 0; i < HF_LEN(ids); i++) {
+        jobs[i] = jobs_fixture_await(fix, ids[i], JOBS_SUCCEEDED);
+    }
+    assert_int_equal(most_at_once(jobs, HF_LEN(jobs)), 2);
+    /* It waited for none of them: two slots are the first tenant's, the third was free. */
+    must(db_tx_begin(&fix->ctx, fix->state->app, fix->state->other, DB_READ_COMMITTED, &tx));
+    struct jobs_job job;
+    must(jobs_get(&fix->ctx, tx, other, &job));
+    assert_int_equal(job.state, JOBS_SUCCEEDED);
+    int64_t first_end_us = INT64_MAX;
+    for (size_t i = 0; i < HF_LEN(jobs); i++) {
+        first_end_us = jobs[i].end_us < first_end_us ? jobs[i].end_us : first_end_us;
+    }
+    assert_true(job.start_us < first_end_us + 200 * 1000);
+}
+
+static void test_kind__is_shared_by_tenants_with_and_without_redis(void **state)
+{
+    struct jobs_fixture *fix = *state;
+
+    jobs_fixture_start(fix, "one");
+    share_a_kind(fix);
+    redisserver_kill(fix->redis);
+    share_a_kind(fix);
+}
+
 static void test_postgres__restart_in_the_middle_loses_no_job(void **state)
 {
     struct jobs_fixture *fix = *state;
@@ -85,6 +141,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_redis__flush_in_the_middle_loses_no_job, jobs_fixture_refresh),
+        cmocka_unit_test_setup(test_kind__is_shared_by_tenants_with_and_without_redis,
+                               jobs_fixture_refresh),
         cmocka_unit_test_setup(test_redis__kill_in_the_middle_loses_no_job, jobs_fixture_refresh),
         cmocka_unit_test_setup(test_redis__down_from_the_start_is_no_obstacle,
                                jobs_fixture_refresh),
