@@ -1,8 +1,11 @@
 /* run/processes.json. The surprises: a killed process stays a zombie until it is reaped, and
- * kill(pid, 0) still succeeds then; and after a reboot its pid may be anybody's. /proc tells both.
- */
+ * kill(pid, 0) still succeeds then; and after a reboot its pid may be anybody's. /proc tells both,
+ * but not of the service where /proc is mounted with hidepid: it makes itself unreadable, and so
+ * invisible to its own user. Of such a process kill() tells that it lives (a zombie is shown), and
+ * the boot's id that it is of this boot. */
 #include "cli/processes.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -14,8 +17,11 @@
 #define FILE_MAX_BYTES 65536
 #define STAT_MAX_BYTES 4096
 #define BEGAN_FIELD 22 /* proc(5) */
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define HIDDEN INT64_MAX
 
-/* When a process began, in ticks since the machine did; 0: there is none, or it is a zombie. */
+/* When a process began, in ticks since the machine did; 0: there is none, or it is a zombie;
+ * HIDDEN: it is there and may be signalled, but not looked at. */
 static int64_t began_ticks(int64_t pid)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(65536);
@@ -23,9 +29,12 @@ static int64_t began_ticks(int64_t pid)
     uint64_t ticks = 0;
 
     hf_buf_init(&text, STAT_MAX_BYTES);
-    if (pid <= 0 || !hf_is_ok(hf_read_file(
-                        arena, hf_printf(arena, "/proc/%lld/stat", (long long)pid), &text))) {
+    if (pid <= 0 || pid > INT32_MAX) {
         return 0;
+    }
+    if (!hf_is_ok(
+            hf_read_file(arena, hf_printf(arena, "/proc/%lld/stat", (long long)pid), &text))) {
+        return kill((pid_t)pid, 0) == 0 ? HIDDEN : 0;
     }
     const char *at = strrchr(hf_buf_text(&text), ')'); /* the name may hold anything */
 
@@ -43,6 +52,29 @@ static int64_t began_ticks(int64_t pid)
 bool processes_is_alive(int64_t pid)
 {
     return began_ticks(pid) != 0;
+}
+
+static const char *boot_id(struct hf_arena *arena)
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, STAT_MAX_BYTES);
+    if (!hf_is_ok(hf_read_file(arena, BOOT_ID, &text))) {
+        return "";
+    }
+    const char *id = hf_buf_text(&text);
+
+    return hf_strndup(arena, id, strcspn(id, "\n"));
+}
+
+/* Is it the very process that was saved? Root sees what the supervisor could not. */
+static void look_at(struct process_entry *entry, int64_t began, bool is_this_boot)
+{
+    int64_t now = began_ticks(entry->pid);
+
+    entry->is_hidden = now == HIDDEN && is_this_boot;
+    entry->is_alive =
+        now == HIDDEN || began == HIDDEN ? now != 0 && is_this_boot : now != 0 && now == began;
 }
 
 struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
@@ -64,6 +96,8 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
     HF_TRY(codec_json_parse(ctx->arena, (struct hf_str){(const char *)text.ptr, text.len}, path,
                             &value));
     const struct codec_value *list = codec_value_get(value, "processes");
+    const char *boot = codec_value_text(value, "bootId");
+    bool is_this_boot = boot != NULL && hf_text_equal(boot, boot_id(ctx->arena));
     size_t len = list == NULL ? 0 : list->len;
     struct process_entry *entries = HF_NEW_N(ctx->arena, struct process_entry, len + 1);
 
@@ -72,9 +106,7 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
 
         entries[i].name = name == NULL ? "" : name;
         entries[i].pid = codec_value_int(&list->items[i], "pid", 0);
-        entries[i].is_alive =
-            processes_is_alive(entries[i].pid) &&
-            began_ticks(entries[i].pid) == codec_value_int(&list->items[i], "began", 0);
+        look_at(&entries[i], codec_value_int(&list->items[i], "began", 0), is_this_boot);
     }
     *ret_entries = entries;
     *ret_len = len;
@@ -90,6 +122,7 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
     struct codec_json json = codec_json_open(&text, 2);
 
     codec_json_begin_object(&json);
+    codec_json_put_text(&json, "bootId", boot_id(ctx->arena));
     codec_json_key(&json, "processes");
     codec_json_begin_array(&json);
     for (size_t i = 0; i < len; i++) {

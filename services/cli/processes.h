@@ -7,7 +7,8 @@
 struct process_entry {
     const char *name; /* "supervisor", "postgres", "redis", "backup" */
     int64_t pid;
-    bool is_alive; /* now: the very process that was saved, and no zombie */
+    bool is_alive;  /* now: the very process that was saved, and no zombie */
+    bool is_hidden; /* alive, and /proc does not show it to us (hidepid) */
 };
 
 /* Entries in the arena; none when the file is not there. */

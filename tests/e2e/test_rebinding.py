@@ -7,7 +7,7 @@ import os
 import pytest
 
 from support import proc
-from support.holdfast import Holdfast
+from support.holdfast import installation
 from support.names import Names
 from support.postgres import PASSWORD
 
@@ -26,14 +26,8 @@ def names():
 
 @pytest.fixture(scope="module")
 def house(programs, names):
-    home = proc.new_folder("hf-up-")
-    holdfast = Holdfast(os.path.join(home, "dir"))
-    holdfast.prefix = names.prefix
-    try:
-        yield holdfast.up()
-    finally:
-        holdfast.down()
-        proc.remove_folder(home)
+    with installation(names.prefix) as holdfast:
+        yield holdfast
 
 
 @pytest.fixture(scope="module")

@@ -98,10 +98,11 @@ class Holdfast:
 
 
 @contextlib.contextmanager
-def installation():
-    """A running `holdfast up` in a directory of its own."""
+def installation(prefix=()):
+    """A running `holdfast up` in a directory of its own; prefix stands before each command."""
     home = proc.new_folder("hf-up-")
     holdfast = Holdfast(os.path.join(home, "dir"))
+    holdfast.prefix = list(prefix)
     try:
         yield holdfast.up()
     finally:

@@ -237,6 +237,23 @@ static pid_t find_child(const struct place *place, enum child_id id)
     return found;
 }
 
+/* Where /proc hides a process from its own user, the list that the supervisor before us wrote. */
+static pid_t find_hidden(struct hf_ctx *ctx, const struct place *place, enum child_id id)
+{
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
+
+    if (!hf_is_ok(processes_load(ctx, place->dir, &entries, &len))) {
+        return 0;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (entries[i].is_hidden && hf_text_equal(entries[i].name, rows[id].name)) {
+            return (pid_t)entries[i].pid;
+        }
+    }
+    return 0;
+}
+
 /* What an earlier program started would let in others, or not the service. */
 static bool is_current(struct hf_ctx *ctx, const struct place *place, enum child_id id, pid_t pid)
 {
@@ -260,6 +277,7 @@ void children_adopt(struct hf_ctx *ctx, const struct place *place, struct childr
 
         child->log = -1;
         child->pid = find_child(place, (enum child_id)i);
+        child->pid = child->pid != 0 ? child->pid : find_hidden(ctx, place, (enum child_id)i);
         child->started_us = hf_mono_us();
         child->pause_us = PAUSE_FIRST_US;
         if (child->pid == 0) {
