@@ -21,7 +21,7 @@ import pytest
 
 from support import proc
 from support.expired import dated_copy
-from support.holdfast import Holdfast
+from support.holdfast import Holdfast, installation
 from support.state import as_owner
 
 SECRET = "the-password-of-a-shell"
@@ -537,6 +537,21 @@ def test_overrides__say_where_everything_is_and_how_long_logs_are(house, overrid
         os.truncate(log, 70000)
         proc.wait_until(lambda: os.stat(log).st_size < 70000, what="the next look")
     assert sorted(glob.glob(f"{log}*")) == [log, f"{log}.1"]
+
+
+@pytest.mark.parametrize("name", ["", "run"])
+def test_supervisor__ends_with_its_directory(programs, name):
+    """Another one may be started in what stands there now: two would run the same servers."""
+    with installation() as own:
+        before, place = dict(own.note_processes()), own.path(name) if name else own.folder
+        os.rename(place, f"{place}.away")
+        try:
+            proc.wait_until(lambda: not [pid for pid in before.values() if proc.is_alive(pid)],
+                            timeout=60, what="the end of its servers")
+        finally:
+            os.rename(f"{place}.away", place)
+        own.up()
+        assert set(own.note_processes().values()).isdisjoint(before.values())
 
 
 def test_up__says_who_holds_it_up(house):

@@ -102,6 +102,17 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
     }
 }
 
+/* Another one may take the lock of a directory that was put in the place of ours, or was made anew;
+ * two would run the same servers. */
+static bool is_ours_still(struct hf_ctx *ctx, const struct place *place, int lock)
+{
+    struct stat held;
+    struct stat named;
+
+    return fstat(lock, &held) == 0 && lstat(lock_path(ctx, place), &named) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
 struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, int log)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(ARENA_BYTES);
@@ -117,12 +128,18 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
     HF_TRY(supervisor_take_lock(ctx, place, &lock));
     step.arena = arena;
     children_adopt(ctx, place, &children);
-    while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS))) {
+    while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS)) && is_ours_still(&step, place, lock)) {
         tend_once(&step, place, &children, &due);
         hf_arena_reset(arena); /* before the sleep: a round over its memory is no reason to stop */
     }
     step.cancel = NULL; /* stopping is work that still has to be done */
     HF_TRY(children_stop(&step, &children));
+    if (!is_ours_still(&step, place, lock)) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "DIRECTORY_REPLACED", NULL,
+                            "%s is not what it was, or is gone: its servers are stopped; start "
+                            "what is there now with `holdfast up`",
+                            place->run);
+    }
     return children_save(&step, &children, 0);
 }
 
