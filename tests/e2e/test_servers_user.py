@@ -220,6 +220,19 @@ def test_up__never_runs_servers_as_who_owns_the_protected_server(programs, folde
     assert os.listdir(folder) == []
 
 
+def test_up__judges_its_own_user_too(programs, folder):
+    """Its number may be that of a server's owner: in images of PostgreSQL it is."""
+    os.chmod(folder, 0o755)
+    server, house = os.path.join(folder, "postgres"), Holdfast(os.path.join(folder, "dir"))
+    shutil.copy("/bin/sleep", server)
+    script = ('setpriv --reuid=holdfast --regid=holdfast --clear-groups "$0" 60 & sleep 0.5; '
+              'exec "$1" up --dir "$2"')
+    done = proc.run(["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, server,
+                     house.program, house.folder], check=False)
+    assert done.returncode == 4 and "cannot run as holdfast" in done.stderr
+    assert os.listdir(folder) == ["postgres"]
+
+
 @pytest.mark.parametrize("owner, content", [("nobody", []), ("nobody", ["x"]), ("root", ["x"])])
 def test_up__refuses_a_directory_that_is_no_installation(programs, folder, owner, content):
     house = Holdfast(os.path.join(folder, "dir"))

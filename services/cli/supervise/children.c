@@ -215,7 +215,7 @@ static pid_t eldest(struct hf_arena *arena, const struct place *place, enum chil
     return pid;
 }
 
-static pid_t find_child(const struct place *place, enum child_id id)
+pid_t children_find(children_match is_wanted, const void *arg)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)1 << 20);
     DIR *proc = opendir("/proc");
@@ -227,14 +227,34 @@ static pid_t find_child(const struct place *place, enum child_id id)
 
         hf_arena_reset(arena);
         if (hf_parse_u64(entry->d_name, &pid) && pid < INT32_MAX &&
-            is_child(arena, place, id, (pid_t)pid)) {
-            found = eldest(arena, place, id, (pid_t)pid);
+            is_wanted(arena, (pid_t)pid, arg)) {
+            found = (pid_t)pid;
         }
     }
     if (proc != NULL) {
         closedir(proc);
     }
     return found;
+}
+
+struct wanted {
+    const struct place *place;
+    enum child_id id;
+};
+
+static bool is_wanted_child(struct hf_arena *arena, pid_t pid, const void *arg)
+{
+    const struct wanted *wanted = arg;
+
+    return is_child(arena, wanted->place, wanted->id, pid);
+}
+
+static pid_t find_child(struct hf_ctx *ctx, const struct place *place, enum child_id id)
+{
+    const struct wanted wanted = {place, id};
+    pid_t found = children_find(is_wanted_child, &wanted);
+
+    return found == 0 ? 0 : eldest(ctx->arena, place, id, found);
 }
 
 /* Where /proc hides a process from its own user, the list that the supervisor before us wrote. */
@@ -276,7 +296,7 @@ void children_adopt(struct hf_ctx *ctx, const struct place *place, struct childr
         struct child *child = &children->list[i];
 
         child->log = -1;
-        child->pid = find_child(place, (enum child_id)i);
+        child->pid = find_child(ctx, place, (enum child_id)i);
         child->pid = child->pid != 0 ? child->pid : find_hidden(ctx, place, (enum child_id)i);
         child->started_us = hf_mono_us();
         child->pause_us = PAUSE_FIRST_US;

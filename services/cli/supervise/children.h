@@ -40,6 +40,9 @@ void children_tend_logs(struct hf_ctx *ctx, const struct children *children,
                         const struct logs_limits *limits);
 /* Parent and real user of a process; false when it is gone. */
 bool children_read_kin(struct hf_arena *arena, pid_t pid, pid_t *ret_parent, uid_t *ret_uid);
+/* The first process of /proc that is wanted; 0: none. The arena is the match's own. */
+typedef bool (*children_match)(struct hf_arena *arena, pid_t pid, const void *arg);
+pid_t children_find(children_match is_wanted, const void *arg);
 /* The schema that identities need, and the command line's own; repeatable. UNAVAILABLE while
  * PostgreSQL starts. */
 struct hf_status children_bootstrap(struct hf_ctx *ctx, const struct place *place) HF_MUST_USE;

@@ -43,22 +43,25 @@
 
 /* --- making --------------------------------------------------------------------------------- */
 
-/* --user, else the user that set-up makes. */
+/* --user, if its account can. */
+static struct hf_status named(struct cli *cli, const char *name, struct account *ret_account)
+{
+    HF_TRY(account_find(cli->ctx.arena, name, ret_account));
+    const char *objection = account_objection(ret_account);
+
+    return objection == NULL
+               ? hf_success()
+               : hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
+                              "the servers cannot run as %s: %s; choose another --user or none",
+                              name, objection);
+}
+
+/* --user, else the user that set-up makes. That one's number may be another's in a container. */
 static struct hf_status choose(struct cli *cli, struct account *ret_account)
 {
     const char *name = cli_option(cli, "user");
 
-    if (name == NULL) {
-        return account_ensure(&cli->ctx, ret_account);
-    }
-    HF_TRY(account_find(cli->ctx.arena, name, ret_account));
-    const char *objection = account_objection(ret_account);
-
-    if (objection != NULL) {
-        return hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
-                            "the servers cannot run as %s: %s; choose another --user or none", name,
-                            objection);
-    }
+    HF_TRY(name == NULL ? account_ensure(&cli->ctx, ret_account) : named(cli, name, ret_account));
     pid_t pid = postmaster_of(ret_account->uid);
 
     return pid == 0
@@ -66,8 +69,8 @@ static struct hf_status choose(struct cli *cli, struct account *ret_account)
                : hf_fail_info(cli->ctx.arena, HF_FAILED_PRECONDITION, "SERVERS_USER", NULL,
                               "the servers cannot run as %s: PostgreSQL runs as that user (process "
                               "%d), and whoever owns the protected server must not own the vault "
-                              "and its keys; choose another --user or none",
-                              name, (int)pid);
+                              "and its keys; choose another --user",
+                              ret_account->name, (int)pid);
 }
 
 /* Root sees to it before anything is made: the user must be able to come in. */
