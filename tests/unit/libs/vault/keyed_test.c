@@ -267,6 +267,69 @@ static void test_keyed__a_pack_that_is_listed_twice_is_no_whole_backup(void **st
     source_free(&k.s);
 }
 
+/* One that hides behind another path's place in the order could be a second of the same name. */
+static void test_keyed__an_entry_under_the_key_of_another_path_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct keyed k;
+
+    keyed_init(&k, f);
+    const struct vault_place place = source_place(f);
+    HF_CLEANUP(vault_map_writer_free) struct vault_map_writer *writer = NULL;
+    struct vault_map_entry entry = {
+        .attrs = {.node = VAULT_NODE_DIR, .mode = 0700, .path = "base"}};
+    struct vault_table_ref table;
+    struct vault_share share = {0};
+    struct vault_shard shard = {.shares = &share, .shares_len = 1};
+    struct vault_root root = keyed_copy(&k, f->ctx.arena);
+    struct vault_verify_report report = {0};
+
+    memset(entry.key, 0x55, sizeof(entry.key));
+    assert_ok(vault_map_writer_new(&f->ctx, &place, &writer));
+    assert_ok(vault_map_writer_add(&f->ctx, writer, &entry));
+    assert_ok(vault_map_writer_finish(&f->ctx, writer, &table));
+    share.bytes = table.plain_bytes;
+    root.map = (struct vault_map_set){&table, 1, &shard, 1};
+    struct vault_point_info point = keyed_root(&k, &root);
+    const struct vault_verify_options verify = {.place = place, .point = &point, .threads = 1};
+    bool is_found = false;
+
+    assert_ok(vault_verify(&f->ctx, &verify, &report));
+    for (size_t i = 0; i < report.findings_len; i++) {
+        is_found = is_found || strstr(report.findings[i].what, "key of another path") != NULL;
+    }
+    assert_true(is_found);
+    source_free(&k.s);
+}
+
+/* A share opens a table: a root of few megabytes must not make a walk open millions. */
+static void test_keyed__a_map_has_a_bound_of_shares(void **state)
+{
+    struct fixture *f = *state;
+    struct keyed k;
+
+    keyed_init(&k, f);
+    struct vault_root root = keyed_copy(&k, f->ctx.arena);
+    const size_t shards_len = ((1u << 20) / 2) + 1;
+    struct vault_shard *shards = HF_NEW_N(f->ctx.arena, struct vault_shard, shards_len);
+    struct vault_share shares[2] = {{.bytes = 1}, {.bytes = 1}};
+
+    for (size_t i = 0; i < shards_len; i++) {
+        shards[i] = (struct vault_shard){.shares = shares, .shares_len = 2};
+        for (size_t at = 0; at < 4; at++) {
+            shards[i].first_key[at] = (uint8_t)(i >> (24 - 8 * at));
+        }
+    }
+    root.map.shards = shards;
+    root.map.shards_len = shards_len;
+    struct vault_point_info point = keyed_root(&k, &root);
+    bool is_verified = true;
+
+    keyed_names(read_point(&k, &point, &is_verified), "more shares");
+    assert_false(is_verified);
+    source_free(&k.s);
+}
+
 /* --- journals --------------------------------------------------------------------------------- */
 
 struct chain {
@@ -382,6 +445,8 @@ int main(void)
         keyed_test(test_keyed__four_gigabytes_of_a_frame_stay_in_it),
         keyed_test(test_keyed__objects_hold_no_more_than_their_kind),
         keyed_test(test_keyed__a_pack_that_is_listed_twice_is_no_whole_backup),
+        keyed_test(test_keyed__an_entry_under_the_key_of_another_path_is_found),
+        keyed_test(test_keyed__a_map_has_a_bound_of_shares),
         keyed_test(test_keyed__a_journal_begins_with_its_source),
         keyed_test(test_keyed__a_journal_without_checkpoints_has_an_end),
         keyed_test(test_keyed__a_journal_of_extremes_is_read_and_goes_on),
