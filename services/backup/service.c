@@ -88,6 +88,19 @@ static struct hf_status check_address(struct hf_arena *arena, const char *key, c
                          key, address);
 }
 
+/* What the process may write to once it is confined. At the root of the file system that would be
+ * everything, or what belongs to the system. */
+static struct hf_status check_directory(struct hf_arena *arena, const char *key, const char *path)
+{
+    const char *slash = path == NULL || path[0] != '/' ? NULL : strchr(path + 1, '/');
+    bool is_deep = slash != NULL && slash > path + 1 && slash[1] != '\0' && slash[1] != '/';
+
+    return path == NULL || (is_deep && strstr(path, "/..") == NULL)
+               ? hf_success()
+               : hf_fail(arena, HF_INVALID_ARGUMENT,
+                         "%s must be a whole path below a directory of /, not \"%s\"", key, path);
+}
+
 /* The values of what is there. */
 static struct hf_status check(struct hf_ctx *ctx, const void *config)
 {
@@ -97,6 +110,8 @@ static struct hf_status check(struct hf_ctx *ctx, const void *config)
     if (!hf_text_empty(backup->metrics_listen)) {
         HF_TRY(check_address(ctx->arena, "metrics_listen", backup->metrics_listen));
     }
+    HF_TRY(check_directory(ctx->arena, "cache_dir", backup->cache_dir));
+    HF_TRY(check_directory(ctx->arena, "run_dir", backup->run_dir));
     HF_CLEANUP(egress_free) struct egress *egress = NULL;
 
     return gate_open(ctx, backup, &egress);

@@ -502,6 +502,8 @@ def overrides(house):
     ("vault_dir: /elsewhere\n", "overrides.yaml:1: vault_dir is none"),
     ("sources_denied: [10.0.0.0/99]\n", "sources_denied"),
     ("listen: nowhere\n", "listen"), ("threads: [\n", "overrides.yaml:"),
+    ("cache_dir: /\n", "cache_dir must be"), ("cache_dir: \"\"\n", "cache_dir"),
+    ("run_dir: /proc\n", "run_dir must be"), ("run_dir: /var/../etc\n", "run_dir must be"),
 ])
 def test_up__judges_overrides_and_stops_nothing(house, text, said):
     path, before = house.path("overrides.yaml"), house.note_processes()
