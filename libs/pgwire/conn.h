@@ -21,6 +21,8 @@
  *   TLS_NOT_VERIFIED        UNAVAILABLE         its certificate is not one that is trusted
  *   SERVER_STARTING         UNAVAILABLE         it answers, but starts up or shuts down
  *   AUTHENTICATION_FAILED   PERMISSION_DENIED   wrong or missing password, no line in pg_hba.conf
+ *   PEER_REFUSED            PERMISSION_DENIED   the server knows us by our user of the machine, and
+ *                                               has no line for it: with the lines that mend it
  *   ROLE_LACKS_REPLICATION  PERMISSION_DENIED   with the ALTER ROLE that mends it
  *   NO_PRIVILEGE            PERMISSION_DENIED   any other lack of a right
  *   NO_WALSENDER            RESOURCE_EXHAUSTED  max_wal_senders are all in use

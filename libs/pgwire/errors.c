@@ -2,8 +2,10 @@
  *
  * Surprise: while connecting, libpq gives no SQLSTATE but only text. Its verbose form carries the
  * code ("FATAL:  28P01: …"), which no translation changes; so that form is asked for and read. */
+#include <pwd.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "pgwire/internal.h"
@@ -11,6 +13,7 @@
 #define TEXT_MAX 2000
 #define FOREIGN_MAX ((size_t)128 << 10) /* of a text before it is cut */
 #define CUT_PASSWORD_MIN 3
+#define PASSWD_TEXT 16384
 #define WORDS_MAX 64 /* messages that are looked through for last words */
 
 struct rule {
@@ -235,6 +238,36 @@ static char *sqlstate_cut(struct hf_arena *arena, const char *text, char ret_sql
     return out;
 }
 
+/* The method's name stays what it is in any language; which user of the machine the server saw, it
+ * tells its own log only. */
+static bool is_peer_refused(const struct pgwire_conn *conn, const char *sqlstate, const char *text)
+{
+    return conn->socket_path != NULL && hf_has_prefix(sqlstate, "28") &&
+           strcasestr(text, "peer") != NULL;
+}
+
+static const char *own_name(struct hf_arena *arena)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+
+    return getpwuid_r(geteuid(), &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL
+               ? hf_strdup(arena, entry.pw_name)
+               : hf_printf(arena, "%u", (unsigned)geteuid());
+}
+
+static const char *peer_fix(struct hf_arena *arena, const char *role)
+{
+    const char *self = own_name(arena);
+
+    return hf_printf(arena,
+                     "for the source the service is this machine's user %s: as first line of its "
+                     "pg_hba.conf write `local all,replication %s peer map=holdfast`, into "
+                     "pg_ident.conf `holdfast %s %s`, then run SELECT pg_reload_conf();",
+                     self, role, self, role);
+}
+
 struct hf_status pgwire_fail_connect(struct hf_ctx *ctx, const struct pgwire_conn *conn)
 {
     static const struct rule unreachable = {"", NULL, HF_UNAVAILABLE, "HOST_UNREACHABLE", NULL};
@@ -243,14 +276,20 @@ struct hf_status pgwire_fail_connect(struct hf_ctx *ctx, const struct pgwire_con
     static const struct rule no_password = {"", NULL, HF_PERMISSION_DENIED, "AUTHENTICATION_FAILED",
                                             NULL};
     struct rule no_replication = {"", NULL, HF_PERMISSION_DENIED, "ROLE_LACKS_REPLICATION", NULL};
+    struct rule no_peer = {"", NULL, HF_PERMISSION_DENIED, "PEER_REFUSED", NULL};
     char sqlstate[6];
     const char *text = sqlstate_cut(ctx->arena, PQerrorMessage(conn->pg), sqlstate);
     const char *user = PQuser(conn->pg);
+    const char *role = user != NULL ? user : "role";
 
     if (conn->mode == PGWIRE_REPLICATION && strcmp(sqlstate, "42501") == 0) {
         no_replication.fix = hf_printf(ctx->arena, "on the source run: ALTER ROLE %s REPLICATION;",
-                                       pgwire_quote_name(ctx->arena, user != NULL ? user : "role"));
+                                       pgwire_quote_name(ctx->arena, role));
         return rule_fail(ctx, conn, &no_replication, sqlstate, hf_str_of(text));
+    }
+    if (is_peer_refused(conn, sqlstate, text)) {
+        no_peer.fix = peer_fix(ctx->arena, pgwire_quote_name(ctx->arena, role));
+        return rule_fail(ctx, conn, &no_peer, sqlstate, hf_str_of(text));
     }
     if (sqlstate[0] != '\0') {
         return pgwire_fail(ctx, conn, sqlstate, hf_str_of(text));

@@ -132,6 +132,52 @@ static void test_conn__tells_a_role_without_replication(void **state)
     assert_non_null(strstr(status.message, "ALTER ROLE \"plain\" REPLICATION"));
 }
 
+/* The server reads its files a while after it was told to. */
+static struct hf_status open_reloaded(struct hf_ctx *ctx, struct pgserver *server,
+                                      const struct pgwire_options *options, enum hf_code before)
+{
+    struct hf_status status = {.code = before};
+
+    (void)pgserver_sql(server, "select pg_reload_conf()");
+    for (int i = 0; i < 100 && status.code == before; i++) {
+        assert_ok(hf_ctx_sleep(ctx, 50));
+        status = try_open(ctx, options);
+    }
+    return status;
+}
+
+static void test_conn__tells_whom_peer_authentication_sees(void **state)
+{
+    HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
+    const char *hba = hf_printf(ctx.arena, "%s/pg_hba.conf", pgserver_data(*state));
+    const char *ident = hf_printf(ctx.arena, "%s/pg_ident.conf", pgserver_data(*state));
+    const char *const alone[] = {"/bin/sed", "-i", "1ilocal all,replication repl peer", hba, NULL};
+    struct pgwire_options options = {.access = wire_access(),
+                                     .dsn =
+                                         hf_printf(ctx.arena, "host=%s port=%d user=repl",
+                                                   pgserver_socket(*state), pgserver_port(*state)),
+                                     .mode = PGWIRE_REPLICATION};
+
+    assert_int_equal(pgserver_run(*state, alone, NULL), 0);
+    struct hf_status status = open_reloaded(&ctx, *state, &options, HF_OK);
+
+    assert_fails(status, HF_PERMISSION_DENIED, "PEER_REFUSED");
+    const char *fix = strstr(status.message, "`local ");
+    const char *line = fix == NULL ? NULL : strstr(fix, "`holdfast ");
+
+    assert_non_null(line); /* both lines are good as they stand */
+    const char *const mended[] = {
+        "/bin/sed", "-i", hf_printf(ctx.arena, "1i%.*s", (int)strcspn(fix + 1, "`"), fix + 1), hba,
+        NULL};
+    const char *const mapped[] = {
+        "/bin/sed", "-i", hf_printf(ctx.arena, "$a%.*s", (int)strcspn(line + 1, "`"), line + 1),
+        ident, NULL};
+
+    assert_int_equal(pgserver_run(*state, mended, NULL), 0);
+    assert_int_equal(pgserver_run(*state, mapped, NULL), 0);
+    assert_ok(open_reloaded(&ctx, *state, &options, HF_PERMISSION_DENIED));
+}
+
 static void test_conn__tells_a_missing_database(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
@@ -291,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_conn__gives_up_a_server_that_hangs),
         cmocka_unit_test(test_conn__keeps_the_password_out_of_messages),
         cmocka_unit_test(test_conn__tells_a_role_without_replication),
+        cmocka_unit_test(test_conn__tells_whom_peer_authentication_sees),
         cmocka_unit_test(test_conn__tells_a_missing_database),
         cmocka_unit_test(test_conn__tells_missing_walsenders_and_connections),
         cmocka_unit_test(test_conn__tries_host_after_host),
