@@ -7,6 +7,7 @@ change nothing outside of the directory.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 
@@ -309,6 +310,28 @@ def test_move__that_was_cut_off_is_finished_by_the_next_up(copy):
     assert os.stat(copy.path("vault", "holdfast-vault")).st_ino == inode
     assert copy.run("doctor").returncode == 0
     assert "moved" not in copy.run("up").stderr
+
+
+def test_move__of_a_user_without_a_name_here_ends_what_runs_as_that_user(copy):
+    subprocess.run(["chown", "-R", "54321:54321", copy.folder], check=True)
+    left = subprocess.Popen(["/x/holdfast-backup", "-c", "import signal; signal.pause()", copy.path("backup.yaml")],
+                            executable="/usr/bin/python3", user=54321, group=54321, extra_groups=[], cwd="/",
+                            stdin=subprocess.DEVNULL)
+    said = copy.run("up", timeout=90).stderr
+    assert left.wait(10) == -signal.SIGTERM
+    assert f"from user 54321 to {USER}" in said and f"`holdfast {USER} ROLE`" in said
+    assert {user_of(pid) for pid in copy.note_processes().values()} == {USER}
+    assert copy.run("doctor").returncode == 0
+
+
+def test_move__of_a_vault_alone_names_how_it_becomes_roots_to_give(copy):
+    os.remove(copy.path("holdfast.yaml"))
+    subprocess.run(["chown", "-R", "54321:54321", copy.folder], check=True)
+    before = states(copy.folder)
+    assert f"chown -R root: {copy.folder}" in copy.fails(4, "up")
+    assert states(copy.folder) == before
+    subprocess.run(["chown", "-R", "root:", copy.folder], check=True)
+    assert user_of(copy.up().pids["backup"]) == USER
 
 
 def test_move__to_a_user_of_choice_that_was_cut_off_goes_on_to_that_user_alone(copy):

@@ -43,6 +43,12 @@ static struct account account_from(struct hf_arena *arena, const struct passwd *
                             .is_postgres = is_postgres(arena, entry->pw_name, entry->pw_uid)};
 }
 
+static struct hf_status not_asked(struct hf_arena *arena, const char *name, int error)
+{
+    return hf_fail(arena, HF_UNAVAILABLE, "looking up user %s: %s", name,
+                   hf_fail_errno(arena, error, "the users of this machine").message);
+}
+
 struct hf_status account_find(struct hf_arena *arena, const char *name, struct account *ret_account)
 {
     struct passwd entry;
@@ -51,8 +57,7 @@ struct hf_status account_find(struct hf_arena *arena, const char *name, struct a
     int error = getpwnam_r(name, &entry, text, PASSWD_TEXT, &found);
 
     if (found == NULL && !is_no_user(error)) {
-        return hf_fail(arena, HF_UNAVAILABLE, "looking up user %s: %s", name,
-                       hf_fail_errno(arena, error, "the users of this machine").message);
+        return not_asked(arena, name, error);
     }
     if (found == NULL) {
         return hf_fail(arena, HF_NOT_FOUND, "there is no user %s on this machine", name);
@@ -61,17 +66,23 @@ struct hf_status account_find(struct hf_arena *arena, const char *name, struct a
     return hf_success();
 }
 
-struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid)
+struct hf_status account_of(struct hf_arena *arena, uid_t uid, gid_t gid,
+                            struct account *ret_account)
 {
     struct passwd entry;
     struct passwd *found = NULL;
     char *text = hf_alloc(arena, PASSWD_TEXT);
+    int error = getpwuid_r(uid, &entry, text, PASSWD_TEXT, &found);
 
-    if (getpwuid_r(uid, &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL) {
-        return account_from(arena, found);
+    if (found == NULL && !is_no_user(error)) {
+        return not_asked(arena, hf_printf(arena, "%u", (unsigned)uid), error);
     }
-    return (struct account){
-        .name = hf_printf(arena, "user %u", (unsigned)uid), .uid = uid, .gid = gid};
+    *ret_account = found != NULL
+                       ? account_from(arena, found)
+                       : (struct account){.name = hf_printf(arena, "user %u", (unsigned)uid),
+                                          .uid = uid,
+                                          .gid = gid};
+    return hf_success();
 }
 
 const char *account_objection(const struct account *account)

@@ -19,8 +19,12 @@ struct account {
 /* Errors   NOT_FOUND; UNAVAILABLE: this machine's users cannot be asked now, thus nobody knows */
 struct hf_status account_find(struct hf_arena *arena, const char *name,
                               struct account *ret_account) HF_MUST_USE;
-/* Of a number, whether it has a name or not. */
-struct account account_of(struct hf_arena *arena, uid_t uid, gid_t gid);
+/* Of a number, whether it has a name or not.
+ *
+ * Errors   UNAVAILABLE: this machine's users cannot be asked now, thus nobody knows whose it is
+ */
+struct hf_status account_of(struct hf_arena *arena, uid_t uid, gid_t gid,
+                            struct account *ret_account) HF_MUST_USE;
 /* NULL, or why the servers must not run as this user: whoever owns a protected server's account
  * must not own the vault and its keys. Static. */
 const char *account_objection(const struct account *account);

@@ -170,7 +170,7 @@ static void check_permissions(struct doctor *doctor)
         {.name = "pki/ca"},
     };
     struct hf_arena *arena = doctor->cli->ctx.arena;
-    const struct account self = account_of(arena, geteuid(), getegid());
+    const struct account self = {.name = doctor->place.user, .uid = geteuid(), .gid = getegid()};
     struct hf_status reach = place_check_reach(&doctor->cli->ctx, doctor->place.dir, &self);
     const char *kit = hf_path_join(arena, doctor->place.dir, "recovery-kit.txt");
 

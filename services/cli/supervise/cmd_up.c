@@ -25,8 +25,10 @@
 /* Without root the servers are ours; root has become their owner before it comes here. */
 static struct hf_status check_self(struct cli *cli, const struct place *place)
 {
-    const struct account self = account_of(cli->ctx.arena, geteuid(), getegid());
+    struct account self;
     const char *wanted = cli_option(cli, "user");
+
+    HF_TRY(account_of(cli->ctx.arena, geteuid(), getegid(), &self));
     const char *objection = account_objection(&self);
 
     if (objection != NULL) {

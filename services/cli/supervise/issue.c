@@ -75,7 +75,7 @@ static struct hf_status take_owner(struct cli *cli, struct account *ret_owner)
 {
     const char *name = cli_option(cli, "owner");
 
-    *ret_owner = account_of(cli->ctx.arena, geteuid(), getegid());
+    HF_TRY(account_of(cli->ctx.arena, geteuid(), getegid(), ret_owner));
     if (name == NULL || hf_text_equal(name, ret_owner->name)) {
         return hf_success();
     }

@@ -127,8 +127,9 @@ static bool is_roots_to_give(const struct tour *tour, const char *name, const st
 static bool can_be_former(uid_t uid)
 {
     struct hf_arena *arena = hf_arena_new((size_t)1 << 16);
-    const struct account owner = account_of(arena, uid, uid);
-    bool can_be = account_objection(&owner) != NULL;
+    struct account owner;
+    bool can_be =
+        hf_is_ok(account_of(arena, uid, uid, &owner)) && account_objection(&owner) != NULL;
 
     hf_arena_free(arena);
     return can_be;
@@ -178,7 +179,7 @@ static const char *objection_to_owner(const struct tour *tour, const char *name,
         move->former = found->st_uid;
         return NULL;
     }
-    return "belongs to another user";
+    return "belongs to another user; look at it, and chown it yourself if it is to be given";
 }
 
 /* NULL, or why the entry is not what an installation is made of. A disk may be mounted on a

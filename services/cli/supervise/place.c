@@ -49,8 +49,10 @@ int place_hold_service(struct hf_arena *arena)
 struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret_place)
 {
     struct hf_arena *arena = ctx->arena;
-    const struct account self = account_of(arena, geteuid(), getegid());
-    struct place place = {
+    struct account self;
+
+    HF_TRY(account_of(arena, geteuid(), getegid(), &self));
+    *ret_place = (struct place){
         .dir = dir,
         .run = hf_path_join(arena, dir, "run"),
         .log = hf_path_join(arena, dir, "log"),
@@ -62,13 +64,6 @@ struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret
         .bin = own_directory(arena),
         .user = self.name,
     };
-
-    if (!self.is_known) {
-        return hf_fail(arena, HF_FAILED_PRECONDITION,
-                       "%s has no name on this machine, and PostgreSQL does not run without one",
-                       self.name);
-    }
-    *ret_place = place;
     return hf_success();
 }
 

@@ -27,7 +27,7 @@ struct place {
     struct dir_settings settings;
 };
 
-/* Paths only. FAILED_PRECONDITION: PostgreSQL does not run as a user without a name. */
+/* Paths, and who this process is. UNAVAILABLE: the users of this machine cannot be asked. */
 struct hf_status place_of(struct hf_ctx *ctx, const char *dir, struct place *ret_place) HF_MUST_USE;
 /* holdfast-backup beside this program, to be held by root, whose folders are often closed to
  * others: the file alone, for a directory would lead out of it. 0: there is none. */

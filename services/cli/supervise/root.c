@@ -104,11 +104,28 @@ static struct hf_status check_overrides(struct cli *cli, const struct account *o
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf answer = {0};
 
-    if (owner->uid == 0 || !owner->is_known) {
+    if (owner->uid == 0) {
         return hf_success(); /* nothing of it runs; its new owner looks */
     }
     hf_buf_init(&answer, BECOME_ANSWER_MAX);
     return become_run(cli, owner, judge_overrides, NULL, &answer);
+}
+
+/* The servers are another user from now on, whoever notices that. */
+static void tell_moved(const struct cli *cli, const struct account *former,
+                       const struct account *to)
+{
+    fprintf(stderr, "moved %s from %s to %s\n", cli->dir, former->name, to->name);
+    if (former->uid == 0 || former->uid == to->uid) {
+        return;
+    }
+    fprintf(stderr, "%s could read the vault's key until now\n", former->name);
+    fprintf(stderr,
+            "sources that are reached by a socket and let %s in by peer authentication refuse %s "
+            "until each has in pg_hba.conf a line `local all,replication ROLE peer map=holdfast`, "
+            "in pg_ident.conf `holdfast %s ROLE`, and was reloaded; `holdfast doctor%s` shows "
+            "which\n",
+            former->name, to->name, to->name, out_where(cli));
 }
 
 static struct hf_status move_over(struct cli *cli, struct site *site)
@@ -123,19 +140,17 @@ static struct hf_status move_over(struct cli *cli, struct site *site)
     HF_TRY(site_plan_move(&cli->ctx, site, &to, &move));
     HF_TRY(place_check_reach(&cli->ctx, cli->dir, &to));
     HF_TRY(move_judge(&cli->ctx, &move));
-    const struct account former = move.former == 0 || move.former == site->owner.uid
-                                      ? site->owner
-                                      : account_of(cli->ctx.arena, move.former, (gid_t)move.former);
+    struct account former = site->owner;
 
+    if (move.former != 0 && move.former != former.uid) {
+        HF_TRY(account_of(cli->ctx.arena, move.former, (gid_t)move.former, &former));
+    }
     HF_TRY(check_overrides(cli, &former));
     HF_TRY(stop_all(cli, site->dir, &former));
     HF_TRY(hf_wrap(cli->ctx.arena, move_run(&cli->ctx, &move),
                    "the servers of %s are stopped; `holdfast up` goes on when this is mended",
                    cli->dir));
-    fprintf(stderr, "moved %s from %s to %s\n", cli->dir, former.name, to.name);
-    if (is_another && former.uid != 0) {
-        fprintf(stderr, "%s could read the vault's key until now\n", former.name);
-    }
+    tell_moved(cli, &former, &to);
     site->owner = to;
     site->is_old = false;
     return hf_success();

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/out.h"
 
 /* A disk that was made just now has lost+found. */
 static bool is_empty(int dir)
@@ -74,7 +75,7 @@ static struct hf_status look(struct hf_ctx *ctx, struct site *site)
         if (site->dir < 0 || fstat(site->dir, &found) != 0) {
             return hf_fail_errno(ctx->arena, errno, "opening %s", site->path);
         }
-        site->owner = account_of(ctx->arena, found.st_uid, found.st_gid);
+        HF_TRY(account_of(ctx->arena, found.st_uid, found.st_gid, &site->owner));
         site->is_roots_alone = hf_is_ok(walk_check_roots(ctx, &site->walk));
         look_inside(site);
     }
@@ -102,6 +103,13 @@ void site_done(struct site *site)
 
 struct hf_status site_refuse(struct hf_ctx *ctx, const struct site *site)
 {
+    if (site->is_installation && site->owner.uid != 0) {
+        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
+                            "%s belongs to %s and has no holdfast.yaml that says what it is; when "
+                            "its keys and vault are yours, `chown -R root: %s` makes them root's "
+                            "to give, else choose another --dir",
+                            site->path, site->owner.name, out_word(ctx->arena, site->path));
+    }
     return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_DIRECTORY", NULL,
                         "%s belongs to %s and is no installation; choose another --dir", site->path,
                         site->owner.name);

@@ -82,6 +82,8 @@ static void test_account__of_users_that_cannot_be_asked_is_unknown(void **state)
     for (size_t i = 0; i < HF_LEN(cases); i++) {
         error_now = cases[i].error;
         assert_int_equal(account_find(arena, "alice", &account).code, cases[i].code);
+        assert_int_equal(account_of(arena, 41001, 41001, &account).code,
+                         cases[i].code == HF_NOT_FOUND ? HF_OK : cases[i].code);
         if (cases[i].code == HF_UNAVAILABLE) { /* nobody is made then */
             assert_int_equal(account_ensure(&ctx, &account).code, HF_UNAVAILABLE);
         }
@@ -100,7 +102,7 @@ static void test_account__of_postgres_by_any_name_is_refused(void **state)
 
     assert_true(hf_is_ok(account_find(arena, "pgadmin", &account)));
     assert_non_null(account_objection(&account));
-    account = account_of(arena, POSTGRES_UID, POSTGRES_UID);
+    assert_true(hf_is_ok(account_of(arena, POSTGRES_UID, POSTGRES_UID, &account)));
     assert_non_null(account_objection(&account));
     assert_true(hf_is_ok(account_find(arena, "alice", &account)));
     assert_null(account_objection(&account));
