@@ -77,6 +77,16 @@ static void look_at(struct process_entry *entry, int64_t began, bool is_this_boo
         now == HIDDEN || began == HIDDEN ? now != 0 && is_this_boot : now != 0 && now == began;
 }
 
+static void mark_load(const struct codec_value *item, const char *key, char mark[PROCESS_MARK_MAX])
+{
+    const char *text = codec_value_text(item, key);
+    size_t len = text == NULL ? 0 : strlen(text);
+
+    if (len > 0 && len < PROCESS_MARK_MAX) {
+        memcpy(mark, text, len + 1);
+    }
+}
+
 struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
                                 const struct process_entry **ret_entries, size_t *ret_len)
 {
@@ -106,11 +116,25 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
 
         entries[i].name = name == NULL ? "" : name;
         entries[i].pid = codec_value_int(&list->items[i], "pid", 0);
+        mark_load(&list->items[i], "log", entries[i].began.log);
+        mark_load(&list->items[i], "program", entries[i].began.program);
+        mark_load(&list->items[i], "settings", entries[i].began.settings);
         look_at(&entries[i], codec_value_int(&list->items[i], "began", 0), is_this_boot);
     }
     *ret_entries = entries;
     *ret_len = len;
     return hf_success();
+}
+
+const struct process_entry *processes_find(const struct process_entry *entries, size_t len,
+                                           const char *name)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (hf_text_equal(entries[i].name, name)) {
+            return &entries[i];
+        }
+    }
+    return NULL;
 }
 
 struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
@@ -130,6 +154,9 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
         codec_json_put_text(&json, "name", entries[i].name);
         codec_json_put_int(&json, "pid", entries[i].pid);
         codec_json_put_int(&json, "began", began_ticks(entries[i].pid));
+        codec_json_put_text(&json, "log", entries[i].began.log);
+        codec_json_put_text(&json, "program", entries[i].began.program);
+        codec_json_put_text(&json, "settings", entries[i].began.settings);
         codec_json_end(&json);
     }
     codec_json_end(&json);

@@ -479,6 +479,28 @@ def test_supervisor__bounds_a_log_that_was_renamed(house):
         os.rename(f"{log}-20260101", log)
 
 
+def another_supervisor(house):
+    before = house.note_processes()["supervisor"]
+    os.kill(before, signal.SIGKILL)  # and none of its servers
+    house.run("up")
+    proc.wait_until(lambda: house.note_processes()["supervisor"] != before, what="another supervisor")
+
+
+def test_supervisor__bounds_a_log_that_was_renamed_before_it_began(house):
+    """The service hides its descriptors: only the supervisor before this one knew which file it is."""
+    log, before = house.path("log", "backup.log"), house.note_processes()["backup"]
+    os.rename(log, f"{log}-20260101")
+    another_supervisor(house)
+    os.truncate(f"{log}-20260101", 17 << 20)
+    proc.wait_until(lambda: os.stat(f"{log}-20260101").st_size < 1 << 20, what="the next look")
+    assert house.note_processes()["backup"] == before
+    os.remove(f"{log}-20260101")  # as logrotate does it when it has compressed it
+    another_supervisor(house)
+    proc.wait_until(lambda: house.note_processes().get("backup", before) != before and os.path.exists(log),
+                    what="a service that writes where it is found")
+    house.up()
+
+
 @pytest.fixture
 def overrides(house):
     """overrides(text) writes the operator's file, which is gone after the test."""
@@ -539,6 +561,18 @@ def test_overrides__say_where_everything_is_and_how_long_logs_are(house, overrid
         os.truncate(log, 70000)
         proc.wait_until(lambda: os.stat(log).st_size < 70000, what="the next look")
     assert sorted(glob.glob(f"{log}*")) == [log, f"{log}.1"]
+
+
+def test_overrides__that_are_newer_than_what_runs_are_told(house, overrides):
+    assert check_of(house, "process backup")["what"] == "runs"
+    overrides("log_files: 3\n")
+    for name in ("supervisor", "backup"):
+        found = check_of(house, f"process {name}")
+        assert found["verdict"] == "warn" and "another overrides.yaml" in found["what"]
+    assert "backup runs already, and began with another overrides.yaml" in house.run("up").stderr
+    mend(house, "process backup")
+    assert check_of(house, "process backup")["what"] == "runs"
+    assert "runs already" not in house.run("up").stderr
 
 
 @pytest.mark.parametrize("name", ["", "run"])

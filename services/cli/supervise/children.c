@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/processes.h"
+#include "cli/supervise/began.h"
 #include "cli/supervise/operators.h"
 #include "cli/supervise/sandbox.h"
 #include "cli/supervise/servers.h"
@@ -99,6 +100,11 @@ static const char *const *command_of(struct hf_arena *arena, const struct place 
         break;
     }
     return argv;
+}
+
+const char *children_program(struct hf_arena *arena, const struct place *place, enum child_id id)
+{
+    return id == CHILD_POSTGRES && place->pg_bin == NULL ? NULL : command_of(arena, place, id)[0];
 }
 
 /* --- finding what runs ----------------------------------------------------------------------- */
@@ -257,23 +263,6 @@ static pid_t find_child(struct hf_ctx *ctx, const struct place *place, enum chil
     return found == 0 ? 0 : eldest(ctx->arena, place, id, found);
 }
 
-/* Where /proc hides a process from its own user, the list that the supervisor before us wrote. */
-static pid_t find_hidden(struct hf_ctx *ctx, const struct place *place, enum child_id id)
-{
-    const struct process_entry *entries = NULL;
-    size_t len = 0;
-
-    if (!hf_is_ok(processes_load(ctx, place->dir, &entries, &len))) {
-        return 0;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (entries[i].is_hidden && hf_text_equal(entries[i].name, rows[id].name)) {
-            return (pid_t)entries[i].pid;
-        }
-    }
-    return 0;
-}
-
 /* What an earlier program started would let in others, or not the service. */
 static bool is_current(struct hf_ctx *ctx, const struct place *place, enum child_id id, pid_t pid)
 {
@@ -289,27 +278,47 @@ static bool is_current(struct hf_ctx *ctx, const struct place *place, enum child
     return true;
 }
 
+/* saved: by the supervisor before us, NULL when it said nothing. Where /proc hides a process from
+ * its own user, that one's word counts. */
+static void adopt(struct hf_ctx *ctx, const struct place *place, enum child_id id,
+                  const struct process_entry *saved, struct child *child)
+{
+    *child = (struct child){.pid = find_child(ctx, place, id),
+                            .log = -1,
+                            .started_us = hf_mono_us(),
+                            .pause_us = PAUSE_FIRST_US};
+    if (child->pid == 0 && saved != NULL && saved->is_hidden) {
+        child->pid = (pid_t)saved->pid;
+    }
+    if (child->pid == 0) {
+        return;
+    }
+    if (saved != NULL && saved->is_alive && saved->pid == child->pid) {
+        child->began = saved->began;
+    }
+    child->log = logs_open(ctx->arena, place->log, rows[id].log, child->pid, child->began.log);
+    hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[id].name),
+            HF_INT("pid", child->pid));
+    /* One that writes to where nobody finds it would fill the disk. */
+    if ((child->log < 0 && !hf_text_empty(child->began.log)) ||
+        !is_current(ctx, place, id, child->pid)) {
+        hf_info(ctx, HF_EVENT("child.outdated"), HF_TEXT("name", rows[id].name));
+        kill(child->pid, rows[id].stop_signal); /* it is started again as it should be */
+    }
+}
+
 void children_adopt(struct hf_ctx *ctx, const struct place *place, struct children *children)
 {
-    *children = (struct children){.place = place};
-    for (size_t i = 0; i < CHILDREN; i++) {
-        struct child *child = &children->list[i];
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
 
-        child->log = -1;
-        child->pid = find_child(ctx, place, (enum child_id)i);
-        child->pid = child->pid != 0 ? child->pid : find_hidden(ctx, place, (enum child_id)i);
-        child->started_us = hf_mono_us();
-        child->pause_us = PAUSE_FIRST_US;
-        if (child->pid == 0) {
-            continue;
-        }
-        child->log = logs_open(ctx->arena, place->log, rows[i].log, child->pid);
-        hf_info(ctx, HF_EVENT("child.adopted"), HF_TEXT("name", rows[i].name),
-                HF_INT("pid", child->pid));
-        if (!is_current(ctx, place, (enum child_id)i, child->pid)) {
-            hf_info(ctx, HF_EVENT("child.outdated"), HF_TEXT("name", rows[i].name));
-            kill(child->pid, rows[i].stop_signal); /* it is started again as it should be */
-        }
+    *children = (struct children){.place = place};
+    if (!hf_is_ok(processes_load(ctx, place->dir, &entries, &len))) {
+        len = 0; /* what /proc shows is found without it */
+    }
+    for (size_t i = 0; i < CHILDREN; i++) {
+        adopt(ctx, place, (enum child_id)i, processes_find(entries, len, rows[i].name),
+              &children->list[i]);
     }
 }
 
@@ -381,6 +390,7 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
 {
     struct child *child = &children->list[id];
 
+    child->began = began_look(ctx, children->place, id);
     clear_stale(children->place, id);
     struct hf_status status =
         id == CHILD_POSTGRES ? servers_prepare_postgres(ctx, children->place) : hf_success();
@@ -392,7 +402,8 @@ static void start_child(struct hf_ctx *ctx, struct children *children, enum chil
     child->started_us = hf_mono_us();
     child->is_ours = hf_is_ok(status);
     child->log =
-        hf_is_ok(status) ? logs_open(ctx->arena, children->place->log, rows[id].log, 0) : -1;
+        hf_is_ok(status) ? logs_open(ctx->arena, children->place->log, rows[id].log, 0, "") : -1;
+    began_set_log(ctx->arena, child->log, &child->began);
     if (!hf_is_ok(status)) {
         hold_back(child);
         hf_error(ctx, HF_EVENT("child.not_started"), HF_TEXT("name", rows[id].name),
@@ -493,18 +504,20 @@ struct hf_status children_stop(struct hf_ctx *ctx, struct children *children)
 }
 
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
-                               pid_t supervisor)
+                               const struct process_entry *supervisor)
 {
     struct process_entry entries[CHILDREN + 1];
     size_t len = 0;
 
-    if (supervisor != 0) {
-        entries[len++] = (struct process_entry){.name = "supervisor", .pid = supervisor};
+    if (supervisor != NULL) {
+        entries[len++] = *supervisor;
     }
     for (size_t i = 0; i < CHILDREN; i++) {
-        if (children->list[i].pid != 0) {
-            entries[len++] =
-                (struct process_entry){.name = rows[i].name, .pid = children->list[i].pid};
+        const struct child *child = &children->list[i];
+
+        if (child->pid != 0) {
+            entries[len++] = (struct process_entry){
+                .name = rows[i].name, .pid = child->pid, .began = child->began};
         }
     }
     return processes_save(ctx, children->place->dir, entries, len);

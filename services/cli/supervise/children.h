@@ -2,15 +2,17 @@
 #ifndef HF_CLI_SUPERVISE_CHILDREN_H
 #define HF_CLI_SUPERVISE_CHILDREN_H
 
+#include "cli/processes.h"
 #include "cli/supervise/logs.h"
 #include "cli/supervise/place.h"
 
 enum child_id { CHILD_POSTGRES, CHILD_REDIS, CHILD_BACKUP, CHILDREN };
 
 struct child {
-    pid_t pid;          /* 0: not running */
-    int log;            /* the file it writes to; -1: not running, or unknown */
-    bool is_ours;       /* started by this process: it can be reaped */
+    pid_t pid;    /* 0: not running */
+    int log;      /* the file it writes to; -1: not running, or unknown */
+    bool is_ours; /* started by this process: it can be reaped */
+    struct process_began began;
     int64_t started_us; /* monotonic */
     int64_t next_us;    /* monotonic; not started before */
     int64_t pause_us;   /* doubles up to ten seconds */
@@ -23,6 +25,8 @@ struct children {
 };
 
 const char *children_name(enum child_id id);
+/* The file that it runs; NULL: place does not know it. */
+const char *children_program(struct hf_arena *arena, const struct place *place, enum child_id id);
 
 /* Take over what runs already for this directory: a supervisor that was killed leaves its children.
  */
@@ -32,9 +36,9 @@ bool children_tend(struct hf_ctx *ctx, struct children *children);
 /* Stop all: the service first, PostgreSQL last; each politely, then by force. CANCELLED: something
  * may still run; DEADLINE_EXCEEDED: not even force helped. */
 struct hf_status children_stop(struct hf_ctx *ctx, struct children *children) HF_MUST_USE;
-/* run/processes.json, the supervisor included (pid 0: none). */
+/* run/processes.json, the supervisor included (NULL: none). */
 struct hf_status children_save(struct hf_ctx *ctx, const struct children *children,
-                               pid_t supervisor) HF_MUST_USE;
+                               const struct process_entry *supervisor) HF_MUST_USE;
 /* The logs that they write to, whatever these are called by now. */
 void children_tend_logs(struct hf_ctx *ctx, const struct children *children,
                         const struct logs_limits *limits);

@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
+#include "cli/supervise/began.h"
 #include "cli/supervise/doctor.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
@@ -188,18 +189,16 @@ static void check_permissions(struct doctor *doctor)
                           doctor_as_user(doctor), out_word(arena, kit)));
 }
 
-static bool is_running(struct doctor *doctor, const char *name)
+/* NULL: it does not run. */
+static const struct process_entry *find_running(struct doctor *doctor, const char *name)
 {
     const struct process_entry *entries = NULL;
     size_t len = 0;
 
     (void)hf_is_ok(processes_load(&doctor->cli->ctx, doctor->place.dir, &entries, &len));
-    for (size_t i = 0; i < len; i++) {
-        if (hf_text_equal(entries[i].name, name) && entries[i].is_alive) {
-            return true;
-        }
-    }
-    return false;
+    const struct process_entry *found = processes_find(entries, len, name);
+
+    return found != NULL && found->is_alive ? found : NULL;
 }
 
 /* The directory of a service that runs against the one at the path. */
@@ -212,7 +211,7 @@ static void check_vault_place(struct doctor *doctor)
     struct stat found;
 
     hf_buf_init(&noted, VAULT_NOTE_MAX);
-    if (stat(vault, &found) != 0 || !is_running(doctor, "backup") ||
+    if (stat(vault, &found) != 0 || find_running(doctor, "backup") == NULL ||
         !hf_is_ok(hf_read_file(arena, note, &noted))) {
         return; /* the vault's own check says why; a service that does not run holds none */
     }
@@ -287,10 +286,19 @@ static void check_processes(struct doctor *doctor)
     struct hf_arena *arena = doctor->cli->ctx.arena;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        bool is_alive = is_running(doctor, names[i]);
+        const struct process_entry *entry = find_running(doctor, names[i]);
+        const char *newer =
+            entry == NULL ? NULL : began_newer(&doctor->cli->ctx, &doctor->place, entry);
 
-        doctor_tell(doctor, is_alive ? GOOD : BAD, hf_printf(arena, "process %s", names[i]),
-                    is_alive ? "runs" : "does not run", up_command(doctor));
+        doctor_tell(doctor,
+                    entry == NULL   ? BAD
+                    : newer != NULL ? WARN
+                                    : GOOD,
+                    hf_printf(arena, "process %s", names[i]),
+                    newer != NULL   ? hf_printf(arena, "runs, and began with %s", newer)
+                    : entry != NULL ? "runs"
+                                    : "does not run",
+                    newer != NULL ? doctor_restart(doctor) : up_command(doctor));
     }
 }
 

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
+#include "cli/supervise/began.h"
 #include "cli/supervise/logs.h"
 #include "cli/supervise/operators.h"
 #include "cli/supervise/overrides.h"
@@ -154,6 +155,26 @@ static struct hf_status wait_ready(struct cli *cli, const struct place *place)
     }
 }
 
+/* What runs is left alone, and does not know what is newer; where it listens may be among it. */
+static struct hf_status tell_newer(struct cli *cli, const struct place *place)
+{
+    const struct process_entry *entries = NULL;
+    size_t len = 0;
+
+    HF_TRY(processes_load(&cli->ctx, cli->dir, &entries, &len));
+    for (size_t i = 0; i < len; i++) {
+        const char *newer = entries[i].is_alive ? began_newer(&cli->ctx, place, &entries[i]) : NULL;
+
+        if (newer != NULL) {
+            fprintf(stderr,
+                    "%s runs already, and began with %s; `holdfast down%s` and `holdfast "
+                    "up%s` start it anew\n",
+                    entries[i].name, newer, out_where(cli), out_where(cli));
+        }
+    }
+    return hf_success();
+}
+
 static struct hf_status print(struct cli *cli, const struct place *place, bool is_new)
 {
     const struct process_entry *entries = NULL;
@@ -205,6 +226,7 @@ struct hf_status cmd_up(struct cli *cli)
         hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
         return supervisor_run(&cli->ctx, &place, -1);
     }
+    HF_TRY(tell_newer(cli, &place));
     HF_TRY(wait_ready(cli, &place));
     HF_TRY(operators_keep_local(&cli->ctx, &place));
     return print(cli, &place, is_new);

@@ -125,13 +125,50 @@ void logs_tend_open(struct hf_ctx *ctx, const char *dir, const char *name, int l
     rotate(ctx, fd, name, log, limits);
 }
 
-int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid)
+const char *logs_mark(struct hf_arena *arena, int log)
+{
+    struct stat found;
+
+    return log >= 0 && fstat(log, &found) == 0 && S_ISREG(found.st_mode)
+               ? hf_printf(arena, "%llx:%llx", (unsigned long long)found.st_dev,
+                           (unsigned long long)found.st_ino)
+               : "";
+}
+
+static int open_marked(struct hf_arena *arena, const char *dir, const char *mark)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry = NULL;
+    int found = -1;
+
+    if (entries == NULL) {
+        hf_close_cleanup(&fd);
+        return -1;
+    }
+    while (found < 0 && (entry = readdir(entries)) != NULL) {
+        found = open_log(dirfd(entries), entry->d_name);
+        if (found >= 0 && !hf_text_equal(logs_mark(arena, found), mark)) {
+            hf_close_cleanup(&found);
+            found = -1;
+        }
+    }
+    closedir(entries);
+    return found;
+}
+
+int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid,
+              const char *mark)
 {
     int log = pid == 0 ? -1
                        : open(hf_printf(arena, "/proc/%d/fd/1", (int)pid),
                               O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
-    return log >= 0 ? log : open_log(AT_FDCWD, hf_path_join(arena, dir, name));
+    if (log >= 0) {
+        return log;
+    }
+    return hf_text_empty(mark) ? open_log(AT_FDCWD, hf_path_join(arena, dir, name))
+                               : open_marked(arena, dir, mark);
 }
 
 const char *logs_tail(struct hf_arena *arena, const char *path, size_t max_bytes)

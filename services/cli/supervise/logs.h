@@ -30,9 +30,13 @@ void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *li
  * logrotate): log is of logs_open, name the one that it began with. Nothing for -1. */
 void logs_tend_open(struct hf_ctx *ctx, const char *dir, const char *name, int log,
                     const struct logs_limits *limits);
-/* The file that process pid writes to, else (it hides its descriptors, or pid is 0) the one of this
- * name in dir. -1: there is none. To be closed. */
-int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid);
+/* The file that process pid writes to, else (it hides its descriptors, or pid is 0) the one with
+ * this mark in dir, whatever its name is; without a mark ("") the one of this name. -1: there is
+ * none. To be closed. */
+int logs_open(struct hf_arena *arena, const char *dir, const char *name, pid_t pid,
+              const char *mark);
+/* By which logs_open finds it again; "" for -1. */
+const char *logs_mark(struct hf_arena *arena, int log);
 /* The last bytes of a log, "" when it cannot be read. */
 const char *logs_tail(struct hf_arena *arena, const char *path, size_t max_bytes);
 

@@ -83,7 +83,7 @@ static struct hf_status stop_children(struct cli *cli, const struct place *place
 
     children_adopt(&cli->ctx, place, &children); /* of a supervisor that was killed */
     HF_TRY(children_stop(&cli->ctx, &children));
-    return children_save(&cli->ctx, &children, 0);
+    return children_save(&cli->ctx, &children, NULL);
 }
 
 struct hf_status stop_own(struct cli *cli, struct stopped *stopped)

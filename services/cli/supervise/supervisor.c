@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/env.h"
 #include "cli/interrupt.h"
+#include "cli/supervise/began.h"
 #include "cli/supervise/children.h"
 #include "cli/supervise/logs.h"
 
@@ -49,12 +50,13 @@ struct due {
     int64_t logs_us;
     struct logs_limits limits;
     int own_log; /* -1: the terminal's or the journal's */
+    struct process_entry self;
 };
 
 /* A full disk is no reason to stop: what could not be written is written later. */
 static void save(struct hf_ctx *ctx, const struct children *children, struct due *due)
 {
-    struct hf_status saved = children_save(ctx, children, getpid());
+    struct hf_status saved = children_save(ctx, children, &due->self);
 
     due->must_save = !hf_is_ok(saved);
     due->save_us = hf_mono_us() + SAVE_US;
@@ -119,7 +121,12 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
     HF_CLEANUP(hf_close) int lock = -1;
     struct hf_ctx step = *ctx;
     struct children children;
-    struct due due = {.must_save = true, .limits = limits_of(ctx, place), .own_log = log};
+    struct due due = {
+        .must_save = true,
+        .own_log = log,
+        .self = {.name = "supervisor", .pid = getpid(), .began = began_look_at_self(ctx, place)},
+        .limits = limits_of(ctx, place),
+    };
 
     env_clear();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
@@ -140,7 +147,7 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
                             "what is there now with `holdfast up`",
                             place->run);
     }
-    return children_save(&step, &children, 0);
+    return children_save(&step, &children, NULL);
 }
 
 /* In the new process: leave the terminal, log to a file, run until a signal comes. */
@@ -167,7 +174,7 @@ static _Noreturn void live(const struct place *place, int log)
     hf_log_setup(HF_LOG_INFO, "holdfast-supervisor");
     struct interrupt *interrupt = interrupt_start(&cancel);
     struct hf_status status =
-        supervisor_run(&ctx, &own, logs_open(arena, own.log, LOG_NAME, getpid()));
+        supervisor_run(&ctx, &own, logs_open(arena, own.log, LOG_NAME, getpid(), ""));
 
     interrupt_stop(interrupt);
     if (!hf_is_ok(status) && status.code != HF_ALREADY_EXISTS) {

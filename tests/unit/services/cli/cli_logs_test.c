@@ -183,11 +183,14 @@ static void test_logs__what_was_renamed_stays_within_the_bound(void **state)
     for (size_t i = 0; i < HF_LEN(names); i++) {
         fill(fixture, "a.log", (char)('a' + i), FILE_BYTES + 1);
         HF_CLEANUP(hf_close)
-        int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", 0);
+        int begun = logs_open(fixture->ctx.arena, fixture->dir, "a.log", 0, "");
         struct stat found;
 
         assert_int_equal(rename(path_of(fixture, "a.log"), path_of(fixture, names[i])), 0);
         fill(fixture, "a.log", 'n', 10); /* a server that was started after it */
+        HF_CLEANUP(hf_close)
+        int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", 0,
+                            logs_mark(fixture->ctx.arena, begun)); /* another supervisor */
         logs_tend(&fixture->ctx, fixture->dir, &limits);
         logs_tend_open(&fixture->ctx, fixture->dir, "a.log", log, &limits);
         assert_int_equal(fstat(log, &found), 0);
@@ -212,12 +215,16 @@ static void test_logs__of_a_running_process_is_the_file_that_it_writes(void **st
     }
     assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
     fill(fixture, "a.log", 'a', 1);
-    HF_CLEANUP(hf_close) int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", pid);
+    HF_CLEANUP(hf_close) int log = logs_open(fixture->ctx.arena, fixture->dir, "a.log", pid, "");
 
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_true(fstat(log, &found) == 0 && fstat(fd, &wanted) == 0);
     assert_int_equal(found.st_ino, wanted.st_ino);
+    assert_int_equal(unlink(path_of(fixture, "other")), 0); /* and the process hides it */
+    assert_int_equal(
+        logs_open(fixture->ctx.arena, fixture->dir, "a.log", 0, logs_mark(fixture->ctx.arena, log)),
+        -1);
 }
 
 static void test_logs__tail_is_the_end_of_any_length(void **state)
