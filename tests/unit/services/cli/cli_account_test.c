@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,24 +109,64 @@ static void test_account__of_postgres_by_any_name_is_refused(void **state)
     assert_null(account_objection(&account));
 }
 
-static void test_account__of_who_runs_a_server_is_told(void **state)
+/* A process that /proc calls postgres, with these words; stopped, or ended and not waited for. */
+static pid_t pretend(const char *program, const char *const words[3], bool is_ended)
 {
-    const pid_t before = postmaster_of(getuid());
     int status = 0;
     pid_t pid = fork();
-    (void)state;
 
     if (pid == 0) {
-        HF_CHECK(prctl(PR_SET_NAME, "postgres") == 0 && raise(SIGSTOP) == 0);
-        _exit(0);
+        execl(program, words[0], "-c", is_ended ? "exit 0" : "kill -STOP $$", words[1], words[2],
+              (char *)NULL);
+        _exit(127);
+    }
+    if (is_ended) {
+        siginfo_t info;
+
+        assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+        return pid;
     }
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-    pid_t found = postmaster_of(getuid());
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
 
-    assert_int_equal(kill(pid, SIGKILL), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(found, before == 0 ? pid : before);
+static void test_account__of_who_runs_a_server_is_told(void **state)
+{
+    const struct {
+        const char *words[3];
+        bool is_ended;
+        bool is_server;
+    } cases[] = {
+        {{"postgres", NULL, NULL}, false, true},
+        {{"/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql/15/main"}, false, true},
+        {{"postgres", "-D", "/nowhere/pg"}, false, true},
+        {{"postgres", "--boot", "-F"}, false, false},
+        {{"postgres", "--single", "template1"}, false, false},
+        {{"postgres", "-V", NULL}, false, false},
+        {{"postgres", "-C", "data_directory"}, false, false},
+        {{"postgres: checkpointer ", NULL, NULL}, false, false},
+        {{"postgres", "-D", "/nowhere/pg"}, true, false},
+    };
+    const pid_t before = postmaster_of(getuid());
+    char folder[] = "/tmp/hf-account-XXXXXX";
+    char program[64];
+    (void)state;
+
+    assert_non_null(mkdtemp(folder));
+    HF_CHECK(snprintf(program, sizeof(program), "%s/postgres", folder) > 0);
+    assert_int_equal(symlink("/bin/sh", program), 0);
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        pid_t pid = pretend(program, cases[i].words, cases[i].is_ended);
+        pid_t found = postmaster_of(getuid());
+
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(found, before == 0 && cases[i].is_server ? pid : before);
+    }
     assert_int_equal(postmaster_of(41001), 0);
+    assert_int_equal(unlink(program), 0);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int main(void)
