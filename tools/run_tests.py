@@ -14,6 +14,8 @@ Suites, in order:
                       HOLDFAST_ATTACK=long (`make attack`) all of them
     asan-attack       the same with the sanitized programs
 
+The last two run side by side when the round is short: they wait more than they compute.
+
 A build that fails, a program that crashes or outlives its time, a sanitizer report and a suite
 that finds no test each count as a failure. Logs are in build/test-logs/.
 """
@@ -34,10 +36,13 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
 PYTHON = "/usr/bin/python3"
-PYTEST_SECONDS = 3600 if os.environ.get("HOLDFAST_ATTACK") == "long" else 1500
+IS_LONG = os.environ.get("HOLDFAST_ATTACK") == "long"
+PYTEST_SECONDS = 3600 if IS_LONG else 1500
+SIDE_BY_SIDE = ("attack", "asan-attack")  # not in the long round, which measures
 BUILD_SECONDS = 1800
 EXCERPT_LINES = 14
 KILL_GRACE_SECONDS = 15
+RUNNING = set()  # processes; a suite in a thread cannot end its own when somebody presses Ctrl-C
 
 RAN = re.compile(r"^\[=+\] (?:.*: )?Running (\d+) test\(s\)", re.MULTILINE)
 COUNTS = {
@@ -97,6 +102,7 @@ def run(command, log, seconds, env=None, cwd=ROOT):
     with open(log, "wb") as out:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=subprocess.STDOUT, start_new_session=True)
+        RUNNING.add(process)
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -105,6 +111,8 @@ def run(command, log, seconds, env=None, cwd=ROOT):
         except BaseException:
             end_group(process)
             raise
+        finally:
+            RUNNING.discard(process)
     with open(log, encoding="utf-8", errors="replace") as file:
         return code, file.read()
 
@@ -272,6 +280,24 @@ def suites(arguments):
             if name not in folders or os.path.isdir(os.path.join(ROOT, folders[name]))}
 
 
+def side_by_side(chosen):
+    """The suites in their order, those that may run at one time together."""
+    pair = [name for name in chosen if name in SIDE_BY_SIDE and not IS_LONG]
+    alone = [[name] for name in chosen if name not in pair]
+    return alone + [pair] if pair else alone
+
+
+def together(play, names):
+    """A thread for each; Ctrl-C, of which threads do not hear, ends what they run."""
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        try:
+            yield from pool.map(play, names)
+        except BaseException:
+            for process in list(RUNNING):
+                end_group(process)
+            raise
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", help="suites, separated by commas")
@@ -287,11 +313,16 @@ def main():
         return 0
     os.makedirs(LOGS, exist_ok=True)
     total = Tally()
-    for name in chosen:
+
+    def play(name):
         began = time.monotonic()
         tally = table[name]()
         print(f"{name:<17}{tally.line()} in {time.monotonic() - began:.0f} s", flush=True)
-        total.add(tally)
+        return tally
+
+    for names in side_by_side(chosen):
+        for tally in together(play, names) if len(names) > 1 else map(play, names):
+            total.add(tally)
     for excerpt in total.excerpts:
         print(f"\n{excerpt}")
     print(f"\n{total.line()}" if total.excerpts else total.line(), flush=True)
