@@ -21,7 +21,8 @@ struct info {
     const struct process_entry *processes;
     size_t processes_len;
     const PbBackup__ListClustersResponse *list; /* NULL: the service does not answer */
-    struct hf_status status;
+    struct hf_status of_processes;
+    struct hf_status of_list;
 };
 
 static struct hf_status ask(struct cli *cli, struct rpc_client *client, struct info *info)
@@ -36,14 +37,38 @@ static struct hf_status ask(struct cli *cli, struct rpc_client *client, struct i
     return hf_success();
 }
 
+/* What is not known is null: a script that counts an empty list would find all well. */
+static void json_processes(struct codec_json *json, const struct info *info)
+{
+    codec_json_key(json, "processes");
+    if (!hf_is_ok(info->of_processes)) {
+        codec_json_null(json);
+        return;
+    }
+    codec_json_begin_array(json);
+    for (size_t i = 0; i < info->processes_len; i++) {
+        codec_json_begin_object(json);
+        codec_json_put_text(json, "name", info->processes[i].name);
+        codec_json_put_int(json, "pid", info->processes[i].pid);
+        codec_json_put_bool(json, "running", info->processes[i].is_alive);
+        codec_json_end(json);
+    }
+    codec_json_end(json);
+}
+
 static struct hf_status json_clusters(struct cli *cli, struct codec_json *json,
                                       const struct info *info)
 {
     const struct rpc_json_options options = {.indent = 0, .emit_defaults = true};
 
+    codec_json_put_bool(json, "clustersKnown", info->list != NULL);
     codec_json_key(json, "clusters");
+    if (info->list == NULL) {
+        codec_json_null(json);
+        return hf_success();
+    }
     codec_json_begin_array(json);
-    for (size_t i = 0; info->list != NULL && i < info->list->n_clusters; i++) {
+    for (size_t i = 0; i < info->list->n_clusters; i++) {
         const char *text = NULL;
 
         HF_TRY(
@@ -52,6 +77,25 @@ static struct hf_status json_clusters(struct cli *cli, struct codec_json *json,
     }
     codec_json_end(json);
     return hf_success();
+}
+
+static struct hf_status first_error(const struct info *info)
+{
+    return hf_is_ok(info->of_list) ? info->of_processes : info->of_list;
+}
+
+static void json_error(struct codec_json *json, struct hf_status status)
+{
+    codec_json_key(json, "error");
+    if (hf_is_ok(status)) {
+        codec_json_null(json);
+        return;
+    }
+    codec_json_begin_object(json);
+    codec_json_put_text(json, "code", hf_code_name(status.code));
+    codec_json_put_text(json, "reason", status.info == NULL ? "" : status.info->reason);
+    codec_json_put_text(json, "message", status.message);
+    codec_json_end(json);
 }
 
 static struct hf_status print_json(struct cli *cli, const struct info *info)
@@ -70,17 +114,9 @@ static struct hf_status print_json(struct cli *cli, const struct info *info)
     codec_json_put_text(&json, "backup", info->settings.endpoint);
     codec_json_put_text(&json, "metrics", info->settings.metrics);
     codec_json_end(&json);
-    codec_json_key(&json, "processes");
-    codec_json_begin_array(&json);
-    for (size_t i = 0; i < info->processes_len; i++) {
-        codec_json_begin_object(&json);
-        codec_json_put_text(&json, "name", info->processes[i].name);
-        codec_json_put_int(&json, "pid", info->processes[i].pid);
-        codec_json_put_bool(&json, "running", info->processes[i].is_alive);
-        codec_json_end(&json);
-    }
-    codec_json_end(&json);
+    json_processes(&json, info);
     HF_TRY(json_clusters(cli, &json, info));
+    json_error(&json, first_error(info));
     codec_json_end(&json);
     HF_TRY(codec_json_close(&json, cli->ctx.arena, "the information"));
     return out_json(cli, hf_buf_text(&text), &is_done);
@@ -173,6 +209,10 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
 /* Only the installation's own directory knows them. */
 static void print_processes(struct cli *cli, const struct info *info)
 {
+    if (!hf_is_ok(info->of_processes)) {
+        out_line(stdout, "processes   not known: ", info->of_processes.message);
+        return;
+    }
     for (size_t i = 0; i < info->processes_len; i++) {
         printf("%s%s (pid %lld%s)", i == 0 ? "processes   " : ", ", info->processes[i].name,
                (long long)info->processes[i].pid,
@@ -204,20 +244,21 @@ static void print_screen(struct cli *cli, const struct info *info)
 struct hf_status cmd_info(struct cli *cli)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
-    struct info info = {.list = NULL};
+    struct info info = {.of_processes = hf_success()};
 
     HF_TRY(dir_load(&cli->ctx, cli->dir, &info.settings));
     if (hf_text_empty(info.settings.client)) {
-        HF_TRY(processes_load(&cli->ctx, cli->dir, &info.processes, &info.processes_len));
+        info.of_processes =
+            processes_load(&cli->ctx, cli->dir, &info.processes, &info.processes_len);
     }
-    info.status = client_open(cli, &client);
-    if (hf_is_ok(info.status)) {
-        info.status = ask(cli, client, &info);
+    info.of_list = client_open(cli, &client);
+    if (hf_is_ok(info.of_list)) {
+        info.of_list = ask(cli, client, &info);
     }
     if (cli->output == CLI_JSON || cli->output == CLI_YAML) {
         HF_TRY(print_json(cli, &info));
     } else {
         print_screen(cli, &info);
     }
-    return info.status;
+    return first_error(&info);
 }

@@ -621,6 +621,30 @@ def test_doctor__finds_dead_processes(house):
     house.note_processes()
 
 
+def test_info__says_what_it_does_not_know(house):
+    done = house.run("info", "-o", "json", check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["clustersKnown"] is True
+    assert json.loads(done.stdout)["clusters"] == [] and json.loads(done.stdout)["error"] is None
+    list_of = house.path("run", "processes.json")
+    pids = house.note_processes()
+    os.kill(pids["supervisor"], signal.SIGKILL)  # who would start them again
+    kept = read(list_of)
+    try:
+        for name, text in (("postgres", kept), ("backup", kept), ("backup", "{")):
+            proc.kill_tree(pids[name])
+            with open(list_of, "w", encoding="utf-8") as file:
+                file.write(text)
+            done = house.run("info", "-o", "json", check=False)
+            told = json.loads(done.stdout)
+            assert done.returncode != 0 and told["clustersKnown"] is False and told["clusters"] is None
+            assert told["error"]["code"] == "UNAVAILABLE" and told["error"]["message"] in done.stderr
+            assert (told["processes"] is None) == (text == "{")
+    finally:
+        with open(list_of, "w", encoding="utf-8") as file:
+            file.write(kept)
+        house.up()
+
+
 def test_doctor__finds_a_full_disk(house):
     house.down()
     proc.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", house.path("vault")])
