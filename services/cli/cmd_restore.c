@@ -20,6 +20,7 @@
 #include "cli/remote.h"
 #include "cli/restore_confine.h"
 #include "cli/restore_spaces.h"
+#include "cli/supervise/account.h"
 #include "pgformat/wal.h"
 #include "restore/restore.h"
 #include "rpc/message.h"
@@ -124,9 +125,7 @@ static struct hf_status take_action(struct cli *cli, enum restore_action *ret_ac
 static struct hf_status take_owner(struct cli *cli, struct restore_options *options)
 {
     const char *user = cli_option(cli, "owner");
-    struct passwd found;
-    struct passwd *entry = NULL;
-    char *text = hf_alloc(cli->ctx.arena, PASSWD_TEXT);
+    struct account owner;
 
     if (user == NULL) {
         return hf_success();
@@ -134,12 +133,10 @@ static struct hf_status take_owner(struct cli *cli, struct restore_options *opti
     if (geteuid() != 0) {
         return cli_usage(cli, "--owner needs root");
     }
-    if (getpwnam_r(user, &found, text, PASSWD_TEXT, &entry) != 0 || entry == NULL) {
-        return hf_fail(cli->ctx.arena, HF_NOT_FOUND, "there is no user %s on this machine", user);
-    }
+    HF_TRY(account_parse(cli->ctx.arena, user, &owner));
     options->has_owner = true;
-    options->owner_uid = entry->pw_uid;
-    options->owner_gid = entry->pw_gid;
+    options->owner_uid = owner.uid;
+    options->owner_gid = owner.gid;
     return hf_success();
 }
 

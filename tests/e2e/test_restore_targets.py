@@ -225,10 +225,12 @@ def test_restore__follows_no_link_of_another_user(story, house, restore):
 
 
 def test_restore__gives_the_directory_to_the_owner_asked_for(story, restore):
-    server = restore("orders", "--immediate", "--owner", "nobody", *mapped(story, restore))
-    assert {os.stat(path).st_uid for path in
+    """By number: a container's user need not exist here."""
+    server = restore("orders", "--immediate", "--owner", "70101:nogroup", *mapped(story, restore))
+    assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in
             (server.data, f"{server.data}/global/pg_control", f"{server.data}/pg_wal",
-             f"{restore.folder}/space")} == {65534}
+             f"{restore.folder}/space")} == {(70101, 65534)}
+    assert "setpriv --reuid=70101 --regid=65534 " in server.printed + server.said
 
 
 @pytest.mark.parametrize("owner, is_noted", [("root", True), ("postgres", False)])
@@ -283,6 +285,9 @@ def test_restore__to_the_end_of_wal_of_a_server_at_rest(story, house, source, re
     ((), 2, "--latest"),
     (("--latest", "--action", "explode"), 2, "promote"),
     (("--latest", "--owner", "no-such-user"), 3, "no-such-user"),
+    (("--latest", "--owner", "70101"), 2, "70101:70101"),
+    (("--latest", "--owner", "70101:no-such-group"), 3, "no-such-group"),
+    (("--latest", "--owner", "4294967295:0"), 3, "4294967295"),
     (("--latest", "--tablespace", "/nowhere=/tmp/there"), 3, "/nowhere"),
 ])
 def test_restore__refuses_what_cannot_be(story, house, restore, words, code, reason):

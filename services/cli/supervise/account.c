@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,6 +83,57 @@ struct hf_status account_of(struct hf_arena *arena, uid_t uid, gid_t gid,
                        : (struct account){.name = hf_printf(arena, "user %u", (unsigned)uid),
                                           .uid = uid,
                                           .gid = gid};
+    return hf_success();
+}
+
+static bool is_id(const char *text, uint32_t *ret_id)
+{
+    uint64_t number = 0;
+
+    if (!hf_parse_u64(text, &number) || number >= UINT32_MAX) { /* -1 changes nothing */
+        return false;
+    }
+    *ret_id = (uint32_t)number;
+    return true;
+}
+
+static struct hf_status find_group(struct hf_arena *arena, const char *name, gid_t *ret_gid)
+{
+    struct group entry;
+    struct group *found = NULL;
+    char *text = hf_alloc(arena, PASSWD_TEXT);
+
+    if (getgrnam_r(name, &entry, text, PASSWD_TEXT, &found) == 0 && found != NULL) {
+        *ret_gid = found->gr_gid;
+        return hf_success();
+    }
+    return is_id(name, ret_gid)
+               ? hf_success()
+               : hf_fail(arena, HF_NOT_FOUND, "there is no group %s on this machine", name);
+}
+
+struct hf_status account_parse(struct hf_arena *arena, const char *text,
+                               struct account *ret_account)
+{
+    const char *colon = strchr(text, ':');
+    const char *name = hf_strndup(arena, text, strcspn(text, ":"));
+    struct account account = {.name = NULL};
+    uint32_t uid = 0;
+    struct hf_status status = account_find(arena, name, &account);
+
+    if (status.code == HF_NOT_FOUND && is_id(name, &uid)) {
+        status = account_of(arena, uid, 0, &account);
+    }
+    HF_TRY(status);
+    if (colon != NULL) {
+        HF_TRY(find_group(arena, colon + 1, &account.gid));
+    } else if (!account.is_known) {
+        return hf_fail(arena, HF_INVALID_ARGUMENT,
+                       "nobody on this machine is user %s, so that its group is not known: say it, "
+                       "too, as in %s:%s",
+                       name, name, name);
+    }
+    *ret_account = account;
     return hf_success();
 }
 

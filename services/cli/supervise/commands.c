@@ -20,7 +20,7 @@ static const struct cli_option certs_options[] = {
     {"role", "ROLE", "admin (default of a new name), operator, viewer, or installation-admin",
      false},
     {"days", "N", "validity (90)", false},
-    {"owner", "USER", "give the files to USER (root only)", false},
+    {"owner", "USER[:GROUP]", "give the files to them, names or numbers (root only)", false},
 };
 
 const struct cli_command cli_supervise_commands[] = {

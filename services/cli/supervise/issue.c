@@ -82,7 +82,7 @@ static struct hf_status take_owner(struct cli *cli, struct account *ret_owner)
     if (geteuid() != 0) {
         return cli_usage(cli, "--owner is for root: files of ours cannot be given to %s", name);
     }
-    return account_find(cli->ctx.arena, name, ret_owner);
+    return account_parse(cli->ctx.arena, name, ret_owner);
 }
 
 struct hf_status issue_parse(struct cli *cli, struct issue *issue)
