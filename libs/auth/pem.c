@@ -150,10 +150,32 @@ static struct hf_status object(struct hf_ctx *ctx, const char *whose,
 
 /* --- certificates --------------------------------------------------------------------------- */
 
-/* Each block of text is a certificate; ret_first owned by the caller. The first key that may not be
- * is ret_objection. */
-static bool read_certificates(const char *text, size_t most, BIO *out, X509 **ret_first,
-                              const struct objection **ret_objection)
+/* What is read, how it is called, and how much of it there may be. */
+struct chain {
+    const char *name;
+    const char *reason;
+    size_t bytes;
+    size_t certificates;
+};
+
+/* One of many: which, and whose. */
+static const char *which(struct hf_ctx *ctx, const struct chain *chain, size_t number,
+                         const X509 *crt)
+{
+    HF_CLEANUP(BIO_free) BIO *out = BIO_new(BIO_s_mem());
+
+    HF_CHECK(out != NULL);
+    if (X509_NAME_print_ex(out, X509_get_subject_name(crt), 0, XN_FLAG_RFC2253) < 0) {
+        ERR_clear_error();
+    }
+    return hf_printf(ctx->arena, "certificate %zu of %s (%.200s)", number, chain->name,
+                     bio_text(ctx, out));
+}
+
+/* The certificates of text, each of a kind that is taken. What is old stays: it matters only when a
+ * server's chain ends there, and then OpenSSL says so. ret_first owned by the caller. */
+static struct hf_status read_certificates(struct hf_ctx *ctx, const char *text,
+                                          const struct chain *chain, BIO *out, X509 **ret_first)
 {
     HF_CLEANUP(BIO_free) BIO *in = BIO_new_mem_buf(text, (int)strlen(text));
     size_t len = 0;
@@ -165,46 +187,51 @@ static bool read_certificates(const char *text, size_t most, BIO *out, X509 **re
         if (crt == NULL) {
             break;
         }
-        if (++len > most || PEM_write_bio_X509(out, crt) != 1) {
-            return false;
-        }
-        if (*ret_objection == NULL) {
-            *ret_objection = judge_key(X509_get0_pubkey(crt), PEM_CERTIFICATE_RSA_MAX);
+        len++;
+        const struct objection *objection =
+            judge_key(X509_get0_pubkey(crt), PEM_CERTIFICATE_RSA_MAX);
+
+        HF_TRY(object(ctx, objection == NULL ? "" : which(ctx, chain, len, crt), objection));
+        if (PEM_write_bio_X509(out, crt) != 1) {
+            return x509_fail(ctx->arena, "writing a certificate");
         }
         if (*ret_first == NULL) {
             *ret_first = HF_TAKE(crt);
         }
     }
-    return len > 0 && len == count(text, "-----BEGIN ") &&
-           ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+        return invalid(ctx, chain->reason,
+                       hf_printf(ctx->arena,
+                                 "certificate %zu of %s cannot be read: it is cut off or no X.509 "
+                                 "certificate",
+                                 len + 1, chain->name));
+    }
+    return len == count(text, "-----BEGIN ")
+               ? hf_success()
+               : invalid(ctx, chain->reason,
+                         hf_printf(ctx->arena,
+                                   "%s holds something else beside %zu certificates: leave only "
+                                   "the blocks -----BEGIN CERTIFICATE-----",
+                                   chain->name, len));
 }
-
-/* What is read, how it is called, and how much of it there may be. */
-struct chain {
-    const char *name;
-    const char *reason;
-    size_t bytes;
-    size_t certificates;
-};
 
 static struct hf_status take_certificates(struct hf_ctx *ctx, const char *text,
                                           const struct chain *chain, X509 **ret_first,
                                           const char **ret_text)
 {
     HF_CLEANUP(BIO_free) BIO *out = BIO_new(BIO_s_mem());
-    const struct objection *objection = NULL;
+    size_t blocks = count(text, "-----BEGIN ");
 
     HF_CHECK(out != NULL);
     ERR_clear_error();
-    if (strlen(text) > chain->bytes ||
-        !read_certificates(text, chain->certificates, out, ret_first, &objection)) {
+    if (strlen(text) > chain->bytes || blocks == 0 || blocks > chain->certificates) {
         return invalid(ctx, chain->reason,
                        hf_printf(ctx->arena,
                                  "%s is not 1 to %zu certificates in PEM of at most %zu KiB and "
                                  "nothing else",
                                  chain->name, chain->certificates, chain->bytes >> 10));
     }
-    HF_TRY(object(ctx, chain->name, objection));
+    HF_TRY(read_certificates(ctx, text, chain, out, ret_first));
     ERR_clear_error();
     *ret_text = bio_text(ctx, out);
     return hf_success();

@@ -24,8 +24,8 @@ struct pem_texts {
  * RSA within the bounds above, EC on P-256, P-384 or P-521, or Ed25519.
  * Errors   INVALID_ARGUMENT reasons CA_INVALID, CERTIFICATE_INVALID, KEY_INVALID, KEY_ENCRYPTED,
  *          KEY_MISMATCH, KEY_TOO_LARGE, KEY_NOT_SUPPORTED, CERTIFICATE_WITHOUT_KEY,
- *          KEY_WITHOUT_CERTIFICATE; no message repeats a
- * text */
+ *          KEY_WITHOUT_CERTIFICATE; messages say which certificate of several, by number and
+ *          subject, and repeat no other text */
 struct hf_status pem_check(struct hf_ctx *ctx, const struct pem_texts *given,
                            struct pem_texts *ret_texts) HF_MUST_USE;
 

@@ -84,6 +84,21 @@ static struct hf_status find_password(struct cli *cli, const char *dsn, const ch
 
 /* --- certificates --------------------------------------------------------------------------- */
 
+/* Both forms are called .crt and .key. */
+static struct hf_status check_form(struct cli *cli, const char *option, const struct hf_buf *text)
+{
+    const char *path = out_word(cli->ctx.arena, cli_option(cli, option));
+    const char *tool = hf_text_equal(option, "key-file") ? "pkey" : "x509";
+
+    if (text->len == 0 || memchr(text->ptr, '\0', text->len) == NULL) {
+        return hf_success();
+    }
+    return hf_fail(cli->ctx.arena, HF_INVALID_ARGUMENT,
+                   "--%s %s is not text: in DER form? write it in PEM: openssl %s -inform DER -in "
+                   "%s -out %s.pem",
+                   option, path, tool, path, path);
+}
+
 static struct hf_status read_pem(struct cli *cli, const char *option, size_t most, char **ret_text)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
@@ -94,6 +109,7 @@ static struct hf_status read_pem(struct cli *cli, const char *option, size_t mos
     hf_buf_init(&text, most);
     HF_TRY(hf_read_file(cli->ctx.arena, cli_option(cli, option), &text));
     HF_TRY(hf_buf_status(&text, cli->ctx.arena, hf_printf(cli->ctx.arena, "--%s", option)));
+    HF_TRY(check_form(cli, option, &text));
     *ret_text = hf_strdup(cli->ctx.arena, hf_buf_text(&text));
     return hf_success();
 }

@@ -169,6 +169,10 @@ def test_certificates__are_uploaded_and_leave_nothing_behind(house, secure):
         text = file.read()
     with open(bundle, "w", encoding="utf-8") as file:
         file.write(text * (230_000 // len(text)))
+    der = os.path.join(folder, "ca.der")
+    proc.run(["openssl", "x509", "-in", f"{folder}/ca.crt", "-outform", "DER", "-out", der])
+    said = house.fails(2, "cluster", "add", "secure", "--dsn", dsn, "--ca-file", der)
+    assert f"openssl x509 -inform DER -in {der} -out {der}.pem" in said
     words = ["--ca-file", bundle, "--cert-file", f"{folder}/client.crt"]
     house.run("cluster", "add", "secure", "--dsn", dsn, *words, "--key-file",
               f"{folder}/client.key")
