@@ -282,3 +282,27 @@ def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
     finally:
         server.kill()
 
+
+
+def receiver(house):
+    return house.hf("wal", "status", "orders")
+
+
+def test_secrets_key__of_another_installation_is_called_that(house, orders):
+    """It seals passwords of sources; what the vault has needs it not."""
+    house.run("cluster", "update", "orders", "--password-stdin", stdin="not asked for\n")
+    house.down()
+    with open(house.path("keys", "secrets.key"), "r+", encoding="utf-8") as file:
+        file.write("5" * 64)
+    house.up()
+    wal = receiver(house)
+    assert wal["errorReason"] == "SECRETS_KEY_CHANGED" and wal["receiverState"] == "WAITING"
+    assert "secrets.key" in wal["error"] and "stay recoverable" in wal["error"]
+    assert "windowStart" in wal and "NOT RECOVERABLE" not in house.run("info").stdout
+    assert "holdfast cluster update orders --password-file FILE" in house.run(
+        "doctor", check=False).stdout
+    assert "SECRETS_KEY_CHANGED" in house.fails(4, "cluster", "update", "orders", "--dsn",
+                                                orders.dsn())
+    house.run("cluster", "update", "orders", "--password-stdin", stdin="not asked for\n")
+    proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=60,
+                    what="a receiver with the password that was given again")

@@ -72,6 +72,32 @@ static const char *place_of(struct hf_ctx *ctx, const char *tenant_id, const cha
     return hf_printf(ctx->arena, "tenants/%s/clusters/%s/%s", tenant_id, cluster_id, names[secret]);
 }
 
+/* The flags that give again what is stored of the connection. */
+static const char *flags_of(struct hf_arena *arena, const struct cluster_row *row)
+{
+    return hf_printf(arena, "%s%s%s", row->password_sealed.len > 0 ? " --password-file FILE" : "",
+                     row->ca_sealed.len > 0 ? " --ca-file FILE" : "",
+                     row->cert_sealed.len > 0 ? " --cert-file FILE --key-file FILE" : "");
+}
+
+/* Not the vault's key: nothing that is stored there depends on it. */
+static struct hf_status not_ours(struct hf_ctx *ctx, const struct source *source,
+                                 struct hf_status status)
+{
+    const char *name = source->row.name;
+    const char *const metadata[] = {"cluster", name, NULL};
+
+    if (status.info == NULL || !hf_text_equal(status.info->reason, "WRONG_KEY")) {
+        return status;
+    }
+    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, SOURCE_SECRETS_KEY_CHANGED, metadata,
+                        "what is stored to connect to cluster %s was sealed with another "
+                        "secrets.key than the one that is there now; its backups do not need it "
+                        "and stay recoverable; put secrets.key back, or give it again: holdfast "
+                        "cluster update %s%s",
+                        name, hf_shell_word(ctx->arena, name), flags_of(ctx->arena, &source->row));
+}
+
 static struct hf_status unseal(struct hf_ctx *ctx, const struct source *source,
                                enum source_secret secret, struct hf_bytes sealed,
                                const char **ret_text)
@@ -82,8 +108,11 @@ static struct hf_status unseal(struct hf_ctx *ctx, const struct source *source,
     if (sealed.ptr == NULL || sealed.len == 0) {
         return hf_success();
     }
-    HF_TRY(secret_open(ctx, source->app->secrets,
-                       place_of(ctx, source->tenant_id, source->row.id, secret), sealed, &plain));
+    struct hf_status status =
+        secret_open(ctx, source->app->secrets,
+                    place_of(ctx, source->tenant_id, source->row.id, secret), sealed, &plain);
+
+    HF_TRY(hf_is_ok(status) ? status : not_ours(ctx, source, status));
     *ret_text = hf_strndup(ctx->arena, (const char *)plain.ptr, plain.len);
     return hf_success();
 }

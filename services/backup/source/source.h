@@ -29,6 +29,9 @@ struct source_login {
     const char *password; /* NULL: none */
     struct pgwire_access access;
 };
+/* Errors   FAILED_PRECONDITION SECRETS_KEY_CHANGED: sealed with another installation's secrets.key;
+ *          the vault has nothing to do with it */
+#define SOURCE_SECRETS_KEY_CHANGED "SECRETS_KEY_CHANGED"
 struct hf_status source_login_open(struct hf_ctx *ctx, const struct source *source,
                                    struct source_login *ret_login) HF_MUST_USE;
 

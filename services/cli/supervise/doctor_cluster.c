@@ -23,6 +23,8 @@ static const struct {
     {"TLS_NOT_VERIFIED", "--ca-file FILE"},
     {"CA_MISSING", "--ca-file FILE"},
     {"AUTHENTICATION_FAILED", "--password-file FILE"},
+    {"SECRETS_KEY_CHANGED",
+     "--password-file FILE  # and its certificates, or put secrets.key back"},
 };
 
 static const char *fix_of(struct hf_arena *arena, const char *reason, const char *name)
