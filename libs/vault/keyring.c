@@ -24,6 +24,13 @@ struct hf_status vault_wrong_key(struct hf_arena *arena, const char *name, const
                         name, what);
 }
 
+struct hf_status vault_keys_missing(struct hf_arena *arena, const char *realm, const char *message)
+{
+    const char *const metadata[] = {"realm", realm, NULL};
+
+    return hf_fail_info(arena, HF_FAILED_PRECONDITION, "KEYS_MISSING", metadata, "%s", message);
+}
+
 void vault_realm_tag(const char *realm, uint8_t ret_tag[VAULT_ID_LEN])
 {
     static const char label[] = "holdfast/1 realm";
@@ -204,17 +211,18 @@ static struct hf_status slot_make_first(struct hf_ctx *ctx, struct objstore *sto
 static struct hf_status check_begun(struct hf_ctx *ctx, struct objstore *store, const char *realm)
 {
     const char *prefix = hf_printf(ctx->arena, "tenants/%s/sources/", realm);
-    const char *const metadata[] = {"realm", realm, NULL};
     struct objstore_page page = {0};
 
     HF_TRY(objstore_list(ctx, store, prefix, NULL, 1, &page));
     if (page.len == 0) {
         return hf_success();
     }
-    return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEYS_MISSING", metadata,
-                        "the vault holds data of tenant %s but not its keys; put tenants/%s/keys/ "
-                        "back from a copy of the vault",
-                        realm, realm);
+    return vault_keys_missing(
+        ctx->arena, realm,
+        hf_printf(ctx->arena,
+                  "the vault holds data of tenant %s but not its keys; put tenants/%s/keys/ back "
+                  "from a copy of the vault",
+                  realm, realm));
 }
 
 struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
@@ -307,22 +315,55 @@ struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store
     return status;
 }
 
+/* Later slots have all keys of the earlier ones. */
+static bool secrets_include(const struct vault_secrets *secrets, const struct vault_secrets *older)
+{
+    return secrets->versions >= older->versions &&
+           memcmp(secrets->realm_keys, older->realm_keys, older->versions * VAULT_KEY_LEN) == 0 &&
+           memcmp(secrets->idk, older->idk, VAULT_KEY_LEN) == 0;
+}
+
+/* Would whoever opens the realm now read what this keyring seals? */
+static struct hf_status slot_compare(struct hf_ctx *ctx, struct objstore *store,
+                                     const struct vault_keyring *keyring, const uint8_t *kek,
+                                     uint32_t number)
+{
+    const struct vault_slot_place place = slot_place(ctx, keyring->realm, number);
+    const char *const metadata[] = {"object", place.name, "realm", keyring->realm, NULL};
+    struct vault_secrets secrets;
+    struct hf_bytes bytes = {0};
+
+    HF_TRY(slot_read(ctx, store, &place, &bytes));
+    HF_TRY(vault_slot_open(ctx->arena, &place, bytes, kek, &secrets));
+    bool is_ours = secrets_include(&secrets, &keyring->secrets);
+
+    codec_wipe(&secrets, sizeof(secrets));
+    return is_ours ? hf_success()
+                   : hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEYS_REPLACED", metadata,
+                                  "%s holds other keys than those that tenant %s's backups are "
+                                  "sealed with; put tenants/%s/keys/ back from a copy of the vault",
+                                  place.name, keyring->realm, keyring->realm);
+}
+
 struct hf_status vault_keyring_keep(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_keyring *keyring,
                                     const struct vault_realm_options *options, bool *ret_was_gone)
 {
     const uint32_t number = keyring->slot_number;
-    uint64_t size = 0;
+    uint32_t newest = 0;
 
     HF_CHECK(keyring->is_full && hf_text_equal(keyring->realm, options->realm));
-    struct hf_status status =
-        objstore_head(ctx, store, slot_place(ctx, keyring->realm, number).name, &size);
-    bool is_gone = status.code == HF_NOT_FOUND;
+    HF_TRY(slot_newest(ctx, store, keyring->realm, &newest));
+    bool is_gone = newest < number;
 
     if (is_gone) {
-        status = slot_write(ctx, store, options, number, &keyring->secrets);
+        struct hf_status status = slot_write(ctx, store, options, number, &keyring->secrets);
+
+        is_gone = status.code != HF_ALREADY_EXISTS; /* else it was only not listed */
+        HF_TRY(is_gone ? status : hf_success());
+        newest = number;
     }
-    HF_TRY(status);
+    HF_TRY(slot_compare(ctx, store, keyring, options->kek, newest));
     *ret_was_gone = is_gone;
     return hf_success();
 }

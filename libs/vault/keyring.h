@@ -71,8 +71,11 @@ struct hf_status vault_keyring_rotate(struct hf_ctx *ctx, struct objstore *store
                                       const struct vault_keyring *keyring,
                                       const struct vault_realm_options *options,
                                       bool with_new_key) HF_MUST_USE;
-/* Write the slot the keyring was opened from again, under options->kek, when it is gone from the
- * vault. Repeatable; needs a keyring opened from a slot. */
+/* Before something is sealed that must be read after the next opening: write the slot the keyring
+ * was opened from again, under options->kek, when it and all later ones are gone from the vault;
+ * nothing is overwritten. Repeatable; needs a keyring opened from a slot.
+ * Errors   FAILED_PRECONDITION KEYS_REPLACED (the newest slot lacks a key of this keyring) or
+ *          WRONG_KEY; DATA_LOSS a damaged slot */
 struct hf_status vault_keyring_keep(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_keyring *keyring,
                                     const struct vault_realm_options *options,
@@ -81,6 +84,10 @@ struct hf_status vault_keyring_keep(struct hf_ctx *ctx, struct objstore *store,
 struct vault_keyring *vault_keyring_borrowed(struct vault_secret_source source,
                                              const uint8_t *verifying_keys, size_t count);
 void vault_keyring_free(struct vault_keyring *keyring); /* wipes; accepts NULL */
+
+/* FAILED_PRECONDITION KEYS_MISSING: the realm has stored something, and has no keys now. */
+struct hf_status vault_keys_missing(struct hf_arena *arena, const char *realm,
+                                    const char *message) HF_MUST_USE;
 
 bool vault_keyring_can_digest(const struct vault_keyring *keyring); /* has IDK */
 bool vault_keyring_can_sign(const struct vault_keyring *keyring);

@@ -175,6 +175,7 @@ static struct hf_status open_vault(struct hf_ctx *ctx, const struct backup_confi
     HF_TRY(vault_home_open(ctx, app, config->vault_dir));
     note_vault(ctx, config);
     const struct realms_options options = {.vault = app->vault,
+                                           .db = app->db,
                                            .kek_path = config->vault_key_file,
                                            .signing_key_path = config->signing_key_file,
                                            .escrow_public_path = config->escrow_key_file};

@@ -53,8 +53,7 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
 /* Does the vault show nothing of what the catalogue says it has? */
 static bool is_vault_closed(const struct receiver_status *status)
 {
-    return hf_has_prefix(status->reason, "JOURNAL_") ||
-           hf_text_equal(status->reason, "KEYS_MISSING") ||
+    return hf_has_prefix(status->reason, "JOURNAL_") || hf_has_prefix(status->reason, "KEYS_") ||
            hf_text_equal(status->reason, "WRONG_KEY");
 }
 

@@ -1,9 +1,11 @@
 /* One keyring per tenant. The lock is held while a keyring is opened: that is one small read of the
- * vault per tenant and process, and two openings at once would race to create the realm. */
+ * vault (and of the catalogue, when there is no key) per tenant and process, and two openings at
+ * once would race to create the realm. */
 #include "backup/source/realms.h"
 
 #include <string.h>
 
+#include "backup/store/clusters.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -17,6 +19,7 @@ struct realms {
     struct hf_map *keyrings; /* tenant name → struct vault_keyring */
 
     struct objstore *vault;
+    struct db *db;
     char *signing_key_path;
     bool has_escrow;
     uint8_t escrow[VAULT_KEY_LEN];
@@ -50,6 +53,7 @@ struct hf_status realms_new(struct hf_ctx *ctx, const struct realms_options *opt
     hf_lock_init(&realms->keyrings_lock);
     realms->keyrings = hf_map_new();
     realms->vault = options->vault;
+    realms->db = options->db;
     realms->signing_key_path = hf_heap_strdup(options->signing_key_path);
     if (hf_is_ok(status) && options->escrow_public_path != NULL) {
         status = load_escrow(ctx, realms, options->escrow_public_path);
@@ -110,16 +114,43 @@ static struct vault_realm_options options_of(const struct realms *realms, const 
         .signing_key_path = realms->signing_key_path,
         .escrow_public =
             realms->has_escrow ? (const uint8_t(*)[VAULT_KEY_LEN]) & realms->escrow : NULL,
-        .create = true,
     };
 }
 
-static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
+/* A tenant whose folder is gone from the vault, or is not listed, looks like one that never was;
+ * the catalogue knows better: a journal has begun before anything is stored. */
+static struct hf_status check_new(struct hf_ctx *ctx, const struct realms *realms,
+                                  const char *tenant_id, const char *tenant)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+    bool has_journal = false;
+
+    HF_TRY(db_tx_begin(ctx, realms->db, tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_have_journal(ctx, tx, &has_journal));
+    HF_TRY(db_tx_commit(ctx, &tx));
+    return has_journal
+               ? vault_keys_missing(
+                     ctx->arena, tenant,
+                     hf_printf(ctx->arena,
+                               "tenant %s has stored backups, but the vault shows neither them nor "
+                               "their keys; put tenants/%s/ back from a copy of the vault; when "
+                               "there is none, start a new installation",
+                               tenant, tenant))
+               : hf_success();
+}
+
+static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms,
+                                     const char *tenant_id, const char *tenant,
                                      struct vault_keyring **ret_keyring)
 {
-    const struct vault_realm_options options = options_of(realms, tenant);
+    struct vault_realm_options options = options_of(realms, tenant);
     struct hf_status status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
 
+    if (status.code == HF_NOT_FOUND) {
+        HF_TRY(check_new(ctx, realms, tenant_id, tenant));
+        options.create = true;
+        status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
+    }
     if (status.info != NULL && hf_text_equal(status.info->reason, "UNKNOWN_SIGNING_KEY")) {
         HF_TRY(enrol_signer(ctx, realms->vault, &options));
         status = vault_keyring_open(ctx, realms->vault, &options, ret_keyring);
@@ -127,8 +158,8 @@ static struct hf_status open_keyring(struct hf_ctx *ctx, struct realms *realms, 
     return hf_wrap(ctx->arena, status, "opening the keys of tenant %s", tenant);
 }
 
-struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const char *tenant,
-                            const struct vault_keyring **ret_keyring)
+struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const char *tenant_id,
+                            const char *tenant, const struct vault_keyring **ret_keyring)
 {
     struct hf_status status = hf_success();
 
@@ -136,7 +167,7 @@ struct hf_status realms_get(struct hf_ctx *ctx, struct realms *realms, const cha
     struct vault_keyring *keyring = hf_map_get(realms->keyrings, tenant);
 
     if (keyring == NULL) {
-        status = open_keyring(ctx, realms, tenant, &keyring);
+        status = open_keyring(ctx, realms, tenant_id, tenant, &keyring);
         if (hf_is_ok(status)) {
             (void)hf_map_put(realms->keyrings, tenant, keyring);
         }

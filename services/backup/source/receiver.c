@@ -246,6 +246,47 @@ void receiver_note_lineage(struct receiver *receiver, const char *lineage)
     hf_lock_release(&receiver->lock);
 }
 
+bool receiver_is_vault_lost(struct hf_status status)
+{
+    static const char *const reasons[] = {"JOURNAL_ROLLBACK", "KEYS_MISSING", "KEYS_REPLACED",
+                                          "WRONG_KEY"};
+
+    for (size_t i = 0; status.info != NULL && i < HF_LEN(reasons); i++) {
+        if (hf_text_equal(status.info->reason, reasons[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void receiver_note_vault(struct receiver *receiver, struct hf_status inventory)
+{
+    bool is_lost = receiver_is_vault_lost(inventory);
+
+    if (!is_lost && !hf_is_ok(inventory)) {
+        return; /* it tells nothing new of the vault */
+    }
+    hf_lock_take(&receiver->lock);
+    copy_text(receiver->lost, sizeof(receiver->lost), is_lost ? inventory.message : "");
+    copy_text(receiver->lost_reason, sizeof(receiver->lost_reason),
+              is_lost ? inventory.info->reason : "");
+    hf_lock_release(&receiver->lock);
+}
+
+struct hf_status receiver_check_vault(struct hf_ctx *ctx, struct receiver *receiver)
+{
+    struct hf_status status = hf_success();
+
+    hf_lock_take(&receiver->lock);
+    if (receiver->lost_reason[0] != '\0') {
+        status =
+            hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION,
+                         hf_strdup(ctx->arena, receiver->lost_reason), NULL, "%s", receiver->lost);
+    }
+    hf_lock_release(&receiver->lock);
+    return status;
+}
+
 enum waiting { WAIT_ON, WAIT_REACHED, WAIT_LOST };
 
 /* Caller holds the lock. */

@@ -14,6 +14,7 @@
 #define CONNECT_MS 3000
 #define LOOK_MIN_US (1 * HF_US_PER_S)
 #define SOURCE_US (10 * HF_US_PER_S)
+#define LOST_US (5 * HF_US_PER_S) /* nothing is received until the vault is the old one again */
 
 struct clerk {
     struct receiver *receiver;
@@ -60,6 +61,10 @@ static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_
     }
     clerk->tell_us = hf_mono_us() + clerk->receiver->options.inventory_us;
     status = hooks->on_inventory(ctx, hooks->arg, &wal);
+    receiver_note_vault(clerk->receiver, status);
+    if (receiver_is_vault_lost(status) && clerk->tell_us > hf_mono_us() + LOST_US) {
+        clerk->tell_us = hf_mono_us() + LOST_US;
+    }
     if (status.code == HF_OK) {
         clerk->told = *now;
     } else {

@@ -27,11 +27,13 @@ struct receiver_budget {
 #define RECEIVER_TURNS_PER_HOUR 100 /* timelines left behind */
 
 struct receiver {
-    struct hf_lock lock; /* guards status, ends and forks */
+    struct hf_lock lock; /* guards status, ends, forks and lost */
     struct receiver_status status;
     struct receiver_end ends[RECEIVER_ENDS_MAX];
     size_t ends_len;
-    uint64_t forks; /* new lineages begun */
+    uint64_t forks;                /* new lineages begun */
+    char lost[RECEIVER_ERROR_MAX]; /* the vault is not the one that was written to; "": it is */
+    char lost_reason[RECEIVER_REASON_MAX];
 
     /* Constant after start. */
     struct receiver_options options; /* strings on the heap */
@@ -111,6 +113,13 @@ void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_
 void receiver_note_flush(struct receiver *receiver, int64_t took_us);
 void receiver_note_end(struct receiver *receiver, uint32_t timeline, uint64_t lsn);
 void receiver_note_gap(struct receiver *receiver, const struct vault_wal_range *gap);
+/* inventory: how it ended. */
+void receiver_note_vault(struct receiver *receiver, struct hf_status inventory);
+/* Is there a vault from which the WAL could be read again? What goes into another one, or under
+ * keys that it has no more, is not acknowledged.
+ * Errors   FAILED_PRECONDITION with the reason of the inventory */
+struct hf_status receiver_check_vault(struct hf_ctx *ctx, struct receiver *receiver) HF_MUST_USE;
+bool receiver_is_vault_lost(struct hf_status status);
 void receiver_note_lineage(struct receiver *receiver, const char *lineage);
 
 #endif

@@ -144,6 +144,7 @@ static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receive
     struct hf_status status;
     bool is_made = false;
 
+    HF_TRY(receiver_check_vault(ctx, receiver));
     receiver_note_state(receiver, RECEIVER_CONNECTING, NULL);
     status = receiver_open_stored(ctx, receiver);
     (void)status; /* the plan opens again and says it: a slot is made although the vault is away */
@@ -161,9 +162,10 @@ static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receive
 static bool needs_person(struct hf_status status)
 {
     return status.code == HF_PERMISSION_DENIED || status.code == HF_INVALID_ARGUMENT ||
-           has_reason(status, "FOREIGN_SYSTEM") || has_reason(status, "OLD_TIMELINE") ||
-           has_reason(status, "SEGMENT_SIZE") || has_reason(status, "WAL_LEVEL_MINIMAL") ||
-           has_reason(status, "HISTORY_UNSTABLE") || has_reason(status, "SLOT_NAME_TAKEN");
+           receiver_is_vault_lost(status) || has_reason(status, "FOREIGN_SYSTEM") ||
+           has_reason(status, "OLD_TIMELINE") || has_reason(status, "SEGMENT_SIZE") ||
+           has_reason(status, "WAL_LEVEL_MINIMAL") || has_reason(status, "HISTORY_UNSTABLE") ||
+           has_reason(status, "SLOT_NAME_TAKEN");
 }
 
 /* Full jitter above a floor, so that a hundred receivers do not come back together. */

@@ -218,6 +218,9 @@ static struct hf_status run(struct hf_ctx *ctx, struct stream *stream)
         hf_arena_reset(arena);
         status = drain(&round, stream);
         if (status.code == HF_OK) {
+            status = receiver_check_vault(&round, stream->receiver);
+        }
+        if (status.code == HF_OK) {
             status = flush(&round, stream);
         }
         /* Also after a flush that failed: the writer may have got a part of it durable. */

@@ -14,7 +14,8 @@
 static struct hf_status finish_load(struct hf_ctx *ctx, struct source *source)
 {
     HF_TRY(auth_tenant_name(ctx, source->app->db, source->tenant_id, &source->tenant));
-    HF_TRY(realms_get(ctx, source->app->realms, source->tenant, &source->keyring));
+    HF_TRY(
+        realms_get(ctx, source->app->realms, source->tenant_id, source->tenant, &source->keyring));
     source->prefix = hf_printf(ctx->arena, "tenants/%s/sources/%s", source->tenant, source->row.id);
     return hf_success();
 }
@@ -276,6 +277,7 @@ struct hf_status source_append(struct hf_ctx *ctx, const struct source *source,
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
+    HF_TRY(realms_keep(ctx, source->app->realms, source->tenant));
     HF_TRY(vault_journal_append(ctx, source->app->vault, source->keyring, source->prefix, state,
                                 entry));
     HF_TRY(db_tx_begin(ctx, source->app->db, source->tenant_id, DB_READ_COMMITTED, &tx));

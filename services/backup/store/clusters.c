@@ -235,6 +235,16 @@ struct hf_status clusters_set_head(struct hf_ctx *ctx, struct db_tx *tx, const c
         NULL);
 }
 
+struct hf_status clusters_follow_vault(struct hf_ctx *ctx, struct db_tx *tx,
+                                       const struct cluster_row *row)
+{
+    return db_exec(ctx, tx, sql_cluster_follow_vault,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(row->id), DB_INT(row->journal_head),
+                           DB_BYTES(row->journal_hash.ptr, row->journal_hash.len),
+                           DB_TEXT(row->lineage)),
+                   NULL);
+}
+
 struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                       const char *lineage, const char *system_identifier)
 {
@@ -276,6 +286,15 @@ struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const
     HF_TRY(db_query(ctx, tx, sql_cluster_is_removed,
                     DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(id)), &rows));
     *ret_is_removed = db_int(rows, 0, 0) > 0;
+    return hf_success();
+}
+
+struct hf_status clusters_have_journal(struct hf_ctx *ctx, struct db_tx *tx, bool *ret_has_journal)
+{
+    const struct db_rows *rows = NULL;
+
+    HF_TRY(db_query(ctx, tx, sql_cluster_has_journal, DB_ARGS(DB_UUID(db_tx_tenant(tx))), &rows));
+    *ret_has_journal = db_int(rows, 0, 0) > 0;
     return hf_success();
 }
 

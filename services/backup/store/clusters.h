@@ -38,6 +38,9 @@ struct hf_status clusters_set_pack(struct hf_ctx *ctx, struct db_tx *tx, const c
 /* Only ever moves forward. */
 struct hf_status clusters_set_head(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                    uint64_t head, struct hf_bytes hash) HF_MUST_USE;
+/* Head and lineage of row as the vault has them, be they older. */
+struct hf_status clusters_follow_vault(struct hf_ctx *ctx, struct db_tx *tx,
+                                       const struct cluster_row *row) HF_MUST_USE;
 struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                       const char *lineage,
                                       const char *system_identifier) HF_MUST_USE;
@@ -51,6 +54,9 @@ struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
  * threads, connections and memory. */
 #define CLUSTERS_PER_TENANT_MAX 500
 struct hf_status clusters_check_room(struct hf_ctx *ctx, struct db_tx *tx) HF_MUST_USE;
+/* Has any cluster of the tenant, removed or not, begun its journal in the vault? */
+struct hf_status clusters_have_journal(struct hf_ctx *ctx, struct db_tx *tx,
+                                       bool *ret_has_journal) HF_MUST_USE;
 /* Was this cluster removed by somebody (not just unknown)? */
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,
                                      bool *ret_is_removed) HF_MUST_USE;

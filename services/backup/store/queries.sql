@@ -62,6 +62,10 @@ SELECT count(*)
 FROM backup.clusters
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND delete_time IS NOT NULL
 
+-- name: cluster_has_journal
+-- Removed ones count: what they stored is in the vault.
+SELECT EXISTS (SELECT FROM backup.clusters WHERE tenant_id = $1::uuid AND journal_head > 0)::integer
+
 -- name: cluster_set_connection
 -- A source that came back from the vault alone gets its connection (then the revision is the one it
 -- had), or one that has a connection gets another. The slot stays when there is one.
@@ -85,6 +89,12 @@ WHERE tenant_id = $1::uuid AND id = $2::uuid
 UPDATE backup.clusters
 SET journal_head = $3::bigint, journal_hash = $4::bytea
 WHERE tenant_id = $1::uuid AND id = $2::uuid AND journal_head < $3::bigint
+
+-- name: cluster_follow_vault
+-- As the vault has it, be it older. params: tenant, id, journal head, hash, lineage
+UPDATE backup.clusters
+SET journal_head = $3::bigint, journal_hash = $4::bytea, lineage = $5
+WHERE tenant_id = $1::uuid AND id = $2::uuid
 
 -- name: cluster_set_lineage
 UPDATE backup.clusters

@@ -187,7 +187,8 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
     size_t len = 0;
 
     HF_TRY(auth_tenant_name(ctx, rebuild.app->db, run->job.tenant_id, &rebuild.tenant));
-    HF_TRY(realms_get(ctx, rebuild.app->realms, rebuild.tenant, &rebuild.keyring));
+    HF_TRY(
+        realms_get(ctx, rebuild.app->realms, run->job.tenant_id, rebuild.tenant, &rebuild.keyring));
     HF_TRY(vault_sources_list(ctx, rebuild.app->vault, rebuild.tenant, &prefixes, &len));
     /* One source that cannot be read keeps no other from coming back. */
     struct hf_status first = hf_success();

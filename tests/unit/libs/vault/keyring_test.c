@@ -69,6 +69,31 @@ static void test_keyring__lost_slots_are_not_begun_anew(void **state)
     assert_ok(reopen(f, &realm));
 }
 
+/* Somebody with the same KEK began the realm anew, or brought another vault's slot. */
+static void test_keyring__another_slot_in_its_place_is_found(void **state)
+{
+    struct fixture *f = *state;
+    const struct vault_realm_options realm = fixture_realm(f);
+    HF_CLEANUP(vault_keyring_free) struct vault_keyring *other = NULL;
+    const struct hf_bytes ours = fixture_object(f, SLOT_1);
+    struct hf_bytes theirs;
+    bool was_gone = true;
+
+    assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1));
+    assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &other));
+    theirs = fixture_object(f, SLOT_1);
+    assert_reason(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone),
+                  HF_FAILED_PRECONDITION, "KEYS_REPLACED");
+    assert_memory_equal(fixture_object(f, SLOT_1).ptr, theirs.ptr, theirs.len);
+    assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1));
+    assert_ok(objstore_put(&f->ctx, f->store, SLOT_1, ours));
+    assert_ok(vault_keyring_rotate(&f->ctx, f->store, f->keyring, &realm, true));
+    assert_ok(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone));
+    assert_false(was_gone);
+    assert_reason(vault_keyring_keep(&f->ctx, f->store, other, &realm, &was_gone),
+                  HF_FAILED_PRECONDITION, "KEYS_REPLACED");
+}
+
 static void test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot(void **state)
 {
     struct fixture *f = *state;
@@ -223,6 +248,7 @@ int main(void)
         fixture_test(test_keyring__wrong_kek_is_wrong_key),
         fixture_test(test_keyring__unknown_realm_is_not_found),
         fixture_test(test_keyring__lost_slots_are_not_begun_anew),
+        fixture_test(test_keyring__another_slot_in_its_place_is_found),
         fixture_test(test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot),
         fixture_test(test_keyring__a_slot_of_another_place_is_refused),
         fixture_test(test_keyring__rotates_key_kek_and_signer),

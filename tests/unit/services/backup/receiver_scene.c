@@ -30,10 +30,11 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
 {
     struct scene *scene = arg;
 
-    (void)ctx;
     assert_true(wal->durable_lsn > 0 && wal->timeline > 0);
     atomic_fetch_add(&scene->inventories, 1);
-    return hf_success();
+    return atomic_load(&scene->is_vault_lost) ? hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION,
+                                                             "KEYS_REPLACED", NULL, "other keys")
+                                              : hf_success();
 }
 
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)

@@ -38,6 +38,26 @@ static void test_receiver__streams_and_proves_time_of_an_idle_source(void **stat
     assert_true(status_of(scene).source_lsn >= status_of(scene).durable_lsn);
 }
 
+static void test_receiver__holds_while_the_vault_is_another_one(void **state)
+{
+    struct scene *scene = *state;
+
+    scene_receive(scene);
+    await_state(scene, RECEIVER_STREAMING);
+    atomic_store(&scene->is_vault_lost, true);
+    await_state(scene, RECEIVER_STALLED);
+    assert_string_equal(status_of(scene).reason, "KEYS_REPLACED");
+    assert_string_equal(status_of(scene).error, "other keys");
+    uint64_t durable = status_of(scene).durable_lsn;
+
+    pgserver_sql(scene->server, "CREATE TABLE t AS SELECT generate_series(1, 1000) i");
+    pgserver_sql(scene->server, "SELECT pg_sleep(1)");
+    assert_true(status_of(scene).durable_lsn == durable && durable < current_lsn(scene->server));
+    atomic_store(&scene->is_vault_lost, false);
+    await_lsn(scene, 1, current_lsn(scene->server));
+    assert_string_equal(status_of(scene).reason, "");
+}
+
 /* What the vault has must be what the server has, byte by byte. */
 static void compare_segment(const struct scene *scene, uint64_t lsn)
 {
@@ -445,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scene_test(test_receiver__streams_and_proves_time_of_an_idle_source),
+        scene_test(test_receiver__holds_while_the_vault_is_another_one),
         scene_test(test_receiver__stores_the_servers_bytes_over_restarts),
         scene_test(test_receiver__synchronous_commits_survive_the_source),
         scene_test(test_receiver__does_not_block_remote_apply),
