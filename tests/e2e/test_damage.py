@@ -288,6 +288,18 @@ def receiver(house):
     return house.hf("wal", "status", "orders")
 
 
+def closed(house, reason, why):
+    """The vault does not show what the catalogue knows: that is said everywhere, nothing is done."""
+    house.up()
+    wal = receiver(house)
+    assert (wal["errorReason"], wal["receiverState"]) == (reason, "WAITING"), wal
+    said = house.run("info").stdout
+    assert "orders: NOT RECOVERABLE: the vault " in said and wal["error"] in said
+    assert why in house.run("doctor", check=False).stdout
+    done = house.run("backup", "create", "orders", "--wait", check=False)
+    assert done.returncode in (1, 4) and f"reason: {reason}" in done.stderr
+
+
 def test_secrets_key__of_another_installation_is_called_that(house, orders):
     """It seals passwords of sources; what the vault has needs it not."""
     house.run("cluster", "update", "orders", "--password-stdin", stdin="not asked for\n")
@@ -306,3 +318,47 @@ def test_secrets_key__of_another_installation_is_called_that(house, orders):
     house.run("cluster", "update", "orders", "--password-stdin", stdin="not asked for\n")
     proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=60,
                     what="a receiver with the password that was given again")
+
+
+def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, restore):
+    tenant, older = house.path("vault", "tenants", "default"), house.path("older")
+    house.down()
+    proc.run(["cp", "-a", tenant, older])
+    house.up()
+    made = house.backup("orders")["name"]
+    for _ in range(3):
+        orders.psql("select pg_logical_emit_message(true, '', 'x')")
+        orders.psql("select pg_switch_wal()")
+    end = orders.psql("select pg_current_wal_flush_lsn()")
+    proc.wait_until(lambda: orders.psql(
+        f"select '{durable_lsn(house)}'::pg_lsn >= '{end}'") == "t", what="all WAL in the vault")
+    house.down()
+    for _ in range(2):
+        orders.psql("checkpoint")
+
+    os.rename(tenant, house.path("newer"))  # all of it is gone: that is no new tenant
+    closed(house, "KEYS_MISSING", "tenants/default/ back from a copy")
+    assert "KEYS_MISSING" in house.fails(4, "catalog", "rebuild")
+    house.down()
+    assert not os.path.exists(tenant)
+
+    os.rename(older, tenant)
+    closed(house, "JOURNAL_ROLLBACK", "holdfast catalog rebuild")
+    known = {item["name"] for item in house.hf("backup", "list", "orders")["backups"]}
+    house.run("catalog", "rebuild")
+    proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=90,
+                    what="a receiver that goes on with the older vault")
+    listed = {item["name"] for item in house.hf("backup", "list", "orders")["backups"]
+              if item["state"] == "SUCCEEDED"}
+    assert made in known - listed and {orders.first, orders.second} <= listed
+    gap = receiver(house)["gaps"]
+    assert gap and house.hf("cluster", "describe", "orders")["state"] == "GAP"
+    again = house.backup("orders")
+    assert again["predecessor"] == orders.second
+    house.down()
+    house.up()
+    assert receiver(house)["gaps"] == gap and receiver(house)["errorReason"] == ""
+    assert house.hf("cluster", "describe", "orders")["state"] != "GAP"
+    assert house.hf("backup", "verify", again["name"])["verification"] == "VERIFIED"
+    server = restore("orders", "--latest").verify().start_promoted()
+    assert server.psql("select count(*) from pgbench_history") == orders.rows

@@ -65,6 +65,7 @@ static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct
     bool is_started = receivers_status(thread->app->receivers, seen->row.id, &status);
 
     convert_wal(ctx->arena, thread->grant.tenant_name, &seen->row, &status, hf_now_us(), wal);
+    convert_gaps(ctx->arena, seen->gaps, seen->gaps_len, wal);
     struct window window = window_seen(ctx->arena, seen, status.durable_time_us);
 
     if (window.is_open && (is_started || !is_vault_closed(&status))) {

@@ -276,19 +276,22 @@ void convert_job(struct hf_arena *arena, const char *tenant, const struct jobs_j
     ret_job->next_attempt_time = convert_time(arena, job->run_at_us);
 }
 
-static void convert_gaps(struct hf_arena *arena, const struct receiver_status *seen,
-                         PbBackup__WalStatus *ret_wal)
+void convert_gaps(struct hf_arena *arena, const struct gap_row *newest_first, size_t len,
+                  PbBackup__WalStatus *ret_wal)
 {
-    ret_wal->n_gaps = seen->gaps_len;
-    ret_wal->gaps = HF_NEW_N(arena, PbBackup__WalStatus__Gap *, seen->gaps_len + 1);
-    for (size_t i = 0; i < seen->gaps_len; i++) {
+    size_t shown = len < RECEIVER_GAPS_MAX ? len : RECEIVER_GAPS_MAX;
+
+    ret_wal->n_gaps = 0;
+    ret_wal->gaps = HF_NEW_N(arena, PbBackup__WalStatus__Gap *, shown + 1);
+    for (size_t i = shown; i > 0; i--) {
+        const struct gap_row *row = &newest_first[i - 1];
         PbBackup__WalStatus__Gap *gap =
             rpc_message_new(arena, &pb_backup__wal_status__gap__descriptor);
 
-        gap->from_lsn = convert_lsn(arena, seen->gaps[i].from);
-        gap->to_lsn = convert_lsn(arena, seen->gaps[i].to);
-        gap->timeline = (int32_t)seen->gaps[i].timeline;
-        ret_wal->gaps[i] = gap;
+        gap->from_lsn = convert_lsn(arena, row->from_lsn);
+        gap->to_lsn = convert_lsn(arena, row->to_lsn);
+        gap->timeline = (int32_t)row->timeline;
+        ret_wal->gaps[ret_wal->n_gaps++] = gap;
     }
 }
 
@@ -315,5 +318,4 @@ void convert_wal(struct hf_arena *arena, const char *tenant, const struct cluste
     if (seen->durable_time_us != 0 && now_us > seen->durable_time_us) {
         ret_wal->lag_seconds = (double)(now_us - seen->durable_time_us) / (double)HF_US_PER_S;
     }
-    convert_gaps(arena, seen, ret_wal);
 }

@@ -24,7 +24,10 @@ void convert_restore(struct hf_arena *arena, const char *tenant, const struct re
                      PbBackup__Restore *ret_restore);
 void convert_job(struct hf_arena *arena, const char *tenant, const struct jobs_job *job,
                  PbJobs__Job *ret_job);
-/* What the receiver says; window and slot are filled by the caller. */
+/* The last ones, in their order: a receiver knows those of its own life only. */
+void convert_gaps(struct hf_arena *arena, const struct gap_row *newest_first, size_t len,
+                  PbBackup__WalStatus *ret_wal);
+/* What the receiver says; window, gaps and slot are filled by the caller. */
 void convert_wal(struct hf_arena *arena, const char *tenant, const struct cluster_row *row,
                  const struct receiver_status *seen, int64_t now_us, PbBackup__WalStatus *ret_wal);
 

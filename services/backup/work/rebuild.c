@@ -1,7 +1,10 @@
 /* The catalogue from the vault alone: every source of the tenant, every live point. The vault wins:
- * a point that it does not know is taken off the catalogue. A source that PostgreSQL has forgotten
- * comes back without connection; registering a cluster of that name and system adopts it. */
+ * a point that it does not know is taken off the catalogue, and where somebody brought an older
+ * copy of it back, its journals go on from there: whoever asks for this says that it is the right
+ * one. Nothing else ever takes a pinned head back. A source that PostgreSQL has forgotten comes
+ * back without connection; registering a cluster of that name and system adopts it. */
 #include "backup/source/realms.h"
+#include "backup/source/receivers.h"
 #include "backup/source/source.h"
 #include "backup/store/backups.h"
 #include "backup/store/clusters.h"
@@ -114,23 +117,53 @@ static struct hf_status store_points(struct hf_ctx *ctx, struct db_tx *tx, const
                     HF_TEXT("error", judged.message));
         }
     }
-    HF_TRY(drop_unknown(ctx, tx, id, state));
-    return clusters_set_head(ctx, tx, id, state->head,
-                             (struct hf_bytes){state->head_hash, VAULT_HASH_LEN});
+    return drop_unknown(ctx, tx, id, state);
 }
 
-/* ret_is_old: entries came after the journal was read, nothing is stored. Who appends an entry sets
+static bool has_lineage(const struct vault_source_state *state, const char *lineage)
+{
+    for (size_t i = 0; i < state->lineages_len; i++) {
+        if (hf_text_equal(state->lineages[i].lineage, lineage)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct hf_status follow(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row,
+                               const struct vault_source_state *state)
+{
+    struct cluster_row known = *row;
+
+    if (!has_lineage(state, row->lineage)) { /* it began after the copy of the vault was made */
+        HF_TRY(found_source(ctx->arena, state, &known));
+    }
+    known.journal_head = state->head;
+    known.journal_hash = (struct hf_bytes){state->head_hash, VAULT_HASH_LEN};
+    if (row->journal_head > state->head) {
+        hf_warn(ctx, HF_EVENT("catalog.older_vault"), HF_TEXT("cluster", row->name),
+                HF_INT("known_head", row->journal_head), HF_INT("head", state->head));
+    }
+    return clusters_follow_vault(ctx, tx, &known);
+}
+
+struct pass {
+    uint64_t last_head; /* of the journal when it was read before; 0: it was not */
+    bool is_old;        /* entries came after it was read: nothing is stored */
+    bool is_older_vault;
+};
+
+/* is_old: entries came after the journal was read, nothing is stored. Who appends an entry sets
  * the head before it changes a backup's row, and the lock keeps the head where it is. A head that
  * reading once more did not reach (last_head) is not in the vault: the vault wins. */
 static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild, const char *id,
-                                     const struct vault_source_state *state, uint64_t last_head,
-                                     bool *ret_is_old)
+                                     const struct vault_source_state *state, struct pass *pass)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     struct cluster_row row;
     bool is_removed = false;
 
-    *ret_is_old = false;
+    pass->is_old = false;
     HF_TRY(db_tx_begin(ctx, rebuild->app->db, rebuild->run->job.tenant_id, DB_READ_COMMITTED, &tx));
     HF_TRY(ensure_row(ctx, tx, id, state, &is_removed));
     if (is_removed) {
@@ -138,29 +171,43 @@ static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild
     }
     HF_TRY(clusters_lock(ctx, tx, id));
     HF_TRY(clusters_get_id(ctx, tx, id, &row));
-    if (row.journal_head > state->head && state->head != last_head) {
-        *ret_is_old = true;
+    pass->is_older_vault = row.journal_head > state->head;
+    if (pass->is_older_vault && state->head != pass->last_head) {
+        pass->is_old = true;
         return hf_success();
     }
     HF_TRY(store_points(ctx, tx, id, state));
+    HF_TRY(follow(ctx, tx, &row, state));
     return db_tx_commit(ctx, &tx);
+}
+
+/* What it holds for stored may be in the newer vault alone: it reads anew where it goes on. */
+static void restart_receiver(struct receivers *receivers, const char *id, bool is_older_vault)
+{
+    struct receiver_status status = {.state = RECEIVER_STOPPED};
+    bool is_started = receivers_status(receivers, id, &status);
+
+    if (is_started && (is_older_vault || hf_has_prefix(status.reason, "JOURNAL_"))) {
+        receivers_stop(receivers, id);
+        receivers_start_later(receivers);
+    }
 }
 
 static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
                                        const char *prefix)
 {
     const char *id = vault_source_id(prefix);
-    uint64_t last_head = 0;
-    bool is_old = true;
+    struct pass pass = {.is_old = true};
 
-    while (is_old) {
+    while (pass.is_old) {
         struct vault_source_state state = {0};
 
         HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL,
                                   &state));
-        HF_TRY(store_source(ctx, rebuild, id, &state, last_head, &is_old));
-        last_head = state.head;
+        HF_TRY(store_source(ctx, rebuild, id, &state, &pass));
+        pass.last_head = state.head;
     }
+    restart_receiver(rebuild->app->receivers, id, pass.is_older_vault);
     return hf_success();
 }
 

@@ -46,11 +46,19 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
     const char *reason = cluster->wal == NULL ? "" : cluster->wal->error_reason;
     const char *fix = fix_of(arena, reason, name);
 
+    if (hf_text_equal(reason, "JOURNAL_ROLLBACK")) {
+        return hf_printf(arena,
+                         "%s  # when the vault is again as it was; if this older copy is what is "
+                         "left of it: holdfast catalog rebuild%s",
+                         doctor_restart(doctor), out_where(doctor->cli));
+    }
     if (hf_has_prefix(reason, "JOURNAL_")) {
         return hf_printf(arena, "%s  # when the vault is again as it was", doctor_restart(doctor));
     }
-    if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "KEYS_MISSING")) {
-        return hf_printf(arena, "%s  # when the keys are again those of this vault: %s",
+    if (hf_text_equal(reason, "WRONG_KEY") || hf_has_prefix(reason, "KEYS_")) {
+        return hf_printf(arena,
+                         "%s  # when the keys are again those of this vault: %s and tenants/*/keys "
+                         "in the vault",
                          doctor_restart(doctor),
                          out_word(arena, hf_path_join(arena, doctor->place.dir, "keys")));
     }
