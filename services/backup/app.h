@@ -24,6 +24,7 @@ struct backup_app {
     const char *run_dir;   /* certificates of sources while they are connected to */
     struct egress *egress; /* the gate for all that users name */
     size_t threads;        /* of one backup's pipeline */
+    int64_t clusters_max;  /* of all tenants */
     struct db *db;
     struct db *dispatch_db;
     struct jobs *jobs;

@@ -34,6 +34,7 @@ struct backup_config {
     const char *run_dir;   /* NULL: below cache_dir */
     int64_t log_max_bytes; /* these two are the supervisor's, who reads the same overrides */
     int64_t log_files;
+    int64_t clusters_max; /* of all tenants */
     int64_t threads;
     int64_t lease_us;
 };

@@ -317,6 +317,7 @@ static struct hf_status start_parts(struct hf_ctx *ctx, const struct backup_conf
     app->install_id = config->install_id;
     app->cache_dir = config->cache_dir;
     app->threads = config->threads > 0 ? (size_t)config->threads : (size_t)(cores < 1 ? 1 : cores);
+    app->clusters_max = config->clusters_max;
     HF_TRY(check_config(ctx->arena, config));
     HF_TRY(check(ctx, config));
     HF_TRY(gate_open(ctx, config, &app->egress));

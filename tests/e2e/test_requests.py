@@ -27,12 +27,17 @@ ORDERS = f"{TENANT}/clusters/orders"
 REPEATABLE = {"BackupService/DeleteRestore", "BackupService/ReportRestore",
               "BackupService/PushWal", "JobService/CancelJob"}
 READING = ("Get", "List", "Watch", "Read")
+CLUSTERS_MAX = 600  # of all tenants, as the operator of this file's installation wants it
 INTERLEAVINGS, LONGEST = 60, 0.35  # of a change and a deletion; seconds between their beginnings
 
 
 @pytest.fixture(scope="module")
 def call(house, source):
     """A client that knows the service by reflection; two backups and two restores of orders."""
+    with open(house.path("overrides.yaml"), "w", encoding="utf-8") as file:
+        file.write(f"clusters_max: {CLUSTERS_MAX}\n")
+    proc.end(house.pids["backup"])  # the supervisor starts another one, which reads it
+    house.up()
     house.add_cluster("orders", source)
     source.backups = [house.backup("orders")["name"] for _ in range(2)]
     endpoint, certs = house.endpoint(), house.certs()
@@ -288,10 +293,16 @@ def at_once(*calls):
     return answers
 
 
+CREATE = "BackupService/CreateCluster"
+
+
+def new(source, name, request_id):
+    return {"parent": TENANT, "clusterId": name, "cluster": {"dsn": source.dsn()},
+            "requestId": request_id}
+
+
 def create(call, source, name, request_id):
-    return lambda: call("BackupService/CreateCluster", {
-        "parent": TENANT, "clusterId": name, "cluster": {"dsn": source.dsn()},
-        "requestId": request_id})
+    return lambda: call(CREATE, new(source, name, request_id))
 
 
 def clusters(call):
@@ -315,19 +326,39 @@ def test_create_cluster__one_of_two_with_the_same_name_wins(call, source):
     assert slots(source) == before
 
 
-def test_create_cluster__one_more_than_there_may_be_is_refused(call, house, source):
+# Reason of the refusal: whose clusters take the places, how many there are, whose are counted.
+LIMITS = {"CLUSTER_LIMIT": ("default", 500, "t.name = 'default'"),
+          "CLUSTER_LIMIT_OF_ALL": ("crowd", CLUSTERS_MAX, "true")}
+
+
+@pytest.mark.parametrize("why", LIMITS)
+def test_create_cluster__one_of_two_gets_the_last_place(call, house, source, why):
+    """Both are held at the table that they are to write, when they have counted unless they wait."""
+    tenant, most, counted = LIMITS[why]
     before = slots(source)
+    state_sql(house, "insert into platform.tenants (id, name) values (gen_random_uuid(), 'crowd')"
+                     " on conflict do nothing")
     state_sql(house, "insert into backup.clusters (tenant_id, id, name, dsn, system_identifier,"
                      " server_version, segment_bytes, lineage, slot)"
-                     " select tenant_id, gen_random_uuid(), 'many-' || n, dsn, system_identifier,"
-                     " server_version, segment_bytes, lineage, ''"
-                     " from backup.clusters, generate_series(1, 500) n"
-                     " where name = 'orders' and delete_time is null")
-    answer = create(call, source, "too-many", "l1")()
+                     " select id, gen_random_uuid(), 'many-' || n, '', '1', 150000, 16777216, 'l1',"
+                     " 'many' from platform.tenants, generate_series(2 + (select count(*)"
+                     " from backup.clusters c join platform.tenants t on t.id = c.tenant_id"
+                     f" where c.delete_time is null and c.slot <> '' and {counted}), {most}) n"
+                     f" where name = '{tenant}'")
+    with Session(house.state) as session:
+        session.run("begin")
+        session.run("lock table backup.clusters in share row exclusive mode")
+        with calling(call, CREATE, new(source, "last", f"{why}-1")) as (_, first), \
+                calling(call, CREATE, new(source, "too-many", f"{why}-2")) as (_, second):
+            proc.wait_until(lambda: waiting(house) >= 2, what="both at the table")
+            session.run("rollback")
     state_sql(house, "delete from backup.clusters where name like 'many-%'")
-    assert (answer.code, reason(answer)) == ("RESOURCE_EXHAUSTED", "CLUSTER_LIMIT")
-    assert slots(source) == before
-    create(call, source, "enough", "l1")().reply
+    won, lost = sorted(first + second, key=lambda answer: answer.code)
+    assert (won.code, lost.code, reason(lost)) == ("OK", "RESOURCE_EXHAUSTED", why)
+    assert "remove one" in lost.message and f" {most} clusters" in lost.message
+    proc.wait_until(lambda: slots(source) == before + 1, what="the slot of the winner")
+    remove(call, won.reply.name.split("/")[-1])
+    create(call, source, "enough", f"{why}-3")().reply
     remove(call, "enough")
 
 

@@ -207,11 +207,24 @@ static void tell_start(PbBackup__Cluster *cluster)
     cluster->wal->receiver_state = PB_BACKUP__WAL_STATUS__RECEIVER_STATE__CONNECTING;
 }
 
+/* Counted by the role that sees all tenants: what others have added under the lock is committed by
+ * the time that they let go of it. */
+static struct hf_status check_room(struct hf_ctx *ctx, struct api_thread *thread, struct db_tx *tx)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *all = NULL;
+
+    HF_TRY(clusters_room_lock(ctx, tx));
+    HF_TRY(db_system_begin(ctx, thread->app->dispatch_db, &all));
+    HF_TRY(clusters_room_check(ctx, all, thread->grant.tenant_id, thread->app->clusters_max));
+    return db_tx_commit(ctx, &all);
+}
+
 /* The only transaction that changes something. A twin with the same request id may have been
- * faster: then resp is its reply. The row has the revision that was read; 0: it is new. */
+ * faster: then resp is its reply. The row has the revision that was read; 0: it is new. is_first:
+ * it had no receiver until now. */
 static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thread,
                                       const struct replay *replay, const struct cluster_row *row,
-                                      bool *ret_is_done)
+                                      bool is_first, bool *ret_is_done)
 {
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -220,8 +233,8 @@ static struct hf_status store_cluster(struct hf_ctx *ctx, struct api_thread *thr
     if (*ret_is_done) {
         return hf_success();
     }
-    if (row->revision == 0) {
-        HF_TRY(clusters_check_room(ctx, tx));
+    if (is_first) {
+        HF_TRY(check_room(ctx, thread, tx));
     }
     HF_TRY(row->revision > 0 ? clusters_set_connection(ctx, tx, row)
                              : clusters_insert(ctx, tx, row));
@@ -248,7 +261,7 @@ static void begin_receiver(struct hf_ctx *ctx, struct api_thread *thread,
 /* The reply is made before it is stored with the change. */
 static struct hf_status finish(struct hf_ctx *ctx, struct api_thread *thread,
                                const struct replay *replay, struct cluster_seen *seen,
-                               bool validate_only)
+                               bool is_first, bool validate_only)
 {
     PbBackup__Cluster *resp = (PbBackup__Cluster *)replay->resp;
     const struct cluster_row row = seen->row;
@@ -262,7 +275,7 @@ static struct hf_status finish(struct hf_ctx *ctx, struct api_thread *thread,
     }
     HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
     struct hf_ctx own = source_call_after(ctx);
-    struct hf_status stored = store_cluster(&own, thread, replay, &row, &is_done);
+    struct hf_status stored = store_cluster(&own, thread, replay, &row, is_first, &is_done);
 
     if (hf_is_ok(stored) && !is_done) {
         begin_receiver(&own, thread, &row);
@@ -306,7 +319,7 @@ API_UNARY(api_create_cluster)
     HF_TRY(check_free(ctx, thread, want->cluster_id, &known));
     known.name = want->cluster_id;
     HF_TRY(examine(ctx, thread, &way, &known, &seen.row));
-    return finish(ctx, thread, &replay, &seen, want->validate_only);
+    return finish(ctx, thread, &replay, &seen, hf_text_empty(known.slot), want->validate_only);
 }
 
 /* --- changing ------------------------------------------------------------------------------- */
@@ -476,5 +489,5 @@ API_UNARY(api_update_cluster)
     HF_TRY(check_way(ctx, &way));
     HF_TRY(check_secrets(ctx, want, &stored, &way));
     HF_TRY(examine(ctx, thread, &way, &source.row, &seen.row));
-    return finish(ctx, thread, &replay, &seen, want->validate_only);
+    return finish(ctx, thread, &replay, &seen, hf_text_empty(source.row.slot), want->validate_only);
 }

@@ -264,18 +264,31 @@ struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
                    NULL);
 }
 
-struct hf_status clusters_check_room(struct hf_ctx *ctx, struct db_tx *tx)
+struct hf_status clusters_room_lock(struct hf_ctx *ctx, struct db_tx *tx)
+{
+    return db_query(ctx, tx, sql_cluster_room_lock, DB_NO_ARGS, NULL);
+}
+
+struct hf_status clusters_room_check(struct hf_ctx *ctx, struct db_tx *all, const char *tenant_id,
+                                     int64_t total_max)
 {
     const struct db_rows *rows = NULL;
 
-    HF_TRY(db_query(ctx, tx, sql_cluster_count, DB_ARGS(DB_UUID(db_tx_tenant(tx))), &rows));
-    if (db_int(rows, 0, 0) < CLUSTERS_PER_TENANT_MAX) {
-        return hf_success();
+    HF_TRY(db_query(ctx, all, sql_cluster_count, DB_ARGS(DB_UUID(tenant_id)), &rows));
+    if (db_int(rows, 0, 0) >= CLUSTERS_PER_TENANT_MAX) {
+        return hf_fail_info(ctx->arena, HF_RESOURCE_EXHAUSTED, "CLUSTER_LIMIT", NULL,
+                            "the tenant has %d clusters, which is the most there may be; remove "
+                            "one first",
+                            CLUSTERS_PER_TENANT_MAX);
     }
-    return hf_fail_info(ctx->arena, HF_RESOURCE_EXHAUSTED, "CLUSTER_LIMIT", NULL,
-                        "the tenant has %d clusters, which is the most there may be; remove one "
-                        "first",
-                        CLUSTERS_PER_TENANT_MAX);
+    if (db_int(rows, 0, 1) >= total_max) {
+        return hf_fail_info(ctx->arena, HF_RESOURCE_EXHAUSTED, "CLUSTER_LIMIT_OF_ALL", NULL,
+                            "the tenants of this installation have %lld clusters together, which "
+                            "is the most there may be; remove one, or ask the operator to raise "
+                            "clusters_max in overrides.yaml",
+                            (long long)total_max);
+    }
+    return hf_success();
 }
 
 struct hf_status clusters_is_removed(struct hf_ctx *ctx, struct db_tx *tx, const char *id,

@@ -50,10 +50,15 @@ struct hf_status clusters_set_lineage(struct hf_ctx *ctx, struct db_tx *tx, cons
 struct hf_status clusters_set_warnings(struct hf_ctx *ctx, struct db_tx *tx,
                                        const struct cluster_row *row) HF_MUST_USE;
 
-/* May the tenant have one more? RESOURCE_EXHAUSTED reason CLUSTER_LIMIT; each costs the service
- * threads, connections and memory. */
+/* Each cluster that has a receiver costs the service threads, a connection and memory. */
 #define CLUSTERS_PER_TENANT_MAX 500
-struct hf_status clusters_check_room(struct hf_ctx *ctx, struct db_tx *tx) HF_MUST_USE;
+/* Nobody else adds one until the transaction ends that is to add one. */
+struct hf_status clusters_room_lock(struct hf_ctx *ctx, struct db_tx *tx) HF_MUST_USE;
+/* May there be one more, while that lock is held? all is a system transaction of the dispatch role.
+ * RESOURCE_EXHAUSTED reason CLUSTER_LIMIT: the tenant has as many as it may; CLUSTER_LIMIT_OF_ALL:
+ * all tenants together have total_max. */
+struct hf_status clusters_room_check(struct hf_ctx *ctx, struct db_tx *all, const char *tenant_id,
+                                     int64_t total_max) HF_MUST_USE;
 /* Has any cluster of the tenant, removed or not, begun its journal in the vault? */
 struct hf_status clusters_have_journal(struct hf_ctx *ctx, struct db_tx *tx,
                                        bool *ret_has_journal) HF_MUST_USE;

@@ -12,8 +12,15 @@ INSERT INTO backup.clusters (tenant_id, id, name, dsn, password_sealed, system_i
 VALUES ($1::uuid, $2::uuid, $3, $4, $5::bytea, $6, $7::integer, $8::bigint, $9, $10, $11,
         $12::bigint, $13::boolean, $14::bytea, $15::bytea, $16::bytea, $17::boolean)
 
+-- name: cluster_room_lock
+-- Who adds a cluster holds it until his transaction ends: what is counted under it is all there is.
+SELECT pg_advisory_xact_lock('backup.clusters'::regclass::bigint)
+
 -- name: cluster_count
-SELECT count(*) FROM backup.clusters WHERE tenant_id = $1::uuid AND delete_time IS NULL
+-- For the dispatch role; params: tenant. Clusters that have a receiver: of the tenant, of all.
+SELECT count(*) FILTER (WHERE tenant_id = $1::uuid), count(*)
+FROM backup.clusters
+WHERE delete_time IS NULL AND slot <> ''
 
 -- name: cluster_by_name
 SELECT id::text, name, left(dsn, 4097), substring(password_sealed FOR 131073),
