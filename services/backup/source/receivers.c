@@ -1,4 +1,4 @@
-/* Who receives WAL for whom. A slot is counted while somebody waits on it, so that removing a
+/* Who receives WAL for whom. An entry is counted while somebody waits on it, so that removing a
  * cluster cannot free a receiver under a backup that waits for WAL. */
 #include "backup/source/receivers.h"
 
@@ -15,7 +15,7 @@
 #define RETRY_ARENA ((size_t)256 << 20)
 #define STARTS_MAX 8 /* tries of a start that a stop overtook */
 
-struct slot {
+struct entry {
     struct receiver *receiver;
     struct receivers *owner;
     char *tenant_id;
@@ -25,8 +25,8 @@ struct slot {
 };
 
 struct receivers {
-    struct hf_lock slots_lock;
-    struct hf_map *slots;     /* cluster id → struct slot */
+    struct hf_lock entries_lock;
+    struct hf_map *entries;   /* cluster id → struct entry */
     struct hf_map *unstarted; /* cluster id → struct receiver_status: why it has none */
     uint64_t stops; /* of any cluster: a row that was read before one may be of before it */
     bool is_behind; /* a cluster may have no receiver */
@@ -40,37 +40,37 @@ struct receivers *receivers_new(struct backup_app *app)
 {
     struct receivers *receivers = hf_heap_alloc(sizeof(*receivers));
 
-    hf_lock_init(&receivers->slots_lock);
-    receivers->slots = hf_map_new();
+    hf_lock_init(&receivers->entries_lock);
+    receivers->entries = hf_map_new();
     receivers->unstarted = hf_map_new();
     receivers->app = app;
     return receivers;
 }
 
-static void slot_free(struct slot *slot)
+static void entry_free(struct entry *entry)
 {
-    receiver_free(slot->receiver);
-    hf_heap_free(slot->tenant_id);
-    hf_heap_free(slot->cluster_id);
-    hf_heap_free(slot->cluster);
-    hf_heap_free(slot);
+    receiver_free(entry->receiver);
+    hf_heap_free(entry->tenant_id);
+    hf_heap_free(entry->cluster_id);
+    hf_heap_free(entry->cluster);
+    hf_heap_free(entry);
 }
 
-static bool stop_slot(const char *key, void *value, void *arg)
+static bool stop_entry(const char *key, void *value, void *arg)
 {
-    struct slot *slot = value;
+    struct entry *entry = value;
 
     (void)key;
     (void)arg;
-    receiver_stop(slot->receiver);
+    receiver_stop(entry->receiver);
     return true;
 }
 
-static bool free_slot(const char *key, void *value, void *arg)
+static bool free_entry(const char *key, void *value, void *arg)
 {
     (void)key;
     (void)arg;
-    slot_free(value);
+    entry_free(value);
     return true;
 }
 
@@ -88,16 +88,16 @@ void receivers_free(struct receivers *receivers)
         return;
     }
     atomic_store(&receivers->stop.is_set, true);
-    hf_lock_take(&receivers->slots_lock);
-    hf_lock_wake(&receivers->slots_lock);
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
+    hf_lock_wake(&receivers->entries_lock);
+    hf_lock_release(&receivers->entries_lock);
     hf_thread_join(receivers->retry);
-    hf_map_each(receivers->slots, stop_slot, NULL); /* all at once, then wait for each */
-    hf_map_each(receivers->slots, free_slot, NULL);
-    hf_map_free(receivers->slots);
+    hf_map_each(receivers->entries, stop_entry, NULL); /* all at once, then wait for each */
+    hf_map_each(receivers->entries, free_entry, NULL);
+    hf_map_free(receivers->entries);
     hf_map_each(receivers->unstarted, free_unstarted, NULL);
     hf_map_free(receivers->unstarted);
-    hf_lock_done(&receivers->slots_lock);
+    hf_lock_done(&receivers->entries_lock);
     hf_heap_free(receivers);
 }
 
@@ -106,15 +106,15 @@ void receivers_free(struct receivers *receivers)
 static struct hf_status on_gap(struct hf_ctx *ctx, void *arg, const char *lineage,
                                const struct vault_wal_range *gap)
 {
-    struct slot *slot = arg;
+    struct entry *entry = arg;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     struct cluster_row row;
     const struct gap_row found = {gap->timeline, gap->from, gap->to};
 
-    hf_warn(ctx, HF_EVENT("wal.gap"), HF_TEXT("cluster", slot->cluster_id),
+    hf_warn(ctx, HF_EVENT("wal.gap"), HF_TEXT("cluster", entry->cluster_id),
             HF_INT("from_lsn", gap->from), HF_INT("to_lsn", gap->to));
-    HF_TRY(db_tx_begin(ctx, slot->owner->app->db, slot->tenant_id, DB_READ_COMMITTED, &tx));
-    HF_TRY(clusters_get_id(ctx, tx, slot->cluster_id, &row));
+    HF_TRY(db_tx_begin(ctx, entry->owner->app->db, entry->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(clusters_get_id(ctx, tx, entry->cluster_id, &row));
     row.lineage = lineage;
     HF_TRY(gaps_insert(ctx, tx, &row, &found));
     return db_tx_commit(ctx, &tx);
@@ -164,12 +164,12 @@ static struct hf_status append_lineage(struct hf_ctx *ctx, const struct source *
 static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
                                    const char **ret_lineage)
 {
-    struct slot *slot = arg;
+    struct entry *entry = arg;
     struct source source;
     struct vault_source_state state;
     const char *lineage = NULL;
 
-    HF_TRY(source_load(ctx, slot->owner->app, slot->tenant_id, slot->cluster_id, &source));
+    HF_TRY(source_load(ctx, entry->owner->app, entry->tenant_id, entry->cluster_id, &source));
     HF_TRY(source_journal(ctx, &source, &state));
     HF_TRY(find_begun(ctx, &source, &state, fork, &lineage));
     if (lineage == NULL) {
@@ -188,43 +188,43 @@ static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct r
 static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
                                      const struct vault_wal_info *wal)
 {
-    struct slot *slot = arg;
+    struct entry *entry = arg;
     struct source source;
     struct vault_source_state state;
 
-    HF_TRY(source_load(ctx, slot->owner->app, slot->tenant_id, slot->cluster_id, &source));
+    HF_TRY(source_load(ctx, entry->owner->app, entry->tenant_id, entry->cluster_id, &source));
     HF_TRY(source_journal(ctx, &source, &state));
-    struct vault_entry entry = {
+    struct vault_entry inventory = {
         .kind = VAULT_ENTRY_WAL,
         .time_us = hf_now_us(),
         .attempt_id = hf_printf(ctx->arena, "wal/%s/%08x/%016llx", wal->lineage, wal->timeline,
                                 (unsigned long long)wal->durable_lsn),
         .u.wal = *wal,
     };
-    return source_append(ctx, &source, &state, &entry);
+    return source_append(ctx, &source, &state, &inventory);
 }
 
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
 {
-    struct slot *slot = arg;
+    struct entry *entry = arg;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
     const struct cluster_row row = {
-        .id = slot->cluster_id,
+        .id = entry->cluster_id,
         .warnings = source_warnings(ctx->arena, source),
         .is_slot_unbounded = source_is_unbounded(source),
     };
 
-    HF_TRY(db_tx_begin(ctx, slot->owner->app->db, slot->tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(db_tx_begin(ctx, entry->owner->app->db, entry->tenant_id, DB_READ_COMMITTED, &tx));
     HF_TRY(clusters_set_warnings(ctx, tx, &row));
     return db_tx_commit(ctx, &tx);
 }
 
 /* --- start, stop ---------------------------------------------------------------------------- */
 
-/* A slot without its receiver yet, and what that is to be told; texts in the arena. */
-static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receivers,
-                                  const char *tenant_id, const char *cluster_id,
-                                  struct receiver_options *ret_options, struct slot **ret_slot)
+/* An entry without its receiver yet, and what that is to be told; texts in the arena. */
+static struct hf_status make_entry(struct hf_ctx *ctx, struct receivers *receivers,
+                                   const char *tenant_id, const char *cluster_id,
+                                   struct receiver_options *ret_options, struct entry **ret_entry)
 {
     struct source source;
     struct vault_source_state state;
@@ -235,11 +235,11 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
     HF_TRY(
         source_journal(ctx, &source, &state)); /* so that the vault explains itself from now on */
 
-    struct slot *slot = hf_heap_alloc(sizeof(*slot));
-    slot->owner = receivers;
-    slot->tenant_id = hf_heap_strdup(tenant_id);
-    slot->cluster_id = hf_heap_strdup(cluster_id);
-    slot->cluster = hf_heap_strdup(source.row.name);
+    struct entry *entry = hf_heap_alloc(sizeof(*entry));
+    entry->owner = receivers;
+    entry->tenant_id = hf_heap_strdup(tenant_id);
+    entry->cluster_id = hf_heap_strdup(cluster_id);
+    entry->cluster = hf_heap_strdup(source.row.name);
     *ret_options = (struct receiver_options){
         .cluster = source.row.name,
         .dsn = source.row.dsn,
@@ -252,9 +252,9 @@ static struct hf_status make_slot(struct hf_ctx *ctx, struct receivers *receiver
         .prefix = source.prefix,
         .lineage = source.row.lineage,
         .segment_bytes = source.row.segment_bytes,
-        .hooks = {slot, on_gap, on_lineage, on_inventory, on_look},
+        .hooks = {entry, on_gap, on_lineage, on_inventory, on_look},
     };
-    *ret_slot = slot;
+    *ret_entry = entry;
     return hf_success();
 }
 
@@ -266,44 +266,44 @@ static void note_unstarted(struct receivers *receivers, const char *cluster_id,
     bool is_for_person = status.code == HF_FAILED_PRECONDITION || status.code == HF_DATA_LOSS;
 
     receiver_status_fail(told, is_for_person ? RECEIVER_STALLED : RECEIVER_WAITING, status);
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     hf_heap_free(hf_map_put(receivers->unstarted, cluster_id, told));
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_release(&receivers->entries_lock);
 }
 
 static uint64_t stops_now(struct receivers *receivers, const char *cluster_id, bool *ret_is_there)
 {
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     uint64_t stops = receivers->stops;
 
-    *ret_is_there = hf_map_get(receivers->slots, cluster_id) != NULL;
-    hf_lock_release(&receivers->slots_lock);
+    *ret_is_there = hf_map_get(receivers->entries, cluster_id) != NULL;
+    hf_lock_release(&receivers->entries_lock);
     return stops;
 }
 
-/* Not current: somebody stopped a receiver meanwhile, and the slot was made of what was before: of
+/* Not current: somebody stopped a receiver meanwhile, and the entry was made of what was before: of
  * a cluster that is removed now, or reached otherwise. Thus the receiver starts here and not
  * before: it would make the slot on the source again. */
-static struct hf_status put_slot(struct hf_ctx *ctx, struct receivers *receivers, struct slot *slot,
-                                 const struct receiver_options *options, uint64_t stops,
-                                 bool *ret_is_current)
+static struct hf_status put_entry(struct hf_ctx *ctx, struct receivers *receivers,
+                                  struct entry *entry, const struct receiver_options *options,
+                                  uint64_t stops, bool *ret_is_current)
 {
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     bool is_current = receivers->stops == stops;
-    bool is_first = is_current && hf_map_get(receivers->slots, slot->cluster_id) == NULL;
+    bool is_first = is_current && hf_map_get(receivers->entries, entry->cluster_id) == NULL;
 
     if (is_first) {
-        slot->receiver = receiver_start(options);
+        entry->receiver = receiver_start(options);
     }
-    bool is_started = slot->receiver != NULL;
+    bool is_started = entry->receiver != NULL;
 
     if (is_started) {
-        (void)hf_map_put(receivers->slots, slot->cluster_id, slot);
-        hf_heap_free(hf_map_remove(receivers->unstarted, slot->cluster_id));
+        (void)hf_map_put(receivers->entries, entry->cluster_id, entry);
+        hf_heap_free(hf_map_remove(receivers->unstarted, entry->cluster_id));
     }
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_release(&receivers->entries_lock);
     if (!is_started) {
-        slot_free(slot);
+        entry_free(entry);
     }
     *ret_is_current = is_current;
     return is_first && !is_started ? hf_thread_refused(ctx->arena) : hf_success();
@@ -314,7 +314,7 @@ static struct hf_status start(struct hf_ctx *ctx, struct receivers *receivers,
 {
     for (int tries = 0; tries < STARTS_MAX; tries++) {
         struct receiver_options options;
-        struct slot *slot = NULL;
+        struct entry *entry = NULL;
         bool is_there = false;
         bool is_current = false;
         uint64_t stops = stops_now(receivers, cluster_id, &is_there);
@@ -322,8 +322,8 @@ static struct hf_status start(struct hf_ctx *ctx, struct receivers *receivers,
         if (is_there) {
             return hf_success();
         }
-        HF_TRY(make_slot(ctx, receivers, tenant_id, cluster_id, &options, &slot));
-        HF_TRY(put_slot(ctx, receivers, slot, &options, stops, &is_current));
+        HF_TRY(make_entry(ctx, receivers, tenant_id, cluster_id, &options, &entry));
+        HF_TRY(put_entry(ctx, receivers, entry, &options, stops, &is_current));
         if (is_current) {
             return hf_success();
         }
@@ -381,12 +381,12 @@ static struct hf_status start_each(struct hf_ctx *ctx, struct receivers *receive
 /* Until somebody is behind; false: the process ends. */
 static bool await_behind(struct receivers *receivers)
 {
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     while (!receivers->is_behind && !atomic_load(&receivers->stop.is_set)) {
-        (void)hf_lock_wait(&receivers->slots_lock, 1000);
+        (void)hf_lock_wait(&receivers->entries_lock, 1000);
     }
     receivers->is_behind = false;
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_release(&receivers->entries_lock);
     return !atomic_load(&receivers->stop.is_set);
 }
 
@@ -422,10 +422,10 @@ static void retry_main(void *arg)
 
 void receivers_start_later(struct receivers *receivers)
 {
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     receivers->is_behind = true;
-    hf_lock_wake(&receivers->slots_lock);
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_wake(&receivers->entries_lock);
+    hf_lock_release(&receivers->entries_lock);
 }
 
 struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *receivers)
@@ -443,66 +443,66 @@ struct hf_status receivers_start_all(struct hf_ctx *ctx, struct receivers *recei
 
 void receivers_stop(struct receivers *receivers, const char *cluster_id)
 {
-    hf_lock_take(&receivers->slots_lock);
-    struct slot *slot = hf_map_remove(receivers->slots, cluster_id);
+    hf_lock_take(&receivers->entries_lock);
+    struct entry *entry = hf_map_remove(receivers->entries, cluster_id);
 
     hf_heap_free(hf_map_remove(receivers->unstarted, cluster_id));
     receivers->stops++;
-    if (slot != NULL) {
-        receiver_stop(slot->receiver); /* wakes whoever waits on it */
-        while (slot->users > 0) {
-            (void)hf_lock_wait(&receivers->slots_lock, 200);
+    if (entry != NULL) {
+        receiver_stop(entry->receiver); /* wakes whoever waits on it */
+        while (entry->users > 0) {
+            (void)hf_lock_wait(&receivers->entries_lock, 200);
         }
     }
-    hf_lock_release(&receivers->slots_lock);
-    if (slot != NULL) {
-        slot_free(slot);
+    hf_lock_release(&receivers->entries_lock);
+    if (entry != NULL) {
+        entry_free(entry);
     }
 }
 
-static struct slot *use_slot(struct receivers *receivers, const char *cluster_id)
+static struct entry *use_entry(struct receivers *receivers, const char *cluster_id)
 {
-    hf_lock_take(&receivers->slots_lock);
-    struct slot *slot = hf_map_get(receivers->slots, cluster_id);
+    hf_lock_take(&receivers->entries_lock);
+    struct entry *entry = hf_map_get(receivers->entries, cluster_id);
 
-    if (slot != NULL) {
-        slot->users++;
+    if (entry != NULL) {
+        entry->users++;
     }
-    hf_lock_release(&receivers->slots_lock);
-    return slot;
+    hf_lock_release(&receivers->entries_lock);
+    return entry;
 }
 
-static void release_slot(struct receivers *receivers, struct slot *slot)
+static void release_entry(struct receivers *receivers, struct entry *entry)
 {
-    hf_lock_take(&receivers->slots_lock);
-    slot->users--;
-    hf_lock_wake(&receivers->slots_lock);
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
+    entry->users--;
+    hf_lock_wake(&receivers->entries_lock);
+    hf_lock_release(&receivers->entries_lock);
 }
 
 static void unstarted_get(struct receivers *receivers, const char *cluster_id,
                           struct receiver_status *ret_status)
 {
-    hf_lock_take(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
     const struct receiver_status *told = hf_map_get(receivers->unstarted, cluster_id);
 
     if (told != NULL) {
         *ret_status = *told;
     }
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_release(&receivers->entries_lock);
 }
 
 bool receivers_status(struct receivers *receivers, const char *cluster_id,
                       struct receiver_status *ret_status)
 {
-    struct slot *slot = use_slot(receivers, cluster_id);
+    struct entry *entry = use_entry(receivers, cluster_id);
 
-    if (slot == NULL) {
+    if (entry == NULL) {
         unstarted_get(receivers, cluster_id, ret_status);
         return false;
     }
-    receiver_status_get(slot->receiver, ret_status);
-    release_slot(receivers, slot);
+    receiver_status_get(entry->receiver, ret_status);
+    release_entry(receivers, entry);
     return true;
 }
 
@@ -512,15 +512,15 @@ struct visit {
     void *arg;
 };
 
-static bool visit_slot(const char *key, void *value, void *arg)
+static bool visit_entry(const char *key, void *value, void *arg)
 {
-    struct slot *slot = value;
+    struct entry *entry = value;
     struct visit *visit = arg;
     struct receiver_status status;
 
     (void)key;
-    receiver_status_get(slot->receiver, &status);
-    visit->fn(slot->tenant_id, slot->cluster, &status, visit->arg);
+    receiver_status_get(entry->receiver, &status);
+    visit->fn(entry->tenant_id, entry->cluster, &status, visit->arg);
     return true;
 }
 
@@ -531,21 +531,21 @@ void receivers_each(struct receivers *receivers,
 {
     struct visit visit = {fn, arg};
 
-    hf_lock_take(&receivers->slots_lock);
-    hf_map_each(receivers->slots, visit_slot, &visit);
-    hf_lock_release(&receivers->slots_lock);
+    hf_lock_take(&receivers->entries_lock);
+    hf_map_each(receivers->entries, visit_entry, &visit);
+    hf_lock_release(&receivers->entries_lock);
 }
 
 struct hf_status receivers_wait_lsn(struct hf_ctx *ctx, struct receivers *receivers,
                                     const char *cluster_id, uint32_t timeline, uint64_t lsn)
 {
-    struct slot *slot = use_slot(receivers, cluster_id);
+    struct entry *entry = use_entry(receivers, cluster_id);
 
-    if (slot == NULL) {
+    if (entry == NULL) {
         return hf_fail(ctx->arena, HF_UNAVAILABLE, "no WAL receiver runs for this cluster");
     }
-    struct hf_status status = receiver_wait_lsn(ctx, slot->receiver, timeline, lsn);
+    struct hf_status status = receiver_wait_lsn(ctx, entry->receiver, timeline, lsn);
 
-    release_slot(receivers, slot);
+    release_entry(receivers, entry);
     return status;
 }
