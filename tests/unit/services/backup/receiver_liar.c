@@ -339,6 +339,7 @@ void play_begin(struct play *play, enum lie lie)
 
     assert_ok(egress_new(&play->f->ctx, &options, &play->gate));
     play->receiver = receive(play->f, &play->liar, play->gate);
+    play->begin_us = hf_mono_us();
 }
 
 void play_end(struct play *play)
@@ -355,11 +356,12 @@ void play_end(struct play *play)
 void play_await(struct play *play, enum receiver_state state, int seconds,
                 struct receiver_status *ret_status)
 {
-    int64_t until_us = hf_mono_us() + seconds * HF_US_PER_S;
+    int64_t until_us = play->begin_us + seconds * HF_US_PER_S;
+    int64_t latest_us = hf_mono_us() + 12 * HF_US_PER_S;
 
+    latest_us = latest_us > until_us ? latest_us : until_us;
     do {
         assert_int_equal(usleep(20000), 0);
         receiver_status_get(play->receiver, ret_status);
-    } while (hf_mono_us() < until_us ||
-             (ret_status->state != state && hf_mono_us() < until_us + 12 * HF_US_PER_S));
+    } while (hf_mono_us() < until_us || (ret_status->state != state && hf_mono_us() < latest_us));
 }

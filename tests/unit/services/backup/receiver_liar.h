@@ -47,11 +47,13 @@ struct play {
     struct egress *gate;
     struct liar liar;
     struct receiver *receiver;
+    int64_t begin_us; /* monotonic */
 };
 
 void play_begin(struct play *play, enum lie lie);
 void play_end(struct play *play);
-/* Until the receiver is in this state, and at least so long; at most 12 s more. */
+/* Until the receiver is in this state, and the play has lasted at least so long; at most 12 s more.
+ */
 void play_await(struct play *play, enum receiver_state state, int seconds,
                 struct receiver_status *ret_status);
 
