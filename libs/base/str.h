@@ -21,6 +21,9 @@ struct hf_bytes {
 };
 
 #define HF_STR(literal) ((struct hf_str){(literal), sizeof(literal) - 1})
+/* What a macro of a number stands for, as text. */
+#define HF_NUMBER_TEXT_(number) #number
+#define HF_NUMBER_TEXT(macro) HF_NUMBER_TEXT_(macro)
 
 struct hf_str hf_str_of(const char *text); /* NULL is empty */
 bool hf_str_equal(struct hf_str a, struct hf_str b);

@@ -2,6 +2,8 @@
 #include "backup/config.h"
 
 #include "backup/service.h"
+#include "base/str.h"
+#include "svc/log_files.h"
 
 #define TEXT(member, env_name, flag_name, value, text)                                             \
     {                                                                                              \
@@ -69,16 +71,16 @@ static const struct svc_field fields[] = {
     {.key = "log_max_bytes",
      .type = SVC_SIZE,
      .offset = offsetof(struct backup_config, log_max_bytes),
-     .fallback = "16MiB",
+     .fallback = HF_NUMBER_TEXT(SVC_LOG_FILE_MIB) "MiB",
      .min = 65536,
      .max = INT64_C(1) << 40,
      .help = "for `holdfast up`: a longer file in log/ is copied and emptied"},
     {.key = "log_files",
      .type = SVC_INT,
      .offset = offsetof(struct backup_config, log_files),
-     .fallback = "4",
-     .min = 2,
-     .max = 1000,
+     .fallback = HF_NUMBER_TEXT(SVC_LOG_FILES),
+     .min = SVC_LOG_FILES_MIN,
+     .max = SVC_LOG_FILES_MAX,
      .help = "for `holdfast up`: files of one server in log/, the one that is written included"},
     {.key = "clusters_max",
      .type = SVC_INT,

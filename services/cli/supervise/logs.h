@@ -3,7 +3,7 @@
  * Each server writes to its own file, opened for appending, so that it neither waits for anybody
  * nor loses its log with the supervisor. The supervisor looks at the files' sizes; one that is too
  * long is copied to NAME.1 and emptied. What a server writes between the copy and the emptying is
- * lost: this happens only to a file that just grew by LOGS_FILE_BYTES.
+ * lost: this happens only to a file that just grew by file_bytes.
  */
 #ifndef HF_CLI_SUPERVISE_LOGS_H
 #define HF_CLI_SUPERVISE_LOGS_H
@@ -12,10 +12,6 @@
 #include <sys/types.h>
 
 #include "base/ctx.h"
-
-#define LOGS_FILE_BYTES (INT64_C(16) << 20)
-#define LOGS_FILES_MAX 1000
-#define LOGS_FILES 4 /* of one server: the one that is written and three older ones */
 
 struct logs_limits {
     int64_t file_bytes;

@@ -16,6 +16,7 @@
 #include "cli/supervise/began.h"
 #include "cli/supervise/children.h"
 #include "cli/supervise/logs.h"
+#include "svc/log_files.h"
 
 #define LOG_NAME "supervisor.log"
 #define SERVICE_FD 3
@@ -71,11 +72,13 @@ static struct logs_limits limits_of(struct hf_ctx *ctx, const struct place *plac
     struct dir_overrides overrides;
 
     dir_load_overrides(ctx, place->dir, &overrides);
-    return (struct logs_limits){
-        .file_bytes = overrides.log_max_bytes > 0 ? overrides.log_max_bytes : LOGS_FILE_BYTES,
-        .files = overrides.log_files > 1 && overrides.log_files <= LOGS_FILES_MAX
-                     ? (int)overrides.log_files
-                     : LOGS_FILES};
+    return (struct logs_limits){.file_bytes = overrides.log_max_bytes > 0
+                                                  ? overrides.log_max_bytes
+                                                  : (int64_t)SVC_LOG_FILE_MIB << 20,
+                                .files = overrides.log_files >= SVC_LOG_FILES_MIN &&
+                                                 overrides.log_files <= SVC_LOG_FILES_MAX
+                                             ? (int)overrides.log_files
+                                             : SVC_LOG_FILES};
 }
 
 static void tend_once(struct hf_ctx *ctx, const struct place *place, struct children *children,
