@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -13,6 +14,8 @@
 
 #define CALL_TIMEOUT_US (INT64_C(60) * HF_US_PER_S)
 #define SILENCE_MAX_US (INT64_C(300) * HF_US_PER_S) /* of a job that is watched */
+#define PAGE_ITEMS 1000
+#define PAGES_MAX 1000 /* a million items, unless they are large */
 
 struct hf_status client_open(struct cli *cli, struct rpc_client **ret_client)
 {
@@ -83,6 +86,97 @@ struct hf_status client_jobs(struct cli *cli, struct rpc_client *client, const c
     return call(cli, client, &ref, req, ret_resp);
 }
 
+/* --- lists ---------------------------------------------------------------------------------- */
+
+static void *field_of(ProtobufCMessage *message, const char *name)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+
+    HF_CHECK(field != NULL);
+    return (uint8_t *)message + field->offset;
+}
+
+/* The items of a page: the one field of it that is a list of messages. */
+struct items {
+    void *len_at; /* size_t */
+    void *at;     /* pointer to pointers */
+    size_t len;
+    const void *pointers;
+};
+
+static struct items items_of(ProtobufCMessage *message)
+{
+    struct items items = {.at = NULL};
+    uint8_t *base = (uint8_t *)message;
+
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+
+        if (field->label == PROTOBUF_C_LABEL_REPEATED && field->type == PROTOBUF_C_TYPE_MESSAGE) {
+            items.len_at = base + field->quantifier_offset;
+            items.at = base + field->offset;
+        }
+    }
+    HF_CHECK(items.at != NULL);
+    memcpy(&items.len, items.len_at, sizeof(items.len));
+    memcpy(&items.pointers, items.at, sizeof(items.pointers));
+    return items;
+}
+
+static void append_page(struct hf_arena *arena, ProtobufCMessage *all, ProtobufCMessage *page)
+{
+    struct items before = items_of(all);
+    struct items more = items_of(page);
+    size_t len = before.len + more.len;
+    void **pointers = HF_NEW_N(arena, void *, len + 1);
+
+    if (before.len > 0) {
+        memcpy(pointers, before.pointers, before.len * sizeof(*pointers));
+    }
+    if (more.len > 0) {
+        memcpy(pointers + before.len, more.pointers, more.len * sizeof(*pointers));
+    }
+    memcpy(before.len_at, &len, sizeof(len));
+    memcpy(before.at, &pointers, sizeof(pointers));
+}
+
+struct hf_status client_list(struct cli *cli, struct rpc_client *client, const char *method,
+                             ProtobufCMessage *req, void **ret_resp)
+{
+    bool is_backup = protobuf_c_service_descriptor_get_method_by_name(
+                         &pb_backup__backup_service__descriptor, method) != NULL;
+    const int32_t size = PAGE_ITEMS;
+    void *all = NULL;
+
+    memcpy(field_of(req, "page_size"), &size, sizeof(size));
+    for (int pages = 0; pages < PAGES_MAX; pages++) {
+        void *page = NULL;
+        char *token = NULL;
+
+        HF_TRY(is_backup ? client_backup(cli, client, method, req, &page)
+                         : client_jobs(cli, client, method, req, &page));
+        memcpy(&token, field_of(page, "next_page_token"), sizeof(token));
+        if (all == NULL) {
+            all = page;
+        } else {
+            append_page(cli->ctx.arena, all, page);
+        }
+        if (hf_text_empty(token)) {
+            memcpy(field_of(all, "next_page_token"), &token, sizeof(token));
+            *ret_resp = all;
+            return hf_success();
+        }
+        memcpy(field_of(req, "page_token"), &token, sizeof(token));
+        HF_TRY(hf_ctx_check(&cli->ctx));
+    }
+    return hf_fail_info(cli->ctx.arena, HF_RESOURCE_EXHAUSTED, "LIST_TOO_LONG", NULL,
+                        "the list has not ended after %d pages; name a cluster or a state",
+                        PAGES_MAX);
+}
+
+/* --- names ---------------------------------------------------------------------------------- */
+
 char *client_tenant(struct cli *cli)
 {
     return hf_printf(cli->ctx.arena, "tenants/%s", cli->tenant);
@@ -110,30 +204,25 @@ static struct hf_status search_backup(struct cli *cli, struct rpc_client *client
     PbBackup__ListBackupsRequest req = PB_BACKUP__LIST_BACKUPS_REQUEST__INIT;
     const char *near = NULL;
     int near_distance = 6;
+    void *resp = NULL;
 
     req.parent = hf_printf(cli->ctx.arena, "tenants/%s/clusters/-", cli->tenant);
-    req.page_size = 1000;
-    do {
-        void *resp = NULL;
+    HF_TRY(client_list(cli, client, "ListBackups", &req.base, &resp));
+    const PbBackup__ListBackupsResponse *list = resp;
 
-        HF_TRY(client_backup(cli, client, "ListBackups", &req.base, &resp));
-        const PbBackup__ListBackupsResponse *list = resp;
+    for (size_t i = 0; i < list->n_backups; i++) {
+        const char *found = out_short(list->backups[i]->name);
+        int distance = hf_text_distance(found, id);
 
-        for (size_t i = 0; i < list->n_backups; i++) {
-            const char *found = out_short(list->backups[i]->name);
-            int distance = hf_text_distance(found, id);
-
-            if (distance == 0) {
-                *ret_backup = list->backups[i];
-                return hf_success();
-            }
-            if (distance < near_distance) {
-                near_distance = distance;
-                near = found;
-            }
+        if (distance == 0) {
+            *ret_backup = list->backups[i];
+            return hf_success();
         }
-        req.page_token = list->next_page_token;
-    } while (!hf_text_empty(req.page_token));
+        if (distance < near_distance) {
+            near_distance = distance;
+            near = found;
+        }
+    }
     return hf_fail_info(cli->ctx.arena, HF_NOT_FOUND, "BACKUP_NOT_FOUND", NULL,
                         near == NULL ? "there is no backup %s%s"
                                      : "there is no backup %s; did you "

@@ -16,6 +16,11 @@ struct hf_status client_backup(struct cli *cli, struct rpc_client *client, const
 struct hf_status client_jobs(struct cli *cli, struct rpc_client *client, const char *method,
                              const ProtobufCMessage *req, void **ret_resp) HF_MUST_USE;
 
+/* One List method of BackupService or JobService to its end: ret_resp has the items of all pages.
+ * req gets the size and token of each page.  Errors  RESOURCE_EXHAUSTED LIST_TOO_LONG */
+struct hf_status client_list(struct cli *cli, struct rpc_client *client, const char *method,
+                             ProtobufCMessage *req, void **ret_resp) HF_MUST_USE;
+
 /* tenants/{--tenant}, tenants/…/clusters/NAME; NAME may be a whole resource name already. */
 char *client_tenant(struct cli *cli);
 char *client_cluster(struct cli *cli, const char *name);

@@ -179,37 +179,12 @@ static struct hf_status state_filter(struct cli *cli, char **ret_filter)
     return hf_success();
 }
 
-/* All pages as one list. */
-static struct hf_status list_all(struct cli *cli, struct rpc_client *client,
-                                 PbBackup__ListBackupsRequest *req,
-                                 PbBackup__ListBackupsResponse *all)
-{
-    do {
-        void *resp = NULL;
-
-        HF_TRY(client_backup(cli, client, "ListBackups", &req->base, &resp));
-        const PbBackup__ListBackupsResponse *page = resp;
-        PbBackup__Backup **backups =
-            HF_NEW_N(cli->ctx.arena, PbBackup__Backup *, all->n_backups + page->n_backups + 1);
-
-        for (size_t i = 0; i < all->n_backups; i++) {
-            backups[i] = all->backups[i];
-        }
-        for (size_t i = 0; i < page->n_backups; i++) {
-            backups[all->n_backups++] = page->backups[i];
-        }
-        all->backups = backups;
-        req->page_token = page->next_page_token;
-    } while (!hf_text_empty(req->page_token));
-    return hf_success();
-}
-
 struct hf_status cmd_backup_list(struct cli *cli)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
     PbBackup__ListBackupsRequest req = PB_BACKUP__LIST_BACKUPS_REQUEST__INIT;
-    PbBackup__ListBackupsResponse list = PB_BACKUP__LIST_BACKUPS_RESPONSE__INIT;
     const char *cluster = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0) : cli_option(cli, "cluster");
+    void *resp = NULL;
 
     HF_TRY(offline_check_options(cli));
     HF_TRY(state_filter(cli, &req.filter));
@@ -217,10 +192,9 @@ struct hf_status cmd_backup_list(struct cli *cli)
         return cmd_offline_list(cli);
     }
     req.parent = client_cluster(cli, cluster == NULL ? "-" : cluster);
-    req.page_size = 1000;
     HF_TRY(client_open(cli, &client));
-    HF_TRY(list_all(cli, client, &req, &list));
-    return out_backups(cli, &list);
+    HF_TRY(client_list(cli, client, "ListBackups", &req.base, &resp));
+    return out_backups(cli, resp);
 }
 
 struct hf_status cmd_backup_describe(struct cli *cli)

@@ -137,9 +137,8 @@ struct hf_status cmd_cluster_list(struct cli *cli)
     bool is_done = false;
 
     req.parent = client_tenant(cli);
-    req.page_size = 1000;
     HF_TRY(client_open(cli, &client));
-    HF_TRY(client_backup(cli, client, "ListClusters", &req.base, &resp));
+    HF_TRY(client_list(cli, client, "ListClusters", &req.base, &resp));
     const PbBackup__ListClustersResponse *list = resp;
 
     HF_TRY(out_message(cli, &list->base, &is_done));

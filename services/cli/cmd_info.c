@@ -31,8 +31,7 @@ static struct hf_status ask(struct cli *cli, struct rpc_client *client, struct i
     void *resp = NULL;
 
     req.parent = client_tenant(cli);
-    req.page_size = 1000;
-    HF_TRY(client_backup(cli, client, "ListClusters", &req.base, &resp));
+    HF_TRY(client_list(cli, client, "ListClusters", &req.base, &resp));
     info->list = resp;
     return hf_success();
 }

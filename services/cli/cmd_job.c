@@ -91,45 +91,22 @@ static struct hf_status filter_text(struct cli *cli, char **ret_filter)
     return hf_success();
 }
 
-/* All pages as one list. */
-static struct hf_status list_all(struct cli *cli, struct rpc_client *client,
-                                 PbJobs__ListJobsRequest *req, PbJobs__ListJobsResponse *all)
-{
-    do {
-        void *resp = NULL;
-
-        HF_TRY(client_jobs(cli, client, "ListJobs", &req->base, &resp));
-        const PbJobs__ListJobsResponse *page = resp;
-        PbJobs__Job **jobs =
-            HF_NEW_N(cli->ctx.arena, PbJobs__Job *, all->n_jobs + page->n_jobs + 1);
-
-        for (size_t i = 0; i < all->n_jobs; i++) {
-            jobs[i] = all->jobs[i];
-        }
-        for (size_t i = 0; i < page->n_jobs; i++) {
-            jobs[all->n_jobs++] = page->jobs[i];
-        }
-        all->jobs = jobs;
-        req->page_token = page->next_page_token;
-    } while (!hf_text_empty(req->page_token));
-    return hf_success();
-}
-
 struct hf_status cmd_job_list(struct cli *cli)
 {
     HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
     PbJobs__ListJobsRequest req = PB_JOBS__LIST_JOBS_REQUEST__INIT;
-    PbJobs__ListJobsResponse list = PB_JOBS__LIST_JOBS_RESPONSE__INIT;
+    void *resp = NULL;
     bool is_done = false;
 
     req.parent = client_tenant(cli);
-    req.page_size = 1000;
     HF_TRY(filter_text(cli, &req.filter));
     HF_TRY(client_open(cli, &client));
-    HF_TRY(list_all(cli, client, &req, &list));
-    HF_TRY(out_message(cli, &list.base, &is_done));
+    HF_TRY(client_list(cli, client, "ListJobs", &req.base, &resp));
+    const PbJobs__ListJobsResponse *list = resp;
+
+    HF_TRY(out_message(cli, &list->base, &is_done));
     if (!is_done) {
-        print_jobs(cli, &list);
+        print_jobs(cli, list);
     }
     return hf_success();
 }

@@ -6,6 +6,7 @@ know fails the test.
 
 import collections
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -567,3 +568,24 @@ def test_rebuild__does_not_bring_back_what_is_deleted_meanwhile(call, house):
     assert answers[0].code == "OK" and wait_for_end(call, job.name) == "SUCCEEDED"
     assert call("BackupService/GetBackup", {"name": made[1]}).code == "NOT_FOUND"
     assert call("BackupService/GetBackup", {"name": made[0]}).code == "OK"
+
+
+def test_command_line__reads_lists_to_their_end(call, house):
+    """Rows so large that no page holds all. The installation is down afterwards: the last test."""
+    state_sql(house, "insert into backup.clusters (tenant_id, id, name, dsn, system_identifier,"
+                     " server_version, segment_bytes, lineage, slot, warnings)"
+                     " select tenant_id, gen_random_uuid(), 'page-' || n, dsn, system_identifier,"
+                     " server_version, segment_bytes, lineage, 'slot_of_page',"
+                     " repeat(repeat('w', 4000) || E'\\n', 4)"
+                     " from backup.clusters, generate_series(1, 120) n"
+                     " where name = 'orders' and delete_time is null")
+    page = call("BackupService/ListClusters", {"parent": TENANT, "pageSize": 1000}).reply
+    assert page.next_page_token and len(page.clusters) < 120
+    names = {f"page-{n}" for n in range(1, 121)} | {"orders", "second"}
+    for command in ("cluster list", "info"):
+        told = json.loads(house.run(*command.split(), "-o", "json").stdout)["clusters"]
+        assert [item["name"].split("/")[-1] for item in told] == sorted(names), command
+    told = json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]
+    assert {f"cluster {name}" for name in names} <= {check["name"] for check in told}
+    left = json.loads(house.down("-o", "json").stdout)["slotsLeft"]
+    assert {slot["cluster"] for slot in left} == names

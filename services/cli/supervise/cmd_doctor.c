@@ -405,11 +405,10 @@ static void check_service(struct doctor *doctor)
 
     step.ctx.deadline_us = hf_mono_us() + 5 * HF_US_PER_S;
     req.parent = client_tenant(doctor->cli);
-    req.page_size = 1000;
     struct hf_status status = client_open(&step, &client);
 
     if (hf_is_ok(status)) {
-        status = client_backup(&step, client, "ListClusters", &req.base, &resp);
+        status = client_list(&step, client, "ListClusters", &req.base, &resp);
     }
     doctor_tell(doctor, hf_is_ok(status) ? GOOD : BAD, "backup service",
                 hf_is_ok(status) ? doctor->place.settings.endpoint : status.message,

@@ -63,9 +63,8 @@ static void find_slots(struct cli *cli, struct left *left)
 
     step.ctx.deadline_us = hf_mono_us() + 5 * HF_US_PER_S;
     req.parent = client_tenant(cli);
-    req.page_size = 1000;
     if (!hf_is_ok(client_open(&step, &client)) ||
-        !hf_is_ok(client_backup(&step, client, "ListClusters", &req.base, &resp))) {
+        !hf_is_ok(client_list(&step, client, "ListClusters", &req.base, &resp))) {
         return;
     }
     left->is_known = true;
