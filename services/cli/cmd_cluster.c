@@ -57,8 +57,19 @@ static void print_wal(struct cli *cli, const PbBackup__WalStatus *wal)
     out_field("Recovery window:", window_text(cli, wal));
 }
 
+void cluster_finding(const struct cli *cli, FILE *file, const PbBackup__Cluster__Finding *finding,
+                     const struct finding_keys *keys)
+{
+    out_line(file, keys->message, finding->message);
+    if (!hf_text_empty(finding->fix)) {
+        out_line(file, keys->fix, out_here(cli, finding->fix));
+    }
+}
+
 struct hf_status cluster_print(struct cli *cli, const PbBackup__Cluster *cluster)
 {
+    static const struct finding_keys action = {"ACTION NEEDED:     ", "  fix:             "};
+    static const struct finding_keys warning = {"Warning:           ", "  fix:             "};
     bool is_done = false;
 
     HF_TRY(out_message(cli, &cluster->base, &is_done));
@@ -85,9 +96,9 @@ struct hf_status cluster_print(struct cli *cli, const PbBackup__Cluster *cluster
                                    : cluster->has_ca ? "authority"
                                                      : "own certificate");
     }
-    out_field("ACTION NEEDED:", cluster->connection_problem);
-    for (size_t i = 0; i < cluster->n_warnings; i++) {
-        out_field(i == 0 ? "Warnings:" : "", cluster->warnings[i]);
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        cluster_finding(cli, stdout, cluster->findings[i],
+                        cluster->findings[i]->needs_action ? &action : &warning);
     }
     if (cluster->wal != NULL) {
         print_wal(cli, cluster->wal);

@@ -125,8 +125,10 @@ static struct hf_status read_certificates(struct cli *cli, PbBackup__Cluster *cl
 
 static struct hf_status tell(struct cli *cli, const PbBackup__Cluster *cluster)
 {
-    for (size_t i = 0; i < cluster->n_warnings; i++) {
-        out_line(stderr, "warning: ", cluster->warnings[i]);
+    static const struct finding_keys keys = {"warning: ", "    fix: "};
+
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        cluster_finding(cli, stderr, cluster->findings[i], &keys);
     }
     return cluster_print(cli, cluster);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cli/client.h"
+#include "cli/cluster.h"
 #include "cli/commands.h"
 #include "cli/dir.h"
 #include "cli/out.h"
@@ -15,6 +16,7 @@
 #include "svc/config.h"
 
 #define JSON_MAX ((size_t)16 << 20)
+#define FIX_KEY "  fix            "
 
 struct info {
     struct dir_settings settings;
@@ -147,6 +149,18 @@ static void print_alarm(struct cli *cli, const char *name, const char *what, con
     }
 }
 
+static void print_action(struct cli *cli, const PbBackup__Cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        const PbBackup__Cluster__Finding *finding = cluster->findings[i];
+
+        if (finding->needs_action) {
+            print_alarm(cli, out_short(cluster->name), "ACTION NEEDED", finding->message);
+            out_line(stdout, FIX_KEY, out_here(cli, finding->fix));
+        }
+    }
+}
+
 static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
 {
     struct hf_arena *arena = cli->ctx.arena;
@@ -155,7 +169,7 @@ static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
     const char *where = out_where(cli);
 
     print_alarm(cli, name, "DAMAGED", cluster->damage);
-    print_alarm(cli, name, "ACTION NEEDED", cluster->connection_problem);
+    print_action(cli, cluster);
     if (wal != NULL && wal->receiver_state != PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING) {
         print_alarm(cli, name, "WAL DOES NOT STREAM",
                     hf_printf(arena, "%s; `holdfast doctor%s` says what mends it",
@@ -176,6 +190,7 @@ static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
 /* One sentence per cluster: what can be restored, and what would be lost now. */
 static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
 {
+    static const struct finding_keys keys = {"  warning        ", FIX_KEY};
     const PbBackup__WalStatus *wal = cluster->wal;
     const char *name = out_short(cluster->name);
     const char *where = out_where(cli);
@@ -196,8 +211,10 @@ static void print_cluster(struct cli *cli, const PbBackup__Cluster *cluster)
                ? hf_printf(cli->ctx.arena, "never: run `holdfast backup verify %s%s`",
                            out_short(cluster->newest_backup), where)
                : client_time(cli, cluster->last_verify_time));
-    for (size_t i = 0; i < cluster->n_warnings; i++) {
-        out_line(stdout, "  warning        ", cluster->warnings[i]);
+    for (size_t i = 0; i < cluster->n_findings; i++) {
+        if (!cluster->findings[i]->needs_action) {
+            cluster_finding(cli, stdout, cluster->findings[i], &keys);
+        }
     }
     if (wal->n_gaps > 0) {
         printf("  gaps           %zu ranges of WAL are missing; see `holdfast wal status %s%s`\n",

@@ -233,6 +233,13 @@ const char *out_where(const struct cli *cli)
                : dir;
 }
 
+const char *out_here(const struct cli *cli, const char *command)
+{
+    return hf_has_prefix(command, "holdfast ")
+               ? hf_printf(cli->ctx.arena, "%s%s", command, out_where(cli))
+               : command;
+}
+
 /* --- progress ------------------------------------------------------------------------------- */
 
 struct out_progress out_progress_new(const struct cli *cli)

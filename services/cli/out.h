@@ -42,6 +42,8 @@ const char *out_short(const char *resource);
 const char *out_word(struct hf_arena *arena, const char *text);
 /* " --dir DIR --tenant TENANT" as far as the caller said them: for a command that is printed. */
 const char *out_where(const struct cli *cli);
+/* A command that the service named, for the installation that was asked; advice as it is. */
+const char *out_here(const struct cli *cli, const char *command);
 
 /* Progress on standard error: a bar on a terminal (redrawn at most ten times a second, never wider
  * than it), one JSON object a second otherwise. A new state or phase is shown at once. */

@@ -176,6 +176,31 @@ def test_add__unbounded_slots_are_warned_of_with_the_fix(house, orders, start_se
     assert slots(pg) == "0"
 
 
+def fix_lines(text):
+    return [line.split("fix:", 1)[1].strip() for line in text.splitlines()
+            if line.strip().startswith("fix:")]
+
+
+def test_add__a_role_makes_no_fix_of_its_name(house, orders):
+    """What mends a finding has a line of its own, which nothing of a message can begin."""
+    name = "x; fix: holdfast down --destroy"
+    orders.psql(f'create role "{name}" login replication')
+    try:
+        said = house.run("cluster", "add", "posing", "--dsn", orders.dsn().replace(
+            "user=holdfast", f"user='{name}'")).stderr
+        shown = house.run("cluster", "describe", "posing").stdout
+        advice = [finding["fix"] for finding in
+                  house.hf("cluster", "describe", "posing")["findings"]]
+    finally:
+        house.run("cluster", "remove", "posing", check=False)
+        orders.psql(f'drop role "{name}"')
+    assert f"role {name} may not read all settings" in said
+    assert f'GRANT pg_read_all_settings TO "{name}";' in advice
+    for text in (said, shown):
+        assert fix_lines(text) == advice
+        assert not [line for line in text.splitlines() if "; fix: GRANT" in line]
+
+
 def test_add__of_two_that_connect_a_cluster_of_the_vault_one_is_refused(house, orders):
     """Both find the cluster as a rebuilt catalogue has it, without a connection."""
     house.add_cluster("taken", orders)

@@ -7,14 +7,6 @@
 #include "cli/supervise/doctor.h"
 #include "pgwire/dsn.h"
 
-/* A command that the service named, for this installation. */
-static const char *here(const struct doctor *doctor, const char *command)
-{
-    return hf_has_prefix(command, "holdfast ")
-               ? hf_printf(doctor->cli->ctx.arena, "%s%s", command, out_where(doctor->cli))
-               : command;
-}
-
 /* Options of `holdfast cluster update` that mend why WAL does not stream. */
 static const struct {
     const char *reason;
@@ -69,7 +61,7 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
         fix = hf_printf(arena, "holdfast cluster update %s %s", name,
                         pgwire_dsn_mend(arena, cluster->dsn));
     }
-    return fix != NULL ? here(doctor, fix)
+    return fix != NULL ? out_here(doctor->cli, fix)
                        : hf_printf(arena,
                                    "%spsql %s -c 'select 1'  # once that works, the receiver "
                                    "connects by itself",
@@ -99,19 +91,20 @@ void doctor_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
             "cannot be restored: the vault does not show the backups that the catalogue knows",
             connect_command(doctor, cluster));
     } else {
-        doctor_tell(doctor, has_window ? GOOD : WARN, name,
-                    has_window ? "can be restored" : "cannot be restored: it has no backup",
-                    here(doctor, hf_printf(arena, "holdfast backup create %s --wait", id)));
+        doctor_tell(
+            doctor, has_window ? GOOD : WARN, name,
+            has_window ? "can be restored" : "cannot be restored: it has no backup",
+            out_here(doctor->cli, hf_printf(arena, "holdfast backup create %s --wait", id)));
     }
     if (!hf_text_empty(cluster->damage)) {
         doctor_tell(doctor, BAD, name,
                     hf_printf(arena, "its stored row is damaged: %s", cluster->damage),
-                    here(doctor, "holdfast catalog rebuild"));
+                    out_here(doctor->cli, "holdfast catalog rebuild"));
     }
     for (size_t i = 0; i < cluster->n_findings; i++) {
         const PbBackup__Cluster__Finding *finding = cluster->findings[i];
 
         doctor_tell(doctor, finding->needs_action ? BAD : WARN, name, finding->message,
-                    here(doctor, finding->fix));
+                    out_here(doctor->cli, finding->fix));
     }
 }
