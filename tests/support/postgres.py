@@ -13,6 +13,7 @@ SETTINGS = {
     "wal_level": "replica", "max_wal_senders": 10, "max_replication_slots": 10,
     "max_connections": 60, "max_slot_wal_keep_size": "2GB", "shared_buffers": "32MB",
     "listen_addresses": "127.0.0.1", "fsync": "off", "timezone": "UTC", "log_timezone": "UTC",
+    "dynamic_shared_memory_type": "mmap",  # a killed server would leave its segments in /dev/shm
     "password_encryption": "scram-sha-256", "jit": "off", "log_line_prefix": "%m [%p] %a ",
 }
 HBA = """local all all trust
