@@ -108,14 +108,16 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
 }
 
 /* Another one may take the lock of a directory that was put in the place of ours, or was made anew;
- * two would run the same servers. */
+ * two would run the same servers. What cannot be looked at now is no reason to stop them. */
 static bool is_ours_still(struct hf_ctx *ctx, const struct place *place, int lock)
 {
     struct stat held;
     struct stat named;
 
-    return fstat(lock, &held) == 0 && lstat(lock_path(ctx, place), &named) == 0 &&
-           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    if (lstat(lock_path(ctx, place), &named) != 0) {
+        return errno != ENOENT && errno != ENOTDIR;
+    }
+    return fstat(lock, &held) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, int log)
