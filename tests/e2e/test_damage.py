@@ -345,6 +345,10 @@ def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, r
     os.rename(older, tenant)
     closed(house, "JOURNAL_ROLLBACK", "holdfast catalog rebuild")
     known = {item["name"] for item in house.hf("backup", "list", "orders")["backups"]}
+    gone = place(house)
+    os.rename(gone, house.path("gone"))
+    assert "nothing of cluster orders" in house.fails(1, "catalog", "rebuild")
+    os.rename(house.path("gone"), gone)
     house.run("catalog", "rebuild")
     proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=90,
                     what="a receiver that goes on with the older vault")

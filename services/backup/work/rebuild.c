@@ -21,6 +21,8 @@ struct rebuild {
     struct backup_app *app;
     const char *tenant;
     const struct vault_keyring *keyring;
+    struct cluster_row *known; /* before */
+    size_t known_len;
 };
 
 static struct hf_status mend(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row,
@@ -227,6 +229,47 @@ static struct hf_status rebuild_one(struct hf_ctx *ctx, struct rebuild *rebuild,
                    vault_source_id(prefix));
 }
 
+static bool is_listed(const char *id, const char *const *prefixes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (hf_text_equal(vault_source_id(prefixes[i]), id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Read before the vault is listed: what comes meanwhile is not missing. */
+static struct hf_status load_known(struct hf_ctx *ctx, struct rebuild *rebuild)
+{
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(db_tx_begin(ctx, rebuild->app->db, rebuild->run->job.tenant_id, DB_READ_COMMITTED, &tx));
+    HF_TRY(
+        clusters_list(ctx, tx, "", CLUSTERS_PER_TENANT_MAX, &rebuild->known, &rebuild->known_len));
+    return db_tx_commit(ctx, &tx);
+}
+
+/* A source of which the vault shows nothing at all is no older one: there is nothing to follow. */
+static struct hf_status check_listed(struct hf_ctx *ctx, const struct rebuild *rebuild,
+                                     const char *const *prefixes, size_t len)
+{
+    for (size_t i = 0; i < rebuild->known_len; i++) {
+        const struct cluster_row *row = &rebuild->known[i];
+        const char *const metadata[] = {"cluster", row->name, NULL};
+
+        if (row->journal_head == 0 || is_listed(row->id, prefixes, len)) {
+            continue;
+        }
+        return hf_fail_info(ctx->arena, HF_DATA_LOSS, "JOURNAL_ROLLBACK", metadata,
+                            "the vault has nothing of cluster %s, whose backups the catalogue "
+                            "knows; put tenants/%s/sources/%s/ back from a copy of the vault; when "
+                            "there is none, remove the cluster and add it again",
+                            row->name, rebuild->tenant, row->id);
+    }
+    return hf_success();
+}
+
 struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
 {
     struct rebuild rebuild = {.run = run, .app = run->app};
@@ -236,6 +279,7 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
     HF_TRY(auth_tenant_name(ctx, rebuild.app->db, run->job.tenant_id, &rebuild.tenant));
     HF_TRY(
         realms_get(ctx, rebuild.app->realms, run->job.tenant_id, rebuild.tenant, &rebuild.keyring));
+    HF_TRY(load_known(ctx, &rebuild));
     HF_TRY(vault_sources_list(ctx, rebuild.app->vault, rebuild.tenant, &prefixes, &len));
     /* One source that cannot be read keeps no other from coming back. */
     struct hf_status first = hf_success();
@@ -252,5 +296,5 @@ struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
             first = status;
         }
     }
-    return first;
+    return hf_is_ok(first) ? check_listed(ctx, &rebuild, prefixes, len) : first;
 }
