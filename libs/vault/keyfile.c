@@ -65,33 +65,37 @@ struct hf_status vault_kek_make(struct hf_ctx *ctx, const char *path)
     return status;
 }
 
+struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf_buf *buf,
+                                 uint8_t ret_kek[VAULT_KEY_LEN])
+{
+    uint8_t kek[VAULT_KEY_LEN] = {0};
+
+    while (buf->len > 0 && isspace(buf->ptr[buf->len - 1])) {
+        buf->len--;
+    }
+    if (buf->len != 2 * VAULT_KEY_LEN) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                       "key file %s does not hold exactly 64 hexadecimal digits", path);
+    }
+    if (!hf_unhex(hf_buf_text(buf), kek, sizeof(kek))) {
+        codec_wipe(kek, sizeof(kek));
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                       "key file %s has characters that are not hexadecimal digits", path);
+    }
+    memcpy(ret_kek, kek, sizeof(kek));
+    codec_wipe(kek, sizeof(kek));
+    return hf_success();
+}
+
 struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
                                 uint8_t ret_kek[VAULT_KEY_LEN])
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
-    uint8_t kek[VAULT_KEY_LEN] = {0};
     struct hf_status status = secret_read(ctx, path, &buf);
-    size_t len = buf.len;
 
     if (hf_is_ok(status)) {
-        while (len > 0 && isspace(buf.ptr[len - 1])) {
-            len--;
-        }
-        if (len != 2 * VAULT_KEY_LEN) {
-            status = hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
-                             "key file %s does not hold exactly 64 hexadecimal digits", path);
-        }
+        status = vault_kek_parse(ctx, path, &buf, ret_kek);
     }
-    if (hf_is_ok(status)) {
-        buf.len = len;
-        if (hf_unhex(hf_buf_text(&buf), kek, sizeof(kek))) {
-            memcpy(ret_kek, kek, sizeof(kek));
-        } else {
-            status = hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
-                             "key file %s has characters that are not hexadecimal digits", path);
-        }
-    }
-    codec_wipe(kek, sizeof(kek));
     if (buf.ptr != NULL) {
         codec_wipe(buf.ptr, buf.cap);
     }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/ctx.h"
 #include "base/str.h"
 #include "objstore/objstore.h"
@@ -36,6 +37,9 @@ struct vault_secret_source {
 struct hf_status vault_kek_make(struct hf_ctx *ctx, const char *path) HF_MUST_USE;
 struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
                                 uint8_t ret_kek[VAULT_KEY_LEN]) HF_MUST_USE;
+/* Of text that was read from path; the caller wipes it. INVALID_ARGUMENT. */
+struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf_buf *buf,
+                                 uint8_t ret_kek[VAULT_KEY_LEN]) HF_MUST_USE;
 /* Ed25519 signing key, PEM (PKCS#8), mode 0600. */
 struct hf_status vault_signing_key_make(struct hf_ctx *ctx, const char *path) HF_MUST_USE;
 /* X25519 escrow pair: private key as text for the printed recovery kit, public key raw. */

@@ -39,7 +39,7 @@ static struct hf_status from_file(struct cli *cli, const char *path, const char 
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     hf_buf_init(&text, PASSWORD_MAX);
-    HF_TRY(hf_read_file(cli->ctx.arena, path, &text));
+    HF_TRY(input_file(cli, path, &text));
     return first_line(cli, &text, ret_password);
 }
 
@@ -107,7 +107,7 @@ static struct hf_status read_pem(struct cli *cli, const char *option, size_t mos
         return hf_success();
     }
     hf_buf_init(&text, most);
-    HF_TRY(hf_read_file(cli->ctx.arena, cli_option(cli, option), &text));
+    HF_TRY(input_file(cli, cli_option(cli, option), &text));
     HF_TRY(hf_buf_status(&text, cli->ctx.arena, hf_printf(cli->ctx.arena, "--%s", option)));
     HF_TRY(check_form(cli, option, &text));
     *ret_text = hf_strdup(cli->ctx.arena, hf_buf_text(&text));

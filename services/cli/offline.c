@@ -5,13 +5,36 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/input.h"
 #include "vault/marker.h"
+
+#define KEY_TEXT_MAX 4096
 
 struct hf_status offline_check_options(struct cli *cli)
 {
     return cli_flag(cli, "vault") == cli_flag(cli, "key-file")
                ? hf_success()
                : cli_usage(cli, "--vault DIR and --key-file FILE belong together");
+}
+
+static struct hf_status load_kek(struct cli *cli, uint8_t ret_kek[VAULT_KEY_LEN])
+{
+    const char *path = cli_option(cli, "key-file");
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    if (!input_is_pipe(path)) {
+        return vault_kek_load(&cli->ctx, path, ret_kek);
+    }
+    hf_buf_init(&text, KEY_TEXT_MAX);
+    struct hf_status status = input_file(cli, path, &text);
+
+    if (hf_is_ok(status)) {
+        status = vault_kek_parse(&cli->ctx, path, &text, ret_kek);
+    }
+    if (text.ptr != NULL) {
+        explicit_bzero(text.ptr, text.cap);
+    }
+    return status;
 }
 
 struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
@@ -23,7 +46,7 @@ struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
     const struct vault_realm_options options = {.realm = cli->tenant, .kek = kek};
 
     HF_TRY(offline_check_options(cli));
-    HF_TRY(vault_kek_load(ctx, cli_option(cli, "key-file"), kek));
+    HF_TRY(load_kek(cli, kek));
     HF_TRY(objstore_local_open(ctx, cli_option(cli, "vault"), false, &offline.store));
     struct hf_status status = vault_check(ctx, offline.store, &marker);
 

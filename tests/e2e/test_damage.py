@@ -5,6 +5,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import subprocess
 import uuid
 
 import pytest
@@ -282,6 +284,22 @@ def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
     finally:
         server.kill()
 
+
+
+def test_key__comes_through_a_pipe_of_ones_own(house, orders, folder):
+    """As a shell's <(command) gives it; one without a writer is left with Ctrl-C."""
+    words = ["backup", "list", "--vault", house.path("vault"), "-o", "name", "--key-file"]
+    with open(house.path("keys", "vault.key"), encoding="utf-8") as file:
+        key = file.read()
+    assert orders.first in house.run(*words, "/dev/stdin", stdin=key).stdout.split()
+    assert "64 hexadecimal digits" in house.fails(2, *words, "/dev/stdin", stdin="")
+    assert "larger than 4096" in house.fails(4, *words, "/dev/stdin", stdin=key * 1000)
+    os.mkfifo(f"{folder}/fifo", 0o600)
+    reader = subprocess.Popen([house.program, *words, f"{folder}/fifo"], env=house.env,
+                              stderr=subprocess.PIPE, text=True)
+    with open(f"{folder}/fifo", "w", encoding="utf-8"):  # from here on it is waited for
+        reader.send_signal(signal.SIGINT)
+        assert reader.wait(20) == 130
 
 
 def receiver(house):

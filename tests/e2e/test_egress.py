@@ -174,8 +174,9 @@ def test_certificates__are_uploaded_and_leave_nothing_behind(house, secure):
     said = house.fails(2, "cluster", "add", "secure", "--dsn", dsn, "--ca-file", der)
     assert f"openssl x509 -inform DER -in {der} -out {der}.pem" in said
     words = ["--ca-file", bundle, "--cert-file", f"{folder}/client.crt"]
-    house.run("cluster", "add", "secure", "--dsn", dsn, *words, "--key-file",
-              f"{folder}/client.key")
+    with open(f"{folder}/client.key", encoding="utf-8") as file:
+        key = file.read()
+    house.run("cluster", "add", "secure", "--dsn", dsn, *words, "--key-file", "/dev/stdin", stdin=key)
     seen = proc.wait_until(lambda: streaming(house, "secure"), what="a stream over TLS", timeout=30)
     assert seen["hasCa"] and seen["hasCertificate"]
     assert not any(seen.get(key) for key in ("caPem", "certPem", "keyPem"))
