@@ -1,4 +1,5 @@
-/* The thread that waits for SIGINT and SIGTERM. */
+/* The thread that waits for SIGINT and SIGTERM. Commands fork beside it: it takes no lock but in
+ * its beginning (the C library's, a sanitizer's), which is over before anybody can fork. */
 #include "cli/interrupt.h"
 
 #include <pthread.h>
@@ -8,7 +9,11 @@
 
 #include "base/pool.h"
 
+#define BEGIN_MS 1000
+
 struct interrupt {
+    struct hf_lock begin;
+    bool has_begun;
     struct hf_cancel *cancel;
     struct hf_thread *thread;
     sigset_t signals;
@@ -20,6 +25,10 @@ static void wait_for_signals(void *arg)
     struct interrupt *interrupt = arg;
     const struct timespec pause = {.tv_nsec = 100000000};
 
+    hf_lock_take(&interrupt->begin);
+    interrupt->has_begun = true;
+    hf_lock_wake(&interrupt->begin);
+    hf_lock_release(&interrupt->begin);
     while (!atomic_load(&interrupt->is_over)) {
         if (sigtimedwait(&interrupt->signals, NULL, &pause) < 0) {
             continue;
@@ -39,7 +48,13 @@ struct interrupt *interrupt_start(struct hf_cancel *cancel)
     sigaddset(&interrupt->signals, SIGINT);
     sigaddset(&interrupt->signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &interrupt->signals, NULL);
+    hf_lock_init(&interrupt->begin);
     interrupt->thread = hf_thread_start("signals", wait_for_signals, interrupt);
+    hf_lock_take(&interrupt->begin);
+    while (!interrupt->has_begun) {
+        (void)hf_lock_wait(&interrupt->begin, BEGIN_MS);
+    }
+    hf_lock_release(&interrupt->begin);
     return interrupt;
 }
 
@@ -47,5 +62,6 @@ void interrupt_stop(struct interrupt *interrupt)
 {
     atomic_store(&interrupt->is_over, true);
     hf_thread_join(interrupt->thread);
+    hf_lock_done(&interrupt->begin);
     hf_heap_free(interrupt);
 }

@@ -9,7 +9,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/processes.h"
@@ -18,9 +17,12 @@
 #include "cli/supervise/operators.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
+#include "cli/supervise/spawn.h"
 #include "cli/supervise/supervisor.h"
 
 #define READY_SECONDS 60
+#define ASK_SECONDS 3
+#define ERROR_BEGINS "error: " /* as out_error writes it */
 #define LINE_MAX_BYTES ((size_t)64 << 10)
 
 /* Without root the servers are ours; root has become their owner before it comes here. */
@@ -68,18 +70,24 @@ static struct hf_status check_port(struct cli *cli, const struct place *place, i
                         place->settings.endpoint);
 }
 
-static struct hf_status ask(struct cli *cli)
+/* By a process of its own: gRPC keeps threads, and what they lock at that moment would stay locked
+ * in a supervisor that is forked beside them. */
+static struct hf_status ask(struct cli *cli, const struct place *place)
 {
-    HF_CLEANUP(rpc_client_free) struct rpc_client *client = NULL;
-    PbBackup__ListClustersRequest req = PB_BACKUP__LIST_CLUSTERS_REQUEST__INIT;
-    struct cli step = *cli;
-    void *resp = NULL;
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+    const char *const argv[] = {"/proc/self/exe", "cluster", "list", "--dir", cli->dir, NULL};
+    int code = 0;
 
-    step.ctx.deadline_us = hf_mono_us() + 2 * HF_US_PER_S;
-    req.parent = client_tenant(cli);
-    req.page_size = 1;
-    HF_TRY(client_open(&step, &client));
-    return client_backup(&step, client, "ListClusters", &req.base, &resp);
+    hf_buf_init(&text, LINE_MAX_BYTES);
+    HF_TRY(spawn_ask(&cli->ctx, place, argv, ASK_SECONDS, &text, &code));
+    const char *error = strstr(hf_buf_text(&text), ERROR_BEGINS);
+
+    if (code == 0) {
+        return hf_success();
+    }
+    error = error == NULL ? "the service does not answer" : error + strlen(ERROR_BEGINS);
+    return hf_fail(cli->ctx.arena, HF_UNAVAILABLE, "%s",
+                   hf_strndup(cli->ctx.arena, error, strcspn(error, "\n")));
 }
 
 /* The service answers without Redis, too; up is done when everything runs. */
@@ -141,7 +149,7 @@ static struct hf_status wait_ready(struct cli *cli, const struct place *place)
         struct hf_status status = check_processes(cli, &log);
 
         if (hf_is_ok(status)) {
-            status = ask(cli);
+            status = ask(cli, place);
         }
         if (hf_is_ok(status)) {
             return status;
