@@ -5,8 +5,10 @@
  * the boot's id that it is of this boot. */
 #include "cli/processes.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -14,6 +16,7 @@
 #include "cli/dir.h"
 #include "codec/json.h"
 
+#define PROCESSES_FILE "run/processes.json"
 #define FILE_MAX_BYTES 65536
 #define STAT_MAX_BYTES 4096
 #define BEGAN_FIELD 22 /* proc(5) */
@@ -92,12 +95,12 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
     const struct codec_value *value = NULL;
-    const char *path = hf_path_join(ctx->arena, dir, "run/processes.json");
+    const char *path = hf_path_join(ctx->arena, dir, PROCESSES_FILE);
 
     *ret_entries = NULL;
     *ret_len = 0;
     hf_buf_init(&text, FILE_MAX_BYTES);
-    struct hf_status status = dir_read(ctx, dir, "run/processes.json", &text);
+    struct hf_status status = dir_read(ctx, dir, PROCESSES_FILE, &text);
 
     if (status.code == HF_NOT_FOUND) {
         return hf_success();
@@ -137,6 +140,11 @@ const struct process_entry *processes_find(const struct process_entry *entries, 
     return NULL;
 }
 
+bool processes_saved(struct hf_ctx *ctx, const char *dir)
+{
+    return access(hf_path_join(ctx->arena, dir, PROCESSES_FILE), F_OK) == 0 || errno != ENOENT;
+}
+
 struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
                                 const struct process_entry *entries, size_t len)
 {
@@ -162,6 +170,6 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
     codec_json_end(&json);
     codec_json_end(&json);
     HF_TRY(codec_json_close(&json, ctx->arena, "the list of processes"));
-    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, "run/processes.json"),
+    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, PROCESSES_FILE),
                            text.ptr, text.len, 0600);
 }

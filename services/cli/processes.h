@@ -29,6 +29,8 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
 /* The entry of that name, or NULL. */
 const struct process_entry *processes_find(const struct process_entry *entries, size_t len,
                                            const char *name);
+/* Whether the list is there: cleaners of old files take it away. */
+bool processes_saved(struct hf_ctx *ctx, const char *dir);
 /* Atomic replacement. */
 struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
                                 const struct process_entry *entries, size_t len) HF_MUST_USE;

@@ -715,6 +715,17 @@ def test_doctor__finds_a_cluster_without_a_backup_and_a_source_that_is_away(hous
     house.run("cluster", "remove", "orders")
 
 
+@pytest.mark.parametrize("name", ["supervisor.lock", "processes.json"])
+def test_supervisor__makes_again_what_a_cleaner_of_old_files_took(house, name):
+    before = house.note_processes()
+    os.unlink(house.path("run", name))
+    proc.wait_until(lambda: os.path.exists(house.path("run", name)), what=name)
+    house.up()
+    assert house.note_processes() == before
+    assert house.run("doctor", check=False).returncode == 0
+    assert "supervisor" in house.fails(4, "up", "--foreground")  # there is one, and it says so
+
+
 def test_supervisor__brings_back_what_dies_without_being_asked(house):
     before = house.note_processes()
     house.kill("backup", "redis")

@@ -45,7 +45,7 @@ struct hf_status supervisor_take_lock(struct hf_ctx *ctx, const struct place *pl
 
 /* When the next things are due, on the monotonic clock. */
 struct due {
-    bool must_save; /* processes.json is not what runs */
+    bool must_save; /* processes.json is not what runs, or is gone */
     int64_t save_us;
     int64_t renew_us;
     int64_t logs_us;
@@ -94,6 +94,7 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
     if (hf_mono_us() >= due->logs_us) {
         logs_tend(ctx, place->log, &due->limits);
         logs_tend_open(ctx, place->log, LOG_NAME, due->own_log, &due->limits);
+        due->must_save |= !processes_saved(ctx, place->dir);
         children_tend_logs(ctx, children, &due->limits);
         due->logs_us = hf_mono_us() + LOGS_US;
     }
@@ -107,23 +108,68 @@ static void tend_once(struct hf_ctx *ctx, const struct place *place, struct chil
     }
 }
 
-/* Another one may take the lock of a directory that was put in the place of ours, or was made anew;
- * two would run the same servers. What cannot be looked at now is no reason to stop them. */
-static bool is_ours_still(struct hf_ctx *ctx, const struct place *place, int lock)
+/* --- being the only one ---------------------------------------------------------------------- */
+
+struct held {
+    int run; /* the directory of the lock */
+    int lock;
+};
+
+static void held_cleanup(struct held *held)
+{
+    hf_close_cleanup(&held->lock);
+    hf_close_cleanup(&held->run);
+}
+
+static struct hf_status hold(struct hf_ctx *ctx, const struct place *place, struct held *held)
+{
+    held->run = open(place->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return held->run < 0 ? hf_fail_errno(ctx->arena, errno, "opening %s", place->run)
+                         : supervisor_take_lock(ctx, place, &held->lock);
+}
+
+/* What cannot be looked at now may still be there. */
+enum at_path { THE_SAME, ANOTHER, GONE, UNKNOWN };
+
+static enum at_path look(const char *path, int fd)
 {
     struct stat held;
     struct stat named;
 
-    if (lstat(lock_path(ctx, place), &named) != 0) {
-        return errno != ENOENT && errno != ENOTDIR;
+    if (lstat(path, &named) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? GONE : UNKNOWN;
     }
-    return fstat(lock, &held) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    return fstat(fd, &held) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino
+               ? THE_SAME
+               : ANOTHER;
+}
+
+/* Another one may take the lock of a directory that was put in the place of ours, or was made anew;
+ * two would run the same servers. A lock that a cleaner of old files took away is made again by
+ * whoever comes first. */
+static bool is_ours_still(struct hf_ctx *ctx, const struct place *place, struct held *held)
+{
+    enum at_path found = look(lock_path(ctx, place), held->lock);
+    int lock = -1;
+
+    if (found == GONE && look(place->run, held->run) == THE_SAME) {
+        struct hf_status taken = supervisor_take_lock(ctx, place, &lock);
+
+        if (!hf_is_ok(taken)) {
+            return taken.code != HF_ALREADY_EXISTS;
+        }
+        hf_warn(ctx, HF_EVENT("lock.made_again"));
+        close(held->lock);
+        held->lock = lock;
+        return true;
+    }
+    return found == THE_SAME || found == UNKNOWN;
 }
 
 struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, int log)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(ARENA_BYTES);
-    HF_CLEANUP(hf_close) int lock = -1;
+    HF_CLEANUP(held) struct held held = {-1, -1};
     struct hf_ctx step = *ctx;
     struct children children;
     struct due due = {
@@ -137,17 +183,18 @@ struct hf_status supervisor_run(struct hf_ctx *ctx, const struct place *place, i
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return hf_fail_errno(ctx->arena, errno, "giving up new privileges");
     }
-    HF_TRY(supervisor_take_lock(ctx, place, &lock));
+    HF_TRY(hold(ctx, place, &held));
     step.arena = arena;
     children_adopt(ctx, place, &children);
-    while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS)) && is_ours_still(&step, place, lock)) {
+    while (hf_is_ok(hf_ctx_sleep(&step, TEND_MS)) && is_ours_still(&step, place, &held)) {
         tend_once(&step, place, &children, &due);
         hf_arena_reset(arena); /* before the sleep: a round over its memory is no reason to stop */
     }
     step.cancel = NULL; /* stopping is work that still has to be done */
     HF_TRY(children_stop(&step, &children));
-    if (!is_ours_still(&step, place, lock)) {
-        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "DIRECTORY_REPLACED", NULL,
+    if (!is_ours_still(&step, place, &held)) {
+        /* Whoever starts us again starts what is there now. */
+        return hf_fail_info(ctx->arena, HF_UNAVAILABLE, "DIRECTORY_REPLACED", NULL,
                             "%s is not what it was, or is gone: its servers are stopped; start "
                             "what is there now with `holdfast up`",
                             place->run);
