@@ -299,7 +299,7 @@ def test_store__links_for_directories_are_not_followed(house, orders, folder, at
         house.up()
         job = house.hf("backup", "create", "orders")["name"]
         error = proc.wait_until(lambda: house.hf("job", "describe", job).get("error"),
-                                what="the error of a write through a link")
+                                timeout=120, what="the error of a write through a link")
         assert error["message"] and os.listdir(outside) == ["old"]
     finally:
         os.unlink(temp)
