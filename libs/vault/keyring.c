@@ -333,7 +333,11 @@ static struct hf_status slot_compare(struct hf_ctx *ctx, struct objstore *store,
     struct vault_secrets secrets;
     struct hf_bytes bytes = {0};
 
-    HF_TRY(slot_read(ctx, store, &place, &bytes));
+    struct hf_status status = slot_read(ctx, store, &place, &bytes);
+
+    HF_TRY(status.code == HF_NOT_FOUND
+               ? vault_damaged(ctx->arena, place.name, 0, "what has its name is no key slot")
+               : status);
     HF_TRY(vault_slot_open(ctx->arena, &place, bytes, kek, &secrets));
     bool is_ours = secrets_include(&secrets, &keyring->secrets);
 

@@ -423,5 +423,6 @@ bool client_is_vault_closed(const PbBackup__Cluster *cluster)
     return wal != NULL && wal->window_start == NULL && !hf_text_empty(cluster->newest_backup) &&
            (hf_has_prefix(wal->error_reason, "JOURNAL_") ||
             hf_has_prefix(wal->error_reason, "KEYS_") ||
-            hf_text_equal(wal->error_reason, "WRONG_KEY"));
+            hf_text_equal(wal->error_reason, "WRONG_KEY") ||
+            hf_text_equal(wal->error_reason, "DAMAGED"));
 }

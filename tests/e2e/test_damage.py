@@ -236,7 +236,13 @@ def test_key_slot__flipped_byte_is_found_on_opening(house, orders):
     path = objects(house.path("vault", "tenants", "default", "keys"))[0]
     with flipped(path):
         done = house.run("backup", "list", *offline(house), check=False)
+        said = house.fails(1, "backup", "create", "orders", "--wait")
+        house.down()
+        closed(house, "DAMAGED", "when the vault is again as it was")
     assert done.returncode in (1, 4) and done.stderr.startswith("error: ")
+    assert "reason: DAMAGED" in said and "keys/000001" in said  # the process has its keys yet
+    proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=90,
+                    what="a receiver that starts when the slot is whole again")
     house.run("backup", "list", *offline(house))
 
 

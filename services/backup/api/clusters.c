@@ -54,7 +54,7 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
 static bool is_vault_closed(const struct receiver_status *status)
 {
     return hf_has_prefix(status->reason, "JOURNAL_") || hf_has_prefix(status->reason, "KEYS_") ||
-           hf_text_equal(status->reason, "WRONG_KEY");
+           hf_text_equal(status->reason, "WRONG_KEY") || hf_text_equal(status->reason, "DAMAGED");
 }
 
 static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct cluster_seen *seen,

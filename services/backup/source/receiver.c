@@ -248,8 +248,8 @@ void receiver_note_lineage(struct receiver *receiver, const char *lineage)
 
 bool receiver_is_vault_lost(struct hf_status status)
 {
-    static const char *const reasons[] = {"JOURNAL_ROLLBACK", "KEYS_MISSING", "KEYS_REPLACED",
-                                          "WRONG_KEY"};
+    static const char *const reasons[] = {"DAMAGED", "JOURNAL_ROLLBACK", "KEYS_MISSING",
+                                          "KEYS_REPLACED", "WRONG_KEY"};
 
     for (size_t i = 0; status.info != NULL && i < HF_LEN(reasons); i++) {
         if (hf_text_equal(status.info->reason, reasons[i])) {

@@ -54,8 +54,8 @@ struct receiver_hooks {
     struct hf_status (*on_lineage)(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
                                    const char **ret_lineage);
     /* What is durable, at most once in inventory_us and only when it changed; a failure is tried
-     * again. One that says that the vault is not the one that was written to (JOURNAL_ROLLBACK,
-     * KEYS_*, WRONG_KEY) holds the stream until the hook succeeds. */
+     * again. One that says that the vault is not the one that was written to (DAMAGED,
+     * JOURNAL_ROLLBACK, KEYS_*, WRONG_KEY) holds the stream until the hook succeeds. */
     struct hf_status (*on_inventory)(struct hf_ctx *ctx, void *arg,
                                      const struct vault_wal_info *wal);
     /* What the source's settings are now: after each connect, and every look_us while it streams.

@@ -44,7 +44,7 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
                          "left of it: holdfast catalog rebuild%s",
                          doctor_restart(doctor), out_where(doctor->cli));
     }
-    if (hf_has_prefix(reason, "JOURNAL_")) {
+    if (hf_has_prefix(reason, "JOURNAL_") || hf_text_equal(reason, "DAMAGED")) {
         return hf_printf(arena, "%s  # when the vault is again as it was", doctor_restart(doctor));
     }
     if (hf_text_equal(reason, "WRONG_KEY") || hf_has_prefix(reason, "KEYS_")) {

@@ -90,6 +90,11 @@ static void test_keyring__another_slot_in_its_place_is_found(void **state)
     assert_ok(vault_keyring_rotate(&f->ctx, f->store, f->keyring, &realm, true));
     assert_ok(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone));
     assert_false(was_gone);
+    assert_ok(objstore_put(&f->ctx, f->store, "tenants/acme/keys/000003",
+                           (struct hf_bytes){(const uint8_t *)"x", 1}));
+    assert_reason(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone),
+                  HF_DATA_LOSS, "DAMAGED");
+    assert_ok(objstore_remove(&f->ctx, f->store, "tenants/acme/keys/000003"));
     assert_reason(vault_keyring_keep(&f->ctx, f->store, other, &realm, &was_gone),
                   HF_FAILED_PRECONDITION, "KEYS_REPLACED");
 }
