@@ -170,6 +170,6 @@ struct hf_status processes_save(struct hf_ctx *ctx, const char *dir,
     codec_json_end(&json);
     codec_json_end(&json);
     HF_TRY(codec_json_close(&json, ctx->arena, "the list of processes"));
-    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, PROCESSES_FILE),
-                           text.ptr, text.len, 0600);
+    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, PROCESSES_FILE), text.ptr,
+                           text.len, 0600);
 }
