@@ -320,6 +320,10 @@ def test_cluster_name__may_be_the_same_in_two_tenants(world):
 def test_slow_sources__of_one_tenant_hold_up_nobody_else(world):
     """The server has eight threads for calls; each of ten would hold one for ten seconds."""
     ended = []
+    leaving = {"name": "tenants/default/clusters/leaving"}
+    world.owner("BackupService/CreateCluster", {
+        "parent": "tenants/default", "cluster_id": "leaving",
+        "cluster": {"dsn": world.theirs["DSN"]}}).reply
 
     def register(number, dsn):
         ended.append(world.owner("BackupService/CreateCluster", {
@@ -341,6 +345,9 @@ def test_slow_sources__of_one_tenant_hold_up_nobody_else(world):
         assert world.owner("BackupService/ListClusters", {"parent": "tenants/default"}).code == "OK"
         assert time.monotonic() - began < 2
         test_cluster_name__may_be_the_same_in_two_tenants(world)  # there is a place for the other
+        left = world.owner("BackupService/DeleteCluster", leaving).reply.slots_left
+        assert len(left) == 1 and "talks to other sources" in left[0]
+        assert world.owner("BackupService/GetCluster", leaving).code == "NOT_FOUND"
         assert sum(thread.is_alive() for thread in threads) == 2
         for thread in threads:
             thread.join()

@@ -255,6 +255,13 @@ static void slots_drop(struct hf_ctx *ctx, struct slots *slots)
     }
 }
 
+static void slots_leave(struct slots *slots, const char *why)
+{
+    for (size_t i = 0; i < slots->dsn.hosts_len; i++) {
+        slots->kept[i] = why;
+    }
+}
+
 static void slots_tell(struct hf_ctx *ctx, const struct slots *slots,
                        PbBackup__DeleteClusterResponse *ret_left)
 {
@@ -348,7 +355,10 @@ API_UNARY(api_delete_cluster)
     if (want->validate_only) {
         return hf_success();
     }
-    HF_TRY(source_call_begin(ctx, thread->app->source_calls, thread->grant.tenant_id, &call));
+    /* Without a place the source is not talked to, but the cluster goes all the same. */
+    bool has_place =
+        hf_is_ok(source_call_begin(ctx, thread->app->source_calls, thread->grant.tenant_id, &call));
+
     slots_find(ctx, &source, &slots);
     slots_tell(ctx, &slots, resp);
     HF_TRY(hf_ctx_check(ctx)); /* the last moment at which the caller may still go */
@@ -359,7 +369,11 @@ API_UNARY(api_delete_cluster)
         return hf_success();
     }
     receivers_stop(thread->app->receivers, source.row.id);
-    slots_drop(&own, &slots);
+    if (has_place) {
+        slots_drop(&own, &slots);
+    } else {
+        slots_leave(&slots, "the service talks to other sources just now");
+    }
     slots_tell(ctx, &slots, resp);
     struct hf_ctx last = source_call_after(ctx); /* whatever time the source has taken */
 

@@ -32,20 +32,25 @@ void source_calls_free(struct source_calls *calls)
     hf_heap_free(calls);
 }
 
-/* SOURCE_CALLS_MAX: there is none for this tenant. */
+/* SOURCE_CALLS_MAX: there is none for this tenant. The last one is for a tenant that has none: two
+ * tenants with slow sources leave a place to the others. */
 static size_t free_place(const struct source_calls *calls, const char *tenant_id)
 {
     size_t place = SOURCE_CALLS_MAX;
+    size_t free = 0;
     size_t mine = 0;
 
     for (size_t i = 0; i < SOURCE_CALLS_MAX; i++) {
         if (calls->tenants[i] == NULL) {
             place = i;
+            free++;
         } else {
             mine += hf_text_equal(calls->tenants[i], tenant_id) ? 1 : 0;
         }
     }
-    return mine < SOURCE_CALLS_TENANT_MAX ? place : SOURCE_CALLS_MAX;
+    bool may_have = mine == 0 || (mine < SOURCE_CALLS_TENANT_MAX && free > 1);
+
+    return may_have ? place : SOURCE_CALLS_MAX;
 }
 
 static struct hf_status busy(struct hf_ctx *ctx)

@@ -7,8 +7,8 @@
 #include "base/cleanup.h"
 #include "base/ctx.h"
 
-#define SOURCE_CALLS_MAX 3        /* of the server's 8 handler threads */
-#define SOURCE_CALLS_TENANT_MAX 2 /* of one tenant */
+#define SOURCE_CALLS_MAX 4        /* of the server's 8 handler threads */
+#define SOURCE_CALLS_TENANT_MAX 2 /* of one tenant, the last place not being its second */
 #define SOURCE_CALL_S 30
 
 struct source_calls;

@@ -22,23 +22,25 @@ static const char *begin(struct hf_ctx *ctx, struct source_calls *calls, const c
     return status.info->reason;
 }
 
-static void test_source_call__one_tenant_has_two_and_all_have_three(void **state)
+static void test_source_call__one_tenant_has_two_and_the_last_is_for_who_has_none(void **state)
 {
     struct hf_ctx ctx = ctx_begin();
     struct source_calls *calls = source_calls_new();
-    struct source_call held[4] = {{NULL, 0}};
+    struct source_call held[5] = {{NULL, 0}};
 
     (void)state;
     assert_string_equal(begin(&ctx, calls, "a", &held[0]), "");
     assert_string_equal(begin(&ctx, calls, "a", &held[1]), "");
     assert_string_equal(begin(&ctx, calls, "a", &held[2]), "SOURCES_BUSY");
     assert_string_equal(begin(&ctx, calls, "b", &held[2]), "");
-    assert_string_equal(begin(&ctx, calls, "c", &held[3]), "SOURCES_BUSY");
-    source_call_end(&held[3]); /* none */
-    source_call_end(&held[0]);
-    source_call_end(&held[0]); /* once */
+    assert_string_equal(begin(&ctx, calls, "b", &held[3]), "SOURCES_BUSY"); /* the last one */
     assert_string_equal(begin(&ctx, calls, "c", &held[3]), "");
-    assert_string_equal(begin(&ctx, calls, "a", &held[0]), "SOURCES_BUSY");
+    assert_string_equal(begin(&ctx, calls, "d", &held[4]), "SOURCES_BUSY");
+    source_call_end(&held[4]); /* none */
+    source_call_end(&held[0]);
+    source_call_end(&held[0]);                                              /* once */
+    assert_string_equal(begin(&ctx, calls, "a", &held[0]), "SOURCES_BUSY"); /* it has one still */
+    assert_string_equal(begin(&ctx, calls, "d", &held[4]), "");
     source_call_end(&held[1]);
     source_call_end(&held[2]);
     assert_string_equal(begin(&ctx, calls, "c", &held[0]), "");
@@ -90,7 +92,7 @@ static void test_source_call__what_follows_a_commit_does_not_end_with_the_caller
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source_call__one_tenant_has_two_and_all_have_three),
+        cmocka_unit_test(test_source_call__one_tenant_has_two_and_the_last_is_for_who_has_none),
         cmocka_unit_test(test_source_call__ends_soon_whatever_the_caller_allows),
         cmocka_unit_test(test_source_call__what_follows_a_commit_does_not_end_with_the_caller),
     };
