@@ -548,6 +548,40 @@ def test_delete_backup__holds_no_transaction_while_it_writes_the_vault(call, hou
     assert call("BackupService/GetBackup", {"name": older}).code == "NOT_FOUND"
 
 
+@pytest.mark.parametrize("meanwhile, why", [
+    ("state = 'PENDING', revision = revision + 1", "BACKUP_NOT_ENDED"),
+    ("verification = 'DAMAGED', revision = revision + 1", "ETAG_MISMATCH")])
+def test_delete_backup__of_one_that_changes_meanwhile_is_refused(call, house, meanwhile, why):
+    """It is held behind its look at the row, as a retry of the job holds it."""
+    name = f"{ORDERS}/backups/failed"
+    state_sql(house, "insert into backup.backups (tenant_id, cluster_id, id, state, lineage) select"
+                     " tenant_id, id, 'failed', 'FAILED', lineage from backup.clusters"
+                     " where name = 'orders' and delete_time is null")
+    read = call("BackupService/GetBackup", {"name": name}).reply.etag
+    request = {"name": name, **({"etag": read} if why == "ETAG_MISMATCH" else {})}
+    with Session(house.state) as session:
+        session.run("begin")
+        session.run(LOCK)
+        with calling(call, "BackupService/DeleteBackup", request) as (thread, answers):
+            proc.wait_until(lambda: not thread.is_alive() or waiting(house),
+                            what="the deletion through or at the lock")
+            session.run(f"update backup.backups set {meanwhile} where id = 'failed'")
+            session.run("commit")
+    there = call("BackupService/GetBackup", {"name": name}).code
+    state_sql(house, "delete from backup.backups where id = 'failed'")
+    assert (reason(answers[0]), there) == (why, "OK")
+
+
+def test_retry__of_a_backup_that_was_deleted_is_refused(call, source):
+    with no_checkpoint(source):
+        job = call("BackupService/CreateBackup", {"parent": ORDERS}).reply
+        call("JobService/CancelJob", {"name": job.name}).reply
+    assert wait_for_end(call, job.name) == "CANCELLED"
+    assert call("BackupService/DeleteBackup", {"name": job.target}).code == "OK"
+    answer = call("JobService/RetryJob", {"name": job.name})
+    assert (answer.code, reason(answer)) == ("NOT_FOUND", "BACKUP_NOT_FOUND")
+
+
 def test_rebuild__does_not_bring_back_what_is_deleted_meanwhile(call, house):
     """It is stopped at one backup, with the journal read, while another one is deleted."""
     made = []

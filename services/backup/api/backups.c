@@ -55,11 +55,12 @@ static struct hf_status admit(struct hf_ctx *ctx, struct db_tx *tx, const struct
 struct hf_status api_readmit_backup(struct hf_ctx *ctx, struct db_tx *tx, const char *args)
 {
     const struct args target = args_decode(ctx->arena, args);
-    const struct backup_row backup = {.cluster_id = target.cluster_id, .id = target.backup_id};
     struct cluster_row row;
+    struct backup_row backup;
 
     HF_TRY(clusters_get_id(ctx, tx, target.cluster_id, &row));
     HF_TRY(admit(ctx, tx, &row));
+    HF_TRY(backups_get(ctx, tx, row.name, target.backup_id, &backup)); /* it may be deleted */
     return backups_set_pending(ctx, tx, &backup);
 }
 
@@ -189,37 +190,13 @@ API_UNARY(api_list_backups)
     return db_tx_commit(ctx, &tx);
 }
 
-/* The vault first: a deletion that only the catalogue knew would come back with a rebuild. */
-static struct hf_status delete_point(struct hf_ctx *ctx, struct api_thread *thread,
-                                     const struct backup_row *row)
-{
-    struct source source;
-    struct vault_source_state state;
-
-    HF_TRY(source_load(ctx, thread->app, thread->grant.tenant_id, row->cluster_id, &source));
-    HF_TRY(source_journal(ctx, &source, &state));
-    if (vault_state_point(&state, row->id) == NULL) {
-        return hf_success();
-    }
-    struct vault_entry entry = {
-        .kind = VAULT_ENTRY_DELETE,
-        .time_us = hf_now_us(),
-        .attempt_id = hf_printf(ctx->arena, "delete/%s", row->id),
-        .u.deleted_id = row->id,
-    };
-    return source_append(ctx, &source, &state, &entry);
-}
-
-/* Whether this backup may go. What speaks against it only ever becomes less: the newest point stays
- * the newest until there is a newer one, and an ended backup stays ended. */
-static struct hf_status look_deletable(struct hf_ctx *ctx, struct api_thread *thread,
-                                       const PbBackup__DeleteBackupRequest *want,
-                                       const struct resource_name *name, struct backup_row *ret_row)
+/* Whether this backup may go. */
+static struct hf_status judge(struct hf_ctx *ctx, struct db_tx *tx,
+                              const PbBackup__DeleteBackupRequest *want,
+                              const struct resource_name *name, struct backup_row *ret_row)
 {
     struct backups_summary summary;
-    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
-    HF_TRY(begin(ctx, thread, &tx));
     HF_TRY(backups_get(ctx, tx, name->cluster, name->id, ret_row));
     HF_TRY(etag_check(ctx, want->etag, ret_row->revision,
                       hf_printf(ctx->arena, "backup %s", name->id)));
@@ -229,9 +206,55 @@ static struct hf_status look_deletable(struct hf_ctx *ctx, struct api_thread *th
     return admit_backup_delete(ctx->arena, &seen);
 }
 
-static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
-                                   const struct replay *replay, const struct backup_row *row)
+static struct hf_status look_deletable(struct hf_ctx *ctx, struct api_thread *thread,
+                                       const PbBackup__DeleteBackupRequest *want,
+                                       const struct resource_name *name, struct backup_row *ret_row)
 {
+    HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
+
+    HF_TRY(begin(ctx, thread, &tx));
+    HF_TRY(judge(ctx, tx, want, name, ret_row));
+    return db_tx_commit(ctx, &tx);
+}
+
+/* The vault first: a deletion that only the catalogue knew would come back with a rebuild. The row
+ * is judged again behind the reading of the journal, as late as there is no transaction to hold;
+ * what the vault says by then is final. ret_is_written: the vault has the deletion. */
+static struct hf_status delete_point(struct hf_ctx *ctx, struct api_thread *thread,
+                                     const PbBackup__DeleteBackupRequest *want,
+                                     const struct resource_name *name, const char *cluster_id,
+                                     bool *ret_is_written)
+{
+    struct source source;
+    struct vault_source_state state;
+    struct backup_row row;
+
+    *ret_is_written = false;
+    HF_TRY(source_load(ctx, thread->app, thread->grant.tenant_id, cluster_id, &source));
+    HF_TRY(source_journal(ctx, &source, &state));
+    if (vault_state_point(&state, name->id) == NULL) {
+        return hf_success();
+    }
+    HF_TRY(look_deletable(ctx, thread, want, name, &row));
+    struct vault_entry entry = {
+        .kind = VAULT_ENTRY_DELETE,
+        .time_us = hf_now_us(),
+        .attempt_id = hf_printf(ctx->arena, "delete/%s", name->id),
+        .u.deleted_id = name->id,
+    };
+    HF_TRY(source_append(ctx, &source, &state, &entry));
+    *ret_is_written = true;
+    return hf_success();
+}
+
+/* Without a deletion in the vault the row decides, and is judged under the lock of the cluster,
+ * which who puts a backup back to work takes as well: it may have been retried meanwhile. */
+static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread,
+                                   const struct replay *replay, const struct resource_name *name,
+                                   bool is_written, struct backup_row *row)
+{
+    const PbBackup__DeleteBackupRequest *want =
+        (const PbBackup__DeleteBackupRequest *)(const void *)replay->req;
     bool is_done = false;
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -239,6 +262,10 @@ static struct hf_status delete_row(struct hf_ctx *ctx, struct api_thread *thread
     HF_TRY(replay_begin(ctx, tx, replay, &is_done));
     if (is_done) { /* a twin with the same request id was faster */
         return hf_success();
+    }
+    if (!is_written) {
+        HF_TRY(clusters_lock(ctx, tx, row->cluster_id));
+        HF_TRY(judge(ctx, tx, want, name, row));
     }
     HF_TRY(backups_delete(ctx, tx, row));
     HF_TRY(replay_save(ctx, tx, replay));
@@ -256,6 +283,7 @@ API_UNARY(api_delete_backup)
     const struct replay replay = {thread->app->secrets, "DeleteBackup", want->request_id,
                                   &want->base, resp};
     bool is_done = false;
+    bool is_written = false;
 
     (void)peer;
     HF_TRY(name_parse(ctx->arena, "name", want->name, NAME_BACKUP, &name));
@@ -267,8 +295,8 @@ API_UNARY(api_delete_backup)
     if (want->validate_only) {
         return hf_success();
     }
-    HF_TRY(delete_point(ctx, thread, &row));
-    return delete_row(ctx, thread, &replay, &row);
+    HF_TRY(delete_point(ctx, thread, want, &name, row.cluster_id, &is_written));
+    return delete_row(ctx, thread, &replay, &name, is_written, &row);
 }
 
 /* A job without a row of its own: verification, rebuild. */
