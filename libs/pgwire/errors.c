@@ -262,9 +262,9 @@ static const char *peer_fix(struct hf_arena *arena, const char *role)
     const char *self = own_name(arena);
 
     return hf_printf(arena,
-                     "for the source the service is this machine's user %s: as first line of its "
-                     "pg_hba.conf write `local all,replication %s peer map=holdfast`, into "
-                     "pg_ident.conf `holdfast %s %s`, then run SELECT pg_reload_conf();",
+                     "it saw this machine's user %s: begin its pg_hba.conf with `local "
+                     "all,replication %s peer map=holdfast`, add `holdfast %s %s` to its "
+                     "pg_ident.conf, then SELECT pg_reload_conf();",
                      self, role, self, role);
 }
 

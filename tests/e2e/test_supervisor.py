@@ -491,6 +491,7 @@ def test_supervisor__bounds_a_log_that_was_renamed_before_it_began(house):
     log, before = house.path("log", "backup.log"), house.note_processes()["backup"]
     os.rename(log, f"{log}-20260101")
     another_supervisor(house)
+    assert check_of(house, "process backup")["verdict"] == "ok"
     os.truncate(f"{log}-20260101", 17 << 20)
     proc.wait_until(lambda: os.stat(f"{log}-20260101").st_size < 1 << 20, what="the next look")
     assert house.note_processes()["backup"] == before

@@ -99,7 +99,9 @@ const char *began_newer(struct hf_ctx *ctx, const struct place *place,
     const struct process_began now = look_by_name(ctx, place, entry->name);
 
     if (is_other(entry->began.program, now.program)) {
-        return "another program than the one that is installed now";
+        return hf_text_empty(entry->began.program)
+                   ? "a program that nobody noted: an earlier release did not"
+                   : "another program than the one that is installed now";
     }
     return is_other(entry->began.settings, now.settings) ? "another " DIR_OVERRIDES
                                                            " than the one that is there now"
