@@ -240,10 +240,21 @@ static char *sqlstate_cut(struct hf_arena *arena, const char *text, char ret_sql
 
 /* The method's name stays what it is in any language; which user of the machine the server saw, it
  * tells its own log only. */
-static bool is_peer_refused(const struct pgwire_conn *conn, const char *sqlstate, const char *text)
+static bool is_peer_refused(struct hf_arena *arena, const struct pgwire_conn *conn,
+                            const char *sqlstate, const char *text)
 {
-    return conn->socket_path != NULL && hf_has_prefix(sqlstate, "28") &&
-           strcasestr(text, "peer") != NULL;
+    const char *const names[] = {PQuser(conn->pg), PQdb(conn->pg), PQhost(conn->pg)};
+    char *said = hf_strdup(arena, text);
+
+    for (size_t i = 0; i < HF_LEN(names); i++) { /* which may have the word in them */
+        size_t len = names[i] == NULL ? 0 : strlen(names[i]);
+
+        for (char *at = said; len > 0 && (at = strstr(at, names[i])) != NULL; at += len) {
+            memset(at, ' ', len);
+        }
+    }
+    return conn->socket_path != NULL && hf_text_equal(sqlstate, "28000") &&
+           strcasestr(said, "peer") != NULL;
 }
 
 static const char *own_name(struct hf_arena *arena)
@@ -287,7 +298,7 @@ struct hf_status pgwire_fail_connect(struct hf_ctx *ctx, const struct pgwire_con
                                        pgwire_quote_name(ctx->arena, role));
         return rule_fail(ctx, conn, &no_replication, sqlstate, hf_str_of(text));
     }
-    if (is_peer_refused(conn, sqlstate, text)) {
+    if (is_peer_refused(ctx->arena, conn, sqlstate, text)) {
         no_peer.fix = peer_fix(ctx->arena, pgwire_quote_name(ctx->arena, role));
         return rule_fail(ctx, conn, &no_peer, sqlstate, hf_str_of(text));
     }

@@ -178,6 +178,34 @@ static void test_conn__tells_whom_peer_authentication_sees(void **state)
     assert_ok(open_reloaded(&ctx, *state, &options, HF_PERMISSION_DENIED));
 }
 
+static void test_conn__tells_no_peer_authentication_by_a_name(void **state)
+{
+    HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
+    static const char *const roles[] = {"peertube", "nopeer"};
+    const char *hba = hf_printf(ctx.arena, "%s/pg_hba.conf", pgserver_data(*state));
+    const char *const lines[] = {"/bin/sed",
+                                 "-i",
+                                 "-e1ilocal all nopeer reject",
+                                 "-e1ilocal all peertube scram-sha-256",
+                                 hba,
+                                 NULL};
+
+    (void)pgserver_sql(*state, "create role peertube login password 'right'");
+    (void)pgserver_sql(*state, "create role nopeer login");
+    assert_int_equal(pgserver_run(*state, lines, NULL), 0);
+    for (size_t i = 0; i < HF_LEN(roles); i++) {
+        struct pgwire_options options = {.access = wire_access(),
+                                         .dsn = hf_printf(ctx.arena, "host=%s port=%d user=%s",
+                                                          pgserver_socket(*state),
+                                                          pgserver_port(*state), roles[i]),
+                                         .password = "wrong",
+                                         .dbname = "postgres"};
+
+        assert_fails(open_reloaded(&ctx, *state, &options, HF_OK), HF_PERMISSION_DENIED,
+                     "AUTHENTICATION_FAILED");
+    }
+}
+
 static void test_conn__tells_a_missing_database(void **state)
 {
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
@@ -338,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_conn__keeps_the_password_out_of_messages),
         cmocka_unit_test(test_conn__tells_a_role_without_replication),
         cmocka_unit_test(test_conn__tells_whom_peer_authentication_sees),
+        cmocka_unit_test(test_conn__tells_no_peer_authentication_by_a_name),
         cmocka_unit_test(test_conn__tells_a_missing_database),
         cmocka_unit_test(test_conn__tells_missing_walsenders_and_connections),
         cmocka_unit_test(test_conn__tries_host_after_host),
