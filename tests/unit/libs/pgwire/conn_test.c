@@ -183,12 +183,9 @@ static void test_conn__tells_no_peer_authentication_by_a_name(void **state)
     HF_CLEANUP(ctx_end) struct hf_ctx ctx = ctx_begin();
     static const char *const roles[] = {"peertube", "nopeer"};
     const char *hba = hf_printf(ctx.arena, "%s/pg_hba.conf", pgserver_data(*state));
-    const char *const lines[] = {"/bin/sed",
-                                 "-i",
-                                 "-e1ilocal all nopeer reject",
-                                 "-e1ilocal all peertube scram-sha-256",
-                                 hba,
-                                 NULL};
+    const char *const lines[] = {
+        "/bin/sed", "-i", "-e1ilocal all nopeer reject", "-e1ilocal all peertube scram-sha-256",
+        hba,        NULL};
 
     (void)pgserver_sql(*state, "create role peertube login password 'right'");
     (void)pgserver_sql(*state, "create role nopeer login");
