@@ -40,7 +40,10 @@ static struct hf_status from_file(struct cli *cli, const char *path, const char 
 
     hf_buf_init(&text, PASSWORD_MAX);
     HF_TRY(input_file(cli, path, &text));
-    return first_line(cli, &text, ret_password);
+    HF_TRY(first_line(cli, &text, ret_password));
+    return **ret_password == '\0' ? hf_fail(cli->ctx.arena, HF_INVALID_ARGUMENT,
+                                            "--password-file %s: its first line is empty", path)
+                                  : hf_success();
 }
 
 static struct hf_status from_pgpass(struct cli *cli, const char *dsn, const char **ret_password)
@@ -85,12 +88,17 @@ static struct hf_status find_password(struct cli *cli, const char *dsn, const ch
 /* --- certificates --------------------------------------------------------------------------- */
 
 /* Both forms are called .crt and .key. */
-static struct hf_status check_form(struct cli *cli, const char *option, const struct hf_buf *text)
+static struct hf_status check_form(struct cli *cli, const char *option, struct hf_buf *text)
 {
     const char *path = out_word(cli->ctx.arena, cli_option(cli, option));
     const char *tool = hf_text_equal(option, "key-file") ? "pkey" : "x509";
 
-    if (text->len == 0 || memchr(text->ptr, '\0', text->len) == NULL) {
+    if (strspn(hf_buf_text(text), " \t\r\n") == text->len) { /* what was to make it has failed */
+        return hf_fail(cli->ctx.arena, HF_INVALID_ARGUMENT,
+                       "--%s %s is empty; --clear-certs forgets those that are not given", option,
+                       path);
+    }
+    if (memchr(text->ptr, '\0', text->len) == NULL) {
         return hf_success();
     }
     return hf_fail(cli->ctx.arena, HF_INVALID_ARGUMENT,

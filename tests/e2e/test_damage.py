@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -306,6 +307,21 @@ def test_key__comes_through_a_pipe_of_ones_own(house, orders, folder):
     with open(f"{folder}/fifo", "w", encoding="utf-8"):  # from here on it is waited for
         reader.send_signal(signal.SIGINT)
         assert reader.wait(20) == 130
+    os.chown(f"{folder}/fifo", *nobody())
+    assert "only your own" in house.fails(4, *words, f"{folder}/fifo")
+    end, other = os.pipe()  # and sudo's caller gives one that is nobody's trap
+    os.fchown(end, *nobody())
+    os.write(other, key.encode())
+    os.close(other)
+    done = subprocess.run([house.program, *words, "/dev/stdin"], env=house.env, stdin=end,
+                          stdout=subprocess.PIPE, check=True, text=True)
+    os.close(end)
+    assert orders.first in done.stdout.split()
+
+
+def nobody():
+    entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
 
 
 def receiver(house):

@@ -173,6 +173,12 @@ def test_certificates__are_uploaded_and_leave_nothing_behind(house, secure):
     proc.run(["openssl", "x509", "-in", f"{folder}/ca.crt", "-outform", "DER", "-out", der])
     said = house.fails(2, "cluster", "add", "secure", "--dsn", dsn, "--ca-file", der)
     assert f"openssl x509 -inform DER -in {der} -out {der}.pem" in said
+    empty = os.path.join(folder, "empty")
+    for text, option in [("", "--ca-file"), (" \n", "--cert-file"), ("\n", "--password-file")]:
+        with open(empty, "w", encoding="utf-8") as file:  # what was to make it has failed
+            file.write(text)
+        said = house.fails(2, "cluster", "add", "secure", "--dsn", dsn, option, empty)
+        assert f"{option} {empty}" in said and "empty" in said
     words = ["--ca-file", bundle, "--cert-file", f"{folder}/client.crt"]
     with open(f"{folder}/client.key", encoding="utf-8") as file:
         key = file.read()
