@@ -75,7 +75,8 @@ static bool is_too_long(int fd, const struct logs_limits *limits)
            found.st_size > limits->file_bytes;
 }
 
-/* A FIFO has no reader to wait for. */
+/* The directory may be a link, through which the servers write, too; a log may be none. A FIFO has
+ * no reader to wait for. */
 static int open_log(int dir, const char *name)
 {
     return openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
@@ -89,7 +90,7 @@ static void not_tended(struct hf_ctx *ctx, const char *dir, int error)
 
 void logs_tend(struct hf_ctx *ctx, const char *dir, const struct logs_limits *limits)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry = NULL;
 
@@ -116,7 +117,7 @@ void logs_tend_open(struct hf_ctx *ctx, const char *dir, const char *name, int l
     if (!is_too_long(log, limits)) {
         return;
     }
-    HF_CLEANUP(hf_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    HF_CLEANUP(hf_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
         not_tended(ctx, dir, errno);
@@ -137,7 +138,7 @@ const char *logs_mark(struct hf_arena *arena, int log)
 
 static int open_marked(struct hf_arena *arena, const char *dir, const char *mark)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry = NULL;
     int found = -1;

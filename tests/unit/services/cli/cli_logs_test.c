@@ -140,6 +140,18 @@ static void test_logs__a_flood_stays_within_the_bound(void **state)
     assert_int_equal(size_of(fixture, "a.log.3"), -1);
 }
 
+static void test_logs__are_bounded_behind_a_link_to_their_directory(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *link = path_of(fixture, "link");
+
+    assert_int_equal(symlink(".", link), 0);
+    fill(fixture, "a.log", 'a', FILE_BYTES + 1);
+    logs_tend(&fixture->ctx, link, &limits);
+    assert_int_equal(size_of(fixture, "a.log"), 0);
+    assert_int_equal(first_byte(fixture, "a.log.1"), 'a');
+}
+
 /* A disk without room: here a limit on the size of files. */
 static void test_logs__without_room_old_text_is_given_up(void **state)
 {
@@ -247,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_DIR(test_logs__long_files_move_and_old_ones_go),
         WITH_DIR(test_logs__a_flood_stays_within_the_bound),
+        WITH_DIR(test_logs__are_bounded_behind_a_link_to_their_directory),
         WITH_DIR(test_logs__without_room_old_text_is_given_up),
         WITH_DIR(test_logs__no_link_is_followed),
         WITH_DIR(test_logs__what_was_renamed_stays_within_the_bound),
