@@ -3,6 +3,8 @@
  * early. */
 #include "backup/service.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,14 +90,22 @@ static struct hf_status check_address(struct hf_arena *arena, const char *key, c
                          key, address);
 }
 
+/* "/a/b" and deeper, without names that mean another one. */
+static bool is_deep(const char *path)
+{
+    const char *slash = path[0] == '/' ? strchr(path + 1, '/') : NULL;
+
+    return slash != NULL && slash[1] != '\0' && strstr(path, "//") == NULL &&
+           strstr(path, "/./") == NULL && strstr(path, "/..") == NULL && !hf_has_suffix(path, "/.");
+}
+
 /* What the process may write to once it is confined. At the root of the file system that would be
  * everything, or what belongs to the system. */
 static struct hf_status check_directory(struct hf_arena *arena, const char *key, const char *path)
 {
-    const char *slash = path == NULL || path[0] != '/' ? NULL : strchr(path + 1, '/');
-    bool is_deep = slash != NULL && slash > path + 1 && slash[1] != '\0' && slash[1] != '/';
+    char real[PATH_MAX]; /* what is not there is no link */
 
-    return path == NULL || (is_deep && strstr(path, "/..") == NULL)
+    return path == NULL || (is_deep(path) && (realpath(path, real) == NULL || is_deep(real)))
                ? hf_success()
                : hf_fail(arena, HF_INVALID_ARGUMENT,
                          "%s must be a whole path below a directory of /, not \"%s\"", key, path);

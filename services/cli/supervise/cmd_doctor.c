@@ -347,8 +347,8 @@ static void check_confinement(struct doctor *doctor)
 
     (void)hf_is_ok(processes_load(&doctor->cli->ctx, doctor->place.dir, &entries, &len));
     for (size_t i = 0; i < len; i++) {
-        if (entries[i].is_alive && !hf_text_equal(entries[i].name, "supervisor") &&
-            !is_confined(arena, entries[i].pid)) {
+        if (entries[i].is_alive && !entries[i].is_hidden &&
+            !hf_text_equal(entries[i].name, "supervisor") && !is_confined(arena, entries[i].pid)) {
             loose = entries[i].name;
         }
     }

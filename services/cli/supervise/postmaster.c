@@ -21,7 +21,9 @@ static bool is_postgres(struct hf_arena *arena, pid_t pid)
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     hf_buf_init(&text, 64);
-    return read_proc(arena, pid, "comm", &text) && hf_text_equal(hf_buf_text(&text), "postgres\n");
+    return read_proc(arena, pid, "comm", &text) &&
+           (hf_text_equal(hf_buf_text(&text), "postgres\n") ||
+            hf_text_equal(hf_buf_text(&text), "postmaster\n")); /* the old name of the program */
 }
 
 /* What initdb, pg_ctl and setting up run: no servers, and gone in a moment. */
