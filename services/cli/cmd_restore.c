@@ -342,8 +342,11 @@ static struct hf_status run(struct job *job)
     job->ctx = job->cli->ctx;
     job->ctx.arena = hf_arena_new((size_t)1 << 30);
     job->ctx.cancel = &job->cancel;
-    struct hf_thread *thread = hf_thread_start("restore", run_restore, job);
+    struct hf_thread *thread = hf_thread_try("restore", run_restore, job);
 
+    if (thread == NULL) {
+        return hf_thread_refused(job->cli->ctx.arena);
+    }
     wait_for_end(job);
     hf_thread_join(thread);
     if (job->client != NULL) {

@@ -4,10 +4,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/pool.h"
+#include "cli/cli.h"
 
 #define BEGIN_MS 1000
 
@@ -49,7 +51,13 @@ struct interrupt *interrupt_start(struct hf_cancel *cancel)
     sigaddset(&interrupt->signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &interrupt->signals, NULL);
     hf_lock_init(&interrupt->begin);
-    interrupt->thread = hf_thread_start("signals", wait_for_signals, interrupt);
+    interrupt->thread = hf_thread_try("signals", wait_for_signals, interrupt);
+    if (interrupt->thread == NULL) {
+        fputs("error: the system has no more threads for this command (see RLIMIT_NPROC, TasksMax "
+              "and pids.max)\n",
+              stderr);
+        _exit(CLI_UNAVAILABLE);
+    }
     hf_lock_take(&interrupt->begin);
     while (!interrupt->has_begun) {
         (void)hf_lock_wait(&interrupt->begin, BEGIN_MS);

@@ -7,7 +7,7 @@
 
 struct interrupt;
 
-/* Before any other thread is started. */
+/* Before any other thread is started. Without a thread to be had the process ends, and says so. */
 struct interrupt *interrupt_start(struct hf_cancel *cancel);
 void interrupt_stop(struct interrupt *interrupt);
 

@@ -293,6 +293,29 @@ def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
 
 
 
+def limit_threads(pid, most):
+    entry = pwd.getpwnam("holdfast")
+    as_it = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
+    proc.run([*(as_it if os.geteuid() == 0 else []), "prlimit", "--pid", str(pid), f"--nproc={most}:"])
+
+
+def test_verify__without_a_thread_to_be_had_fails_and_nothing_else(house, orders):
+    """As TasksMax and RLIMIT_NPROC do."""
+    pid = house.note_processes()["backup"]
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        before = re.search(r"Max processes +(\S+)", file.read()).group(1)
+    limit_threads(pid, "1")
+    try:
+        job = house.hf("backup", "verify", orders.first, "--no-wait")["name"]
+        proc.wait_until(lambda: "no more threads" in str(house.hf("job", "describe", job)),
+                        what="the job that says so")
+    finally:
+        limit_threads(pid, before)
+    assert house.note_processes()["backup"] == pid
+    house.run("job", "watch", job)
+    assert house.hf("job", "describe", job)["state"] == "SUCCEEDED"
+
+
 def test_key__comes_through_a_pipe_of_ones_own(house, orders, folder):
     """As a shell's <(command) gives it; one without a writer is left with Ctrl-C."""
     words = ["backup", "list", "--vault", house.path("vault"), "-o", "name", "--key-file"]

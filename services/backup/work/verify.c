@@ -64,8 +64,11 @@ struct hf_status verify_run_task(struct hf_ctx *ctx, struct verify_work *work,
 
     running.ctx.arena = arena;
     running.ctx.cancel = &cancel;
-    struct hf_thread *thread = hf_thread_start("verify", run_task, &running);
+    struct hf_thread *thread = hf_thread_try("verify", run_task, &running);
 
+    if (thread == NULL) {
+        return hf_thread_refused(ctx->arena);
+    }
     while (!atomic_load(&running.is_done)) {
         struct hf_status slept = hf_ctx_sleep(ctx, 100);
 
