@@ -141,13 +141,29 @@ static void append_page(struct hf_arena *arena, ProtobufCMessage *all, ProtobufC
     memcpy(before.at, &pointers, sizeof(pointers));
 }
 
+/* --limit, which one page holds; 0: to the end. */
+static struct hf_status take_limit(struct cli *cli, int32_t *ret_limit)
+{
+    const char *text = cli_option(cli, "limit");
+    int64_t limit = 0;
+
+    if (text != NULL && (!hf_parse_i64(text, &limit) || limit < 1 || limit > PAGE_ITEMS)) {
+        return cli_usage(cli, "--limit must be 1 to %d, not %s", PAGE_ITEMS, text);
+    }
+    *ret_limit = (int32_t)limit;
+    return hf_success();
+}
+
 struct hf_status client_list(struct cli *cli, struct rpc_client *client, const char *method,
                              ProtobufCMessage *req, void **ret_resp)
 {
     bool is_backup = protobuf_c_service_descriptor_get_method_by_name(
                          &pb_backup__backup_service__descriptor, method) != NULL;
-    const int32_t size = PAGE_ITEMS;
+    int32_t limit = 0;
     void *all = NULL;
+
+    HF_TRY(take_limit(cli, &limit));
+    const int32_t size = limit > 0 ? limit : PAGE_ITEMS;
 
     memcpy(field_of(req, "page_size"), &size, sizeof(size));
     for (int pages = 0; pages < PAGES_MAX; pages++) {
@@ -162,7 +178,7 @@ struct hf_status client_list(struct cli *cli, struct rpc_client *client, const c
         } else {
             append_page(cli->ctx.arena, all, page);
         }
-        if (hf_text_empty(token)) {
+        if (hf_text_empty(token) || limit > 0) {
             memcpy(field_of(all, "next_page_token"), &token, sizeof(token));
             *ret_resp = all;
             return hf_success();

@@ -27,11 +27,15 @@ static const struct cli_option create_options[] = {
     {"wait", NULL, "wait for the end with progress", false},
     {"checkpoint", "HOW", "fast (default) or spread", false},
 };
+static const struct cli_option cluster_list_options[] = {
+    {"limit", "N", "at most N, 1 to 1000", false},
+};
 static const struct cli_option list_options[] = {
     {"vault", "DIR", "read the vault in DIR without any service", false},
     {"key-file", "FILE", "key of that vault", false},
     {"cluster", "NAME", "only this cluster's", false},
     {"state", "STATE", "only backups in this state", false},
+    {"limit", "N", "at most N, 1 to 1000", false},
 };
 static const struct cli_option verify_options[] = {
     {"no-wait", NULL, "start it and print the job", false},
@@ -39,6 +43,7 @@ static const struct cli_option verify_options[] = {
 static const struct cli_option job_list_options[] = {
     {"state", "STATE", "only jobs in this state", false},
     {"kind", "KIND", "only jobs of this kind", false},
+    {"limit", "N", "at most N, 1 to 1000", false},
 };
 
 const struct cli_command cli_client_commands[] = {
@@ -65,7 +70,11 @@ const struct cli_command cli_client_commands[] = {
          "on by the new way.",
      OPTIONS(update_options),
      .run = cmd_cluster_update},
-    {.path = "cluster list", .args = "", .summary = "protected clusters", .run = cmd_cluster_list},
+    {.path = "cluster list",
+     .args = "",
+     .summary = "protected clusters",
+     OPTIONS(cluster_list_options),
+     .run = cmd_cluster_list},
     {.path = "cluster describe",
      .args = "NAME",
      .args_min = 1,

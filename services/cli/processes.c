@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "cli/dir.h"
@@ -90,6 +91,18 @@ static void mark_load(const struct codec_value *item, const char *key, char mark
     }
 }
 
+static const char *const names[] = {"supervisor", "postgres", "redis", "backup"};
+
+static const char *known_name(const char *name)
+{
+    for (size_t i = 0; i < HF_LEN(names) && name != NULL; i++) {
+        if (hf_text_equal(name, names[i])) {
+            return names[i];
+        }
+    }
+    return NULL;
+}
+
 struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
                                 const struct process_entry **ret_entries, size_t *ret_len)
 {
@@ -109,20 +122,33 @@ struct hf_status processes_load(struct hf_ctx *ctx, const char *dir,
     HF_TRY(codec_json_parse(ctx->arena, (struct hf_str){(const char *)text.ptr, text.len}, path,
                             &value));
     const struct codec_value *list = codec_value_get(value, "processes");
+
+    if (list == NULL || list->kind != CODEC_ARRAY) {
+        return hf_fail(ctx->arena, HF_DATA_LOSS,
+                       "%s holds no list of processes; remove it, and the supervisor writes it "
+                       "again",
+                       path);
+    }
     const char *boot = codec_value_text(value, "bootId");
     bool is_this_boot = boot != NULL && hf_text_equal(boot, boot_id(ctx->arena));
-    size_t len = list == NULL ? 0 : list->len;
-    struct process_entry *entries = HF_NEW_N(ctx->arena, struct process_entry, len + 1);
+    struct process_entry *entries = HF_NEW_N(ctx->arena, struct process_entry, HF_LEN(names));
+    size_t len = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        const char *name = codec_value_text(&list->items[i], "name");
+    for (size_t i = 0; i < list->len && len < HF_LEN(names); i++) {
+        const struct codec_value *item = &list->items[i];
+        const char *name = known_name(codec_value_text(item, "name"));
 
-        entries[i].name = name == NULL ? "" : name;
-        entries[i].pid = codec_value_int(&list->items[i], "pid", 0);
-        mark_load(&list->items[i], "log", entries[i].began.log);
-        mark_load(&list->items[i], "program", entries[i].began.program);
-        mark_load(&list->items[i], "settings", entries[i].began.settings);
-        look_at(&entries[i], codec_value_int(&list->items[i], "began", 0), is_this_boot);
+        if (name == NULL || processes_find(entries, len, name) != NULL) {
+            continue; /* a later release's, or nobody's */
+        }
+        struct process_entry *entry = &entries[len++];
+
+        entry->name = name;
+        entry->pid = codec_value_int(item, "pid", 0);
+        mark_load(item, "log", entry->began.log);
+        mark_load(item, "program", entry->began.program);
+        mark_load(item, "settings", entry->began.settings);
+        look_at(entry, codec_value_int(item, "began", 0), is_this_boot);
     }
     *ret_entries = entries;
     *ret_len = len;

@@ -525,7 +525,8 @@ def overrides(house):
     ("vault_dir: /elsewhere\n", "overrides.yaml:1: vault_dir is none"),
     ("sources_denied: [10.0.0.0/99]\n", "sources_denied"),
     ("listen: nowhere\n", "listen"), ("threads: [\n", "overrides.yaml:"),
-    ("cache_dir: /\n", "cache_dir must be"), ("cache_dir: \"\"\n", "cache_dir"),
+    ("cache_dir: /\n", "cache_dir must be"), ("cache_dir: /./etc\n", "cache_dir must be"),
+    ("cache_dir: /usr/.\n", "cache_dir must be"), ("cache_dir: /proc/self/root\n", "cache_dir must be"), ("cache_dir: \"\"\n", "cache_dir"),
     ("run_dir: /proc\n", "run_dir must be"), ("run_dir: /var/../etc\n", "run_dir must be"),
 ])
 def test_up__judges_overrides_and_stops_nothing(house, text, said):
@@ -631,7 +632,10 @@ def test_info__says_what_it_does_not_know(house):
     os.kill(pids["supervisor"], signal.SIGKILL)  # who would start them again
     kept = read(list_of)
     try:
-        for name, text in (("postgres", kept), ("backup", kept), ("backup", "{")):
+        foreign = json.dumps({"processes": [{"name": "\x1b[2J", "pid": 1}, {"name": "backup", "pid": -1},
+                                            {"name": "backup", "pid": os.getpid()}, [], 7]})
+        for name, text in (("postgres", kept), ("backup", kept), ("backup", "{"), ("backup", "[]"),
+                           ("backup", '{"processes": {"a": {}}}'), ("backup", foreign)):
             proc.kill_tree(pids[name])
             with open(list_of, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -639,7 +643,9 @@ def test_info__says_what_it_does_not_know(house):
             told = json.loads(done.stdout)
             assert done.returncode != 0 and told["clustersKnown"] is False and told["clusters"] is None
             assert told["error"]["code"] == "UNAVAILABLE" and told["error"]["message"] in done.stderr
-            assert (told["processes"] is None) == (text == "{")
+            assert (told["processes"] is None) == (text not in (kept, foreign))
+            if text == foreign:  # neither another's process nor another's words
+                assert told["processes"] == [{"name": "backup", "pid": -1, "running": False}]
     finally:
         with open(list_of, "w", encoding="utf-8") as file:
             file.write(kept)

@@ -75,7 +75,8 @@ static struct hf_status check_port(struct cli *cli, const struct place *place, i
 static struct hf_status ask(struct cli *cli, const struct place *place)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    const char *const argv[] = {"/proc/self/exe", "cluster", "list", "--dir", cli->dir, NULL};
+    const char *const argv[] = {"/proc/self/exe", "cluster", "list", "--limit", "1",
+                                "--dir",          cli->dir,  NULL};
     int code = 0;
 
     hf_buf_init(&text, LINE_MAX_BYTES);
