@@ -304,7 +304,8 @@ def test_store__links_for_directories_are_not_followed(house, orders, folder, at
     finally:
         os.unlink(temp)
         os.rename(os.path.join(house.path("vault"), "aside"), temp)
-    assert error["code"] == "FAILED_PRECONDITION", error
+    assert (error["code"] == "FAILED_PRECONDITION" or  # or the WAL stream was there before
+            "symbolic links" in error["message"]), error
     house.backup("orders")
     attempts.add("store", ".tmp", "a link to another directory of the service",
                  "nothing is written, swept or removed there", True)
