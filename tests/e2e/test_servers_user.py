@@ -167,6 +167,11 @@ def test_up__runs_from_a_clone_in_a_folder_that_only_root_may_enter(copy, folder
     os.mkdir(closed, 0o700)
     shutil.copytree(os.path.dirname(copy.program), os.path.join(closed, "bin"))
     copy.program = os.path.join(closed, "bin", "holdfast")
+    for name in ("holdfast", "holdfast-backup"):  # as a umask of 077 makes them
+        program = os.path.join(closed, "bin", name)
+        os.chmod(program, 0o700)
+        assert f"chmod a+rx {program}" in copy.fails(4, "up")
+        os.chmod(program, 0o755)
     copy.up()
     assert user_of(copy.pids["backup"]) == USER
     copy.kill("backup")

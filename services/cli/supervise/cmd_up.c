@@ -1,5 +1,6 @@
 /* up: make what is missing, start a supervisor when there is none, wait until the service answers.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +44,30 @@ static struct hf_status check_self(struct cli *cli, const struct place *place)
                ? hf_success()
                : cli_usage(cli, "--user is for root: %s cannot run servers as %s", place->user,
                            wanted);
+}
+
+static bool can_run(const char *path, int held)
+{
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ||
+           (held > 0 && faccessat(held, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) == 0);
+}
+
+/* Programs that root built for himself alone (umask 077) would be waited for in vain. */
+static struct hf_status check_programs(struct cli *cli, const struct place *place)
+{
+    static const char self[] = "/proc/self/exe";
+    struct hf_arena *arena = cli->ctx.arena;
+    const char *service = hf_path_join(arena, place->bin, PLACE_SERVICE);
+    const char *closed = !can_run(self, 0) ? hf_path_join(arena, place->bin, "holdfast")
+                         : !can_run(service, place->service) ? service
+                                                             : NULL;
+
+    return closed == NULL
+               ? hf_success()
+               : hf_fail_info(arena, HF_FAILED_PRECONDITION, "PROGRAM_CLOSED", NULL,
+                              "%s is not to be run by user %s: chmod a+rx %s, on a file system "
+                              "that is not mounted noexec",
+                              closed, place->user, out_word(arena, closed));
 }
 
 static struct hf_status take_port(struct cli *cli, int64_t *ret_port)
@@ -227,6 +252,7 @@ struct hf_status cmd_up(struct cli *cli)
     HF_TRY(place_of(&cli->ctx, cli->dir, &place));
     place.service = cli->service;
     HF_TRY(check_self(cli, &place));
+    HF_TRY(check_programs(cli, &place));
     HF_TRY(place_find_postgres(&cli->ctx, &place));
     HF_TRY(overrides_check(&cli->ctx, &place));
     HF_TRY(setup_run(&cli->ctx, &place, port, &is_new));
