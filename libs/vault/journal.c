@@ -11,13 +11,13 @@
 #include "base/vec.h"
 #include "codec/hash.h"
 #include "vault/journal_entry.h"
+#include "vault/names.h"
 #include "vault/pack_format.h"
 
 #define ENTRY_DIGITS 12
 #define NUMBER_MAX UINT64_C(999999999999) /* twelve digits */
-#define WALK_MAX 4096u      /* entries since a checkpoint; writers make one after 64 */
-#define RACES_MAX 1000      /* entries of others that one call steps over */
-#define SOURCES_MAX 100000u /* of a realm: names alone must not fill the memory */
+#define WALK_MAX 4096u /* entries since a checkpoint; writers make one after 64 */
+#define RACES_MAX 1000 /* entries of others that one call steps over */
 #define LIST_STEP 1000
 #define LIST_ARENA ((size_t)8 << 20)
 #define CHECKPOINT_ENTRIES 64
@@ -420,39 +420,12 @@ struct hf_status vault_journal_append(struct hf_ctx *ctx, struct objstore *store
 
 /* --- sources -------------------------------------------------------------------------------- */
 
-/* Listing skips from source to source: the name behind all that begin with "<source>/". */
 struct hf_status vault_sources_list(struct hf_ctx *ctx, struct objstore *store, const char *realm,
                                     const char ***ret_prefixes, size_t *ret_len)
 {
     const char *below = hf_printf(ctx->arena, "tenants/%s/sources/", realm);
-    const char *after = NULL;
-    HF_VEC(const char *) prefixes = {0};
 
-    for (;;) {
-        struct objstore_page page = {0};
-        const char *name;
-        const char *prefix;
-
-        HF_TRY(objstore_list(ctx, store, below, after, 1, &page));
-        if (page.len == 0) {
-            break;
-        }
-        if (prefixes.len == SOURCES_MAX) {
-            return hf_fail(ctx->arena, HF_RESOURCE_EXHAUSTED, "realm %s has more than %u sources",
-                           realm, SOURCES_MAX);
-        }
-        name = page.entries[0].name;
-        after = name;
-        if (strchr(name + strlen(below), '/') == NULL) {
-            continue; /* a file beside the sources is somebody else's */
-        }
-        prefix = hf_strndup(ctx->arena, name, strlen(below) + strcspn(name + strlen(below), "/"));
-        *HF_VEC_ADD(ctx->arena, &prefixes) = prefix;
-        after = hf_printf(ctx->arena, "%s/\x7f", prefix);
-    }
-    *ret_prefixes = prefixes.items;
-    *ret_len = prefixes.len;
-    return hf_success();
+    return vault_names_below(ctx, store, below, ret_prefixes, ret_len);
 }
 
 const char *vault_source_id(const char *prefix)

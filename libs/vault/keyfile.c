@@ -1,5 +1,6 @@
 /* Key files: the key-encryption key, the signing key, the text of the recovery kit. The surprise:
- * a key file that others may read is refused, not used with a warning. */
+ * a key file that others may read is refused, not used with a warning; and a recovery kit is read
+ * from whatever is printed around it. */
 #include "vault/keyfile.h"
 
 #include <ctype.h>
@@ -12,6 +13,7 @@
 #include "base/id.h"
 #include "codec/hash.h"
 #include "codec/seal.h"
+#include "vault/kit.h"
 
 #define KEY_FILE_MAX 4096
 #define KIT_PREFIX "HOLDFAST-KIT-1"
@@ -65,8 +67,8 @@ struct hf_status vault_kek_make(struct hf_ctx *ctx, const char *path)
     return status;
 }
 
-struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf_buf *buf,
-                                 uint8_t ret_kek[VAULT_KEY_LEN])
+static struct hf_status kek_parse(struct hf_arena *arena, const char *path, struct hf_buf *buf,
+                                  uint8_t ret_kek[VAULT_KEY_LEN])
 {
     uint8_t kek[VAULT_KEY_LEN] = {0};
 
@@ -74,12 +76,14 @@ struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf
         buf->len--;
     }
     if (buf->len != 2 * VAULT_KEY_LEN) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
-                       "key file %s does not hold exactly 64 hexadecimal digits", path);
+        return hf_fail(arena, HF_INVALID_ARGUMENT,
+                       "key file %s does not hold exactly 64 hexadecimal digits, nor a recovery "
+                       "kit",
+                       path);
     }
     if (!hf_unhex(hf_buf_text(buf), kek, sizeof(kek))) {
         codec_wipe(kek, sizeof(kek));
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+        return hf_fail(arena, HF_INVALID_ARGUMENT,
                        "key file %s has characters that are not hexadecimal digits", path);
     }
     memcpy(ret_kek, kek, sizeof(kek));
@@ -87,18 +91,52 @@ struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf
     return hf_success();
 }
 
-struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
-                                uint8_t ret_kek[VAULT_KEY_LEN])
+struct hf_status vault_key_parse(struct hf_ctx *ctx, const char *path, struct hf_buf *buf,
+                                 struct vault_key *ret_key)
+{
+    if (strcasestr(hf_buf_text(buf), KIT_PREFIX) == NULL) {
+        HF_TRY(kek_parse(ctx->arena, path, buf, ret_key->bytes));
+        ret_key->is_kit = false;
+        return hf_success();
+    }
+    if (!vault_escrow_parse(hf_buf_text(buf), ret_key->bytes)) {
+        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
+                       "%s is not a whole recovery kit: what stands behind " KIT_PREFIX
+                       " was cut, mistyped, or is there twice",
+                       path);
+    }
+    ret_key->is_kit = true;
+    return hf_success();
+}
+
+struct hf_status vault_key_load(struct hf_ctx *ctx, const char *path, struct vault_key *ret_key)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf buf = {0};
     struct hf_status status = secret_read(ctx, path, &buf);
 
     if (hf_is_ok(status)) {
-        status = vault_kek_parse(ctx, path, &buf, ret_kek);
+        status = vault_key_parse(ctx, path, &buf, ret_key);
     }
     if (buf.ptr != NULL) {
         codec_wipe(buf.ptr, buf.cap);
     }
+    return status;
+}
+
+struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
+                                uint8_t ret_kek[VAULT_KEY_LEN])
+{
+    struct vault_key key = {0};
+    struct hf_status status = vault_key_load(ctx, path, &key);
+
+    if (hf_is_ok(status) && key.is_kit) {
+        status = hf_fail(ctx->arena, HF_FAILED_PRECONDITION,
+                         "%s is a recovery kit, which `holdfast up` makes a key of", path);
+    }
+    if (hf_is_ok(status)) {
+        memcpy(ret_kek, key.bytes, VAULT_KEY_LEN);
+    }
+    codec_wipe(&key, sizeof(key));
     return status;
 }
 
@@ -169,40 +207,41 @@ static int kit_digit(char c)
     return c == '-' || isspace((unsigned char)c) ? -1 : -2;
 }
 
-/* All len bytes from the digits of text, separators skipped. */
-static bool kit_bytes(const char *text, uint8_t *ret_bytes, size_t len)
+/* All len bytes from the digits of text, separators skipped; NULL, or what is behind the last. */
+static const char *kit_bytes(const char *text, uint8_t *ret_bytes, size_t len)
 {
     size_t digits = 0;
 
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0' && digits < 2 * len; text++) {
         int digit = kit_digit(*text);
 
-        if (digit == -2 || (digit >= 0 && digits == 2 * len)) {
-            return false;
+        if (digit == -2) {
+            return NULL;
         }
         if (digit >= 0) {
             ret_bytes[digits / 2] = (uint8_t)(ret_bytes[digits / 2] << 4 | digit);
             digits++;
         }
     }
-    return digits == 2 * len;
+    return digits == 2 * len ? text : NULL;
 }
 
 bool vault_escrow_parse(const char *text, uint8_t ret_private[VAULT_KEY_LEN])
 {
     uint8_t kit[VAULT_KEY_LEN + KIT_CHECK_LEN] = {0};
     uint8_t hash[CODEC_SHA256_LEN];
-    bool is_kit;
+    const char *key = strcasestr(text, KIT_PREFIX);
 
-    while (isspace((unsigned char)*text)) {
-        text++;
-    }
-    if (strncasecmp(text, KIT_PREFIX, strlen(KIT_PREFIX)) != 0) {
+    if (key == NULL) {
         return false;
     }
-    is_kit = kit_bytes(text + strlen(KIT_PREFIX), kit, sizeof(kit));
+    const char *behind = kit_bytes(key + strlen(KIT_PREFIX), kit, sizeof(kit));
+
     codec_sha256(kit, VAULT_KEY_LEN, hash);
-    is_kit = is_kit && memcmp(hash, kit + VAULT_KEY_LEN, KIT_CHECK_LEN) == 0;
+    bool is_kit = behind != NULL && (*behind == '\0' || isspace((unsigned char)*behind)) &&
+                  strcasestr(behind, KIT_PREFIX) == NULL &&
+                  memcmp(hash, kit + VAULT_KEY_LEN, KIT_CHECK_LEN) == 0;
+
     if (is_kit) {
         memcpy(ret_private, kit, VAULT_KEY_LEN);
     }

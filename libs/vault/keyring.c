@@ -258,29 +258,23 @@ struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
 }
 
 struct hf_status vault_keyring_open_escrow(struct hf_ctx *ctx, struct objstore *store,
-                                           const char *realm, const char *private_text,
+                                           const char *realm,
+                                           const uint8_t private_key[VAULT_KEY_LEN],
                                            struct vault_keyring **ret_keyring)
 {
     struct vault_slot_place place;
     struct vault_secrets secrets;
     struct hf_bytes bytes = {0};
-    uint8_t private_key[VAULT_KEY_LEN];
-    struct hf_status status;
     uint32_t number = 0;
 
-    if (!vault_escrow_parse(private_text, private_key)) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT,
-                       "the text is not a recovery kit's key (mistyped?)");
-    }
     HF_TRY(slot_newest(ctx, store, realm, &number));
     if (number == 0) {
+        HF_TRY(check_begun(ctx, store, realm));
         return hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of tenant %s", realm);
     }
     place = slot_place(ctx, realm, number);
     HF_TRY(slot_read(ctx, store, &place, &bytes));
-    status = vault_slot_open_escrow(ctx->arena, &place, bytes, private_key, &secrets);
-    codec_wipe(private_key, sizeof(private_key));
-    HF_TRY(status);
+    HF_TRY(vault_slot_open_escrow(ctx->arena, &place, bytes, private_key, &secrets));
     *ret_keyring = keyring_of(&place, &secrets);
     codec_wipe(&secrets, sizeof(secrets));
     return hf_success();

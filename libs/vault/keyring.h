@@ -37,9 +37,6 @@ struct vault_secret_source {
 struct hf_status vault_kek_make(struct hf_ctx *ctx, const char *path) HF_MUST_USE;
 struct hf_status vault_kek_load(struct hf_ctx *ctx, const char *path,
                                 uint8_t ret_kek[VAULT_KEY_LEN]) HF_MUST_USE;
-/* Of text that was read from path; the caller wipes it. INVALID_ARGUMENT. */
-struct hf_status vault_kek_parse(struct hf_ctx *ctx, const char *path, struct hf_buf *buf,
-                                 uint8_t ret_kek[VAULT_KEY_LEN]) HF_MUST_USE;
 /* Ed25519 signing key, PEM (PKCS#8), mode 0600. */
 struct hf_status vault_signing_key_make(struct hf_ctx *ctx, const char *path) HF_MUST_USE;
 /* X25519 escrow pair: private key as text for the printed recovery kit, public key raw. */
@@ -62,10 +59,10 @@ struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_realm_options *options,
                                     struct vault_keyring **ret_keyring) HF_MUST_USE;
 /* The same with the private key of the recovery kit instead of the KEK: read-only. NOT_FOUND: no
- * realm, or its newest slot is not escrowed; FAILED_PRECONDITION WRONG_KEY; INVALID_ARGUMENT: the
- * text is not a kit's (a typing error is found by its checksum). */
+ * realm, or its newest slot is not escrowed; FAILED_PRECONDITION WRONG_KEY, KEYS_MISSING. */
 struct hf_status vault_keyring_open_escrow(struct hf_ctx *ctx, struct objstore *store,
-                                           const char *realm, const char *private_text,
+                                           const char *realm,
+                                           const uint8_t private_key[VAULT_KEY_LEN],
                                            struct vault_keyring **ret_keyring) HF_MUST_USE;
 /* Write the next key slot of an opened realm under options->kek (an old or a new one): the keys of
  * keyring, the public part of options->signing_key_path when it is new, and a new realm key when

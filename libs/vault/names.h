@@ -1,5 +1,6 @@
 /* Where the objects of one source live: "<prefix>/<kind>/<name>", prefix being
- * "tenants/<realm>/sources/<source>". All results are in the given arena. Pure. */
+ * "tenants/<realm>/sources/<source>". All results are in the given arena. Pure, but
+ * for the listing. */
 #ifndef HF_VAULT_NAMES_H
 #define HF_VAULT_NAMES_H
 
@@ -26,5 +27,10 @@ char *vault_name_table(struct hf_arena *arena, const char *prefix, const uint8_t
 /* roots/<backup id>, or roots/<backup id>-<attempt> from the second attempt on. */
 char *vault_name_root(struct hf_arena *arena, const char *prefix, const char *backup_id,
                       unsigned attempt);
+
+/* Each "<below><name>" that has objects below it ("<below><name>/…"); below ends with a slash. In
+ * ctx->arena. RESOURCE_EXHAUSTED more than anybody has. */
+struct hf_status vault_names_below(struct hf_ctx *ctx, struct objstore *store, const char *below,
+                                   const char ***ret_prefixes, size_t *ret_len) HF_MUST_USE;
 
 #endif

@@ -32,7 +32,7 @@ static const struct cli_option cluster_list_options[] = {
 };
 static const struct cli_option list_options[] = {
     {"vault", "DIR", "read the vault in DIR without any service", false},
-    {"key-file", "FILE", "key of that vault", false},
+    {"key-file", "FILE", "key of that vault, or its recovery kit", false},
     {"cluster", "NAME", "only this cluster's", false},
     {"state", "STATE", "only backups in this state", false},
     {"limit", "N", "at most N, 1 to 1000", false},

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "cli/input.h"
+#include "vault/kit.h"
 #include "vault/marker.h"
 
 #define KEY_TEXT_MAX 4096
@@ -17,19 +18,19 @@ struct hf_status offline_check_options(struct cli *cli)
                : cli_usage(cli, "--vault DIR and --key-file FILE belong together");
 }
 
-static struct hf_status load_kek(struct cli *cli, uint8_t ret_kek[VAULT_KEY_LEN])
+static struct hf_status load_key(struct cli *cli, struct vault_key *ret_key)
 {
     const char *path = cli_option(cli, "key-file");
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     if (!input_is_pipe(path)) {
-        return vault_kek_load(&cli->ctx, path, ret_kek);
+        return vault_key_load(&cli->ctx, path, ret_key);
     }
     hf_buf_init(&text, KEY_TEXT_MAX);
     struct hf_status status = input_file(cli, path, &text);
 
     if (hf_is_ok(status)) {
-        status = vault_kek_parse(&cli->ctx, path, &text, ret_kek);
+        status = vault_key_parse(&cli->ctx, path, &text, ret_key);
     }
     if (text.ptr != NULL) {
         explicit_bzero(text.ptr, text.cap);
@@ -42,18 +43,20 @@ struct hf_status offline_open(struct cli *cli, struct offline *ret_offline)
     struct hf_ctx *ctx = &cli->ctx;
     struct offline offline = {0};
     struct vault_marker marker;
-    uint8_t kek[VAULT_KEY_LEN];
-    const struct vault_realm_options options = {.realm = cli->tenant, .kek = kek};
+    struct vault_key key = {0};
 
     HF_TRY(offline_check_options(cli));
-    HF_TRY(load_kek(cli, kek));
-    HF_TRY(objstore_local_open(ctx, cli_option(cli, "vault"), false, &offline.store));
-    struct hf_status status = vault_check(ctx, offline.store, &marker);
+    HF_TRY(load_key(cli, &key));
+    struct hf_status status =
+        objstore_local_open(ctx, cli_option(cli, "vault"), false, &offline.store);
 
     if (hf_is_ok(status)) {
-        status = vault_keyring_open(ctx, offline.store, &options, &offline.keyring);
+        status = vault_check(ctx, offline.store, &marker);
     }
-    explicit_bzero(kek, sizeof(kek));
+    if (hf_is_ok(status)) {
+        status = vault_key_open(ctx, offline.store, cli->tenant, &key, &offline.keyring);
+    }
+    explicit_bzero(&key, sizeof(key));
     if (!hf_is_ok(status)) {
         offline_close(&offline);
         return status;

@@ -1,4 +1,4 @@
-/* The offline reader: a vault directory and its key file, and nothing else. */
+/* The offline reader: a vault directory and its key file (or recovery kit), and nothing else. */
 #ifndef HF_CLI_OFFLINE_H
 #define HF_CLI_OFFLINE_H
 

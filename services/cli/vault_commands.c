@@ -24,13 +24,13 @@ static const struct cli_option restore_options[] = {
     {"action", "ACTION", "at the target: promote (default), pause or shutdown", false},
     {"threads", "N", "threads (one per core)", false},
     {"vault", "DIR", "read the vault in DIR without any service", false},
-    {"key-file", "FILE", "key of that vault", false},
+    {"key-file", "FILE", "key of that vault, or its recovery kit", false},
     {"cluster", "NAME", "cluster in that vault", false},
 };
 static const struct cli_option fetch_options[] = {
     {"cluster", "NAME", "whose WAL", false},
     {"vault", "DIR", "read the vault in DIR without any service", false},
-    {"key-file", "FILE", "key of that vault", false},
+    {"key-file", "FILE", "key of that vault, or its recovery kit", false},
 };
 static const struct cli_option push_options[] = {
     {"cluster", "NAME", "whose WAL", false},

@@ -1,8 +1,10 @@
 /* Keys: slots open with the right key only, and say what is wrong otherwise. */
 #include <sys/stat.h>
 
+#include "base/check.h"
 #include "tests/unit/libs/vault/vault_fixture.h"
 #include "vault/keyring_internal.h"
+#include "vault/kit.h"
 
 #define SLOT_1 "tenants/acme/keys/000001"
 
@@ -159,55 +161,167 @@ static void test_keyring__rotates_key_kek_and_signer(void **state)
     assert_reason(reopen(f, &realm), HF_FAILED_PRECONDITION, "WRONG_KEY");
 }
 
-static void test_keyring__recovery_kit_opens_the_slot(void **state)
+/* A kit as `up` prints it, and the file it stands in. */
+struct printed {
+    const char *path;
+    char *text;
+    uint8_t public_key[VAULT_KEY_LEN];
+    struct vault_key key;
+};
+
+static void print_kit(struct fixture *f, const char *name, const char *before,
+                      struct printed *ret_printed)
+{
+    *ret_printed = (struct printed){.path = hf_printf(f->ctx.arena, "%s/%s", f->dir, name)};
+    assert_ok(vault_escrow_make(&f->ctx, &ret_printed->text, ret_printed->public_key));
+    char *all = hf_printf(f->ctx.arena, "%s%s\n", before, ret_printed->text);
+
+    assert_ok(hf_replace_file(f->ctx.arena, ret_printed->path, all, strlen(all), 0600));
+    assert_ok(vault_key_load(&f->ctx, ret_printed->path, &ret_printed->key));
+    assert_true(ret_printed->key.is_kit);
+}
+
+static struct vault_realm_options kept_by(const struct fixture *f, const char *realm,
+                                          const struct printed *kit)
+{
+    struct vault_realm_options options = fixture_realm(f);
+
+    options.realm = realm;
+    options.escrow_public = (const uint8_t(*)[VAULT_KEY_LEN]) & kit->public_key;
+    return options;
+}
+
+static void test_kit__opens_the_slot(void **state)
 {
     struct fixture *f = *state;
-    struct vault_realm_options realm = fixture_realm(f);
     HF_CLEANUP(vault_keyring_free) struct vault_keyring *made = NULL;
     HF_CLEANUP(vault_keyring_free) struct vault_keyring *opened = NULL;
-    uint8_t escrow[VAULT_KEY_LEN];
-    uint8_t other[VAULT_KEY_LEN];
-    char *kit = NULL;
-    char *wrong_kit = NULL;
-    char *typo;
+    struct printed kit;
+    struct printed other;
 
-    assert_ok(vault_escrow_make(&f->ctx, &kit, escrow));
-    assert_ok(vault_escrow_make(&f->ctx, &wrong_kit, other));
-    realm.realm = "kept";
-    realm.escrow_public = (const uint8_t(*)[VAULT_KEY_LEN]) & escrow;
+    print_kit(f, "kit", "HOLDFAST RECOVERY KIT\n\nescrow private key: ", &kit);
+    print_kit(f, "other", "", &other);
+    const struct vault_realm_options realm = kept_by(f, "kept", &kit);
+
     assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &made));
-    assert_ok(vault_keyring_open_escrow(&f->ctx, f->store, "kept", kit, &opened));
+    assert_ok(vault_key_open(&f->ctx, f->store, "kept", &kit.key, &opened));
     assert_memory_equal(&opened->secrets, &made->secrets, sizeof(made->secrets));
     assert_false(vault_keyring_can_sign(opened));
     vault_keyring_free(HF_TAKE(opened));
-    assert_reason(vault_keyring_open_escrow(&f->ctx, f->store, "kept", wrong_kit, &opened),
+    assert_reason(vault_key_open(&f->ctx, f->store, "kept", &other.key, &opened),
                   HF_FAILED_PRECONDITION, "WRONG_KEY");
-    assert_code(vault_keyring_open_escrow(&f->ctx, f->store, "acme", kit, &opened), HF_NOT_FOUND);
-    typo = hf_strdup(f->ctx.arena, kit);
-    typo[strlen(typo) - 8] = typo[strlen(typo) - 8] == '7' ? '8' : '7';
-    assert_code(vault_keyring_open_escrow(&f->ctx, f->store, "kept", typo, &opened),
-                HF_INVALID_ARGUMENT);
+    assert_code(vault_key_open(&f->ctx, f->store, "acme", &kit.key, &opened), HF_NOT_FOUND);
 }
 
-static void test_keyring__recovery_kit_forgives_case_and_spaces(void **state)
+/* What was typed, sent by mail or written by another system, and what is no kit. */
+static void test_kit__is_read_from_what_is_around_it(void **state)
 {
+    enum { WHOLE, TYPED, CUT, NONE };
+    static const struct {
+        const char *before;
+        int kit;
+        const char *behind;
+        bool is_kit;
+    } texts[] = {
+        {"", WHOLE, "", true},
+        {"\xef\xbb\xbfTITLE\r\n\r\nescrow private key: ", WHOLE, "\r\n", true},
+        {" ", TYPED, "\n", true},
+        {"> escrow private key: ", WHOLE, "\n> and a word behind it: face\n", true},
+        {"key: ", CUT, "\n", false},
+        {"key: ", CUT, " and a word behind it: face\n", false},
+        {"", WHOLE, "7\n", false},
+        {"", WHOLE, "-0000\n", false},
+        {"", WHOLE, "\nHOLDFAST-KIT-1\n", false},
+        {"", NONE, "HOLDFAST-KIT-1\n", false},
+    };
     struct fixture *f = *state;
-    struct vault_realm_options realm = fixture_realm(f);
-    HF_CLEANUP(vault_keyring_free) struct vault_keyring *made = NULL;
-    HF_CLEANUP(vault_keyring_free) struct vault_keyring *opened = NULL;
-    uint8_t escrow[VAULT_KEY_LEN];
-    char *kit = NULL;
-    char *typed;
+    struct printed kit;
+    uint8_t kek[VAULT_KEY_LEN];
 
-    assert_ok(vault_escrow_make(&f->ctx, &kit, escrow));
-    realm.realm = "kept";
-    realm.escrow_public = (const uint8_t(*)[VAULT_KEY_LEN]) & escrow;
-    assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &made));
-    typed = hf_printf(f->ctx.arena, " %s\n", kit);
-    for (char *c = typed + 16; *c != '\0'; c++) {
+    print_kit(f, "kit", "", &kit);
+    char *typed = hf_strdup(f->ctx.arena, kit.text);
+    const char *const forms[] = {kit.text, typed,
+                                 hf_strndup(f->ctx.arena, kit.text, strlen(kit.text) - 1), ""};
+
+    for (char *c = typed + strlen("HOLDFAST-KIT-1"); *c != '\0'; c++) {
         *c = *c == '-' ? ' ' : (char)(*c >= 'A' && *c <= 'F' ? *c + 32 : *c);
     }
-    assert_ok(vault_keyring_open_escrow(&f->ctx, f->store, "kept", typed, &opened));
+    for (size_t i = 0; i < HF_LEN(texts); i++) {
+        struct vault_key key = {0};
+        const char *all = hf_printf(f->ctx.arena, "%s%s%s", texts[i].before, forms[texts[i].kit],
+                                    texts[i].behind);
+
+        assert_ok(hf_replace_file(f->ctx.arena, kit.path, all, strlen(all), 0600));
+        assert_code(vault_key_load(&f->ctx, kit.path, &key),
+                    texts[i].is_kit ? HF_OK : HF_INVALID_ARGUMENT);
+        assert_int_equal(key.is_kit, texts[i].is_kit);
+        assert_memory_equal(key.bytes, texts[i].is_kit ? kit.key.bytes : key.bytes, VAULT_KEY_LEN);
+        assert_code(vault_kek_load(&f->ctx, kit.path, kek),
+                    texts[i].is_kit ? HF_FAILED_PRECONDITION : HF_INVALID_ARGUMENT);
+    }
+    assert_int_equal(chmod(kit.path, 0640), 0);
+    assert_code(vault_key_load(&f->ctx, kit.path, &kit.key), HF_FAILED_PRECONDITION);
+}
+
+static void test_kit__takes_over_all_it_opens(void **state)
+{
+    struct fixture *f = *state;
+    const uint8_t kek[VAULT_KEY_LEN] = {9};
+    struct vault_keyring *keyring = NULL;
+    struct hf_status unopened = hf_success();
+    struct printed kit;
+
+    print_kit(f, "kit", "", &kit);
+    struct vault_realm_options realm = kept_by(f, "first", &kit);
+
+    for (int i = 0; i < 2; i++) {
+        realm.realm = i == 0 ? "first" : "second";
+        assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &keyring));
+        vault_keyring_free(HF_TAKE(keyring));
+    }
+    realm.kek = kek;
+    realm.signing_key_path = NULL;
+    for (int i = 0; i < 2; i++) { /* again: nothing more is written */
+        assert_ok(vault_kit_takeover(&f->ctx, f->store, &kit.key, &realm, &unopened));
+        assert_code(unopened, HF_NOT_FOUND); /* acme's slot has no copy */
+    }
+    for (int i = 0; i < 2; i++) {
+        realm.realm = i == 0 ? "first" : "second";
+        assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &keyring));
+        assert_int_equal(keyring->slot_number, 2);
+        vault_keyring_free(HF_TAKE(keyring));
+        assert_ok(vault_key_open(&f->ctx, f->store, realm.realm, &kit.key, &keyring));
+        vault_keyring_free(HF_TAKE(keyring));
+    }
+    realm = fixture_realm(f);
+    assert_ok(reopen(f, &realm)); /* acme is as it was */
+}
+
+/* Asked without a key, a kit that opens something changes nothing; one of elsewhere says so. */
+static void test_kit__that_opens_nothing_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_keyring *keyring = NULL;
+    struct hf_status unopened = hf_success();
+    struct printed kit;
+    struct printed other;
+
+    print_kit(f, "kit", "", &kit);
+    print_kit(f, "other", "", &other);
+    const struct vault_realm_options realm = kept_by(f, "first", &kit);
+    const struct vault_realm_options ask = {0};
+    const struct vault_realm_options take = {.kek = other.key.bytes};
+
+    assert_code(vault_kit_takeover(&f->ctx, f->store, &kit.key, &ask, &unopened), HF_NOT_FOUND);
+    assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &keyring));
+    vault_keyring_free(HF_TAKE(keyring));
+    assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1));
+    assert_ok(vault_kit_takeover(&f->ctx, f->store, &kit.key, &ask, &unopened));
+    assert_reason(vault_kit_takeover(&f->ctx, f->store, &other.key, &take, &unopened),
+                  HF_FAILED_PRECONDITION, "WRONG_KEY");
+    assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &keyring));
+    assert_int_equal(keyring->slot_number, 1);
+    vault_keyring_free(HF_TAKE(keyring));
 }
 
 static void test_key_files__are_private_and_exclusive(void **state)
@@ -257,8 +371,10 @@ int main(void)
         fixture_test(test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot),
         fixture_test(test_keyring__a_slot_of_another_place_is_refused),
         fixture_test(test_keyring__rotates_key_kek_and_signer),
-        fixture_test(test_keyring__recovery_kit_opens_the_slot),
-        fixture_test(test_keyring__recovery_kit_forgives_case_and_spaces),
+        fixture_test(test_kit__opens_the_slot),
+        fixture_test(test_kit__is_read_from_what_is_around_it),
+        fixture_test(test_kit__takes_over_all_it_opens),
+        fixture_test(test_kit__that_opens_nothing_changes_nothing),
         fixture_test(test_key_files__are_private_and_exclusive),
         fixture_test(test_key_files__bad_contents_are_refused),
     };
