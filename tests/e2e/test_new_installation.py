@@ -1,6 +1,8 @@
-"""The machine with the services is gone. A new installation over the old vault and key takes the
-catalogue back, and the living source goes on where it was."""
+"""The machine with the services is gone. A new installation over the old vault and key (or recovery
+kit) takes the catalogue back, and the living source goes on where it was."""
 
+import hashlib
+import json
 import os
 import shutil
 
@@ -23,9 +25,25 @@ def give_tree(source, target):
             os.chown(path, state.st_uid, state.st_gid)
 
 
-@pytest.fixture(params=["all keys", "vault.key alone"])
+def write(path, text):
+    """A private file of whose the directory is."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    os.chmod(path, 0o600)
+    state = os.stat(os.path.dirname(path))
+    os.chown(path, state.st_uid, state.st_gid)
+
+
+def foreign_kit():
+    """A good recovery kit that belongs to nothing."""
+    key = os.urandom(32)
+    digits = (key + hashlib.sha256(key).digest()[:4]).hex().upper()
+    return "HOLDFAST-KIT-1-" + "-".join(digits[at:at + 4] for at in range(0, len(digits), 4)) + "\n"
+
+
+@pytest.fixture(params=["all keys", "vault.key alone", "recovery kit"])
 def story(request, programs, start_server):
-    """Two backups by an installation that is gone; a new one that has its vault and key."""
+    """Two backups by an installation that is gone; a new one that has its vault and key, or kit."""
     pg = start_server()
     pg.pgbench("-i", "-q", "-s", "2")
     home = proc.new_folder("hf-up-")
@@ -46,10 +64,14 @@ def story(request, programs, start_server):
         os.mkdir(pg.new.folder)
         give_tree(pg.old.path("vault"), pg.new.path("vault"))
         give_tree(pg.old.path("keys"), pg.new.path("keys"))
-        if request.param == "vault.key alone":
+        with open(pg.old.path("recovery-kit.txt"), encoding="utf-8") as file:
+            pg.kit = file.read() if request.param == "recovery kit" else None
+        if request.param != "all keys":
             for name in os.listdir(pg.new.path("keys")):
                 if name != "vault.key":
                     os.remove(pg.new.path("keys", name))
+        if pg.kit:  # as it comes from another system's disk
+            write(pg.new.path("keys", "vault.key"), pg.kit.replace("\n", "\r\n"))
         shutil.rmtree(pg.old.folder)
         yield pg
     finally:
@@ -68,7 +90,7 @@ def points(house):
 
 def restored_rows(house, folder, *words):
     proc.give_to_server_user(folder)
-    house.run("restore", "orders", "--to", f"{folder}/r", *words)
+    house.run("restore", *([] if "--vault" in words else ["orders"]), "--to", f"{folder}/r", *words)
     server = Restored(f"{folder}/r").verify().start_promoted()
     try:
         return server.psql(COUNT)
@@ -77,8 +99,58 @@ def restored_rows(house, folder, *words):
         shutil.rmtree(f"{folder}/r")
 
 
+def fix_of(house, name):
+    checks = json.loads(house.run("doctor", "-o", "json", check=False).stdout)["checks"]
+    return "; ".join(check["fix"] for check in checks if check["name"] == name)
+
+
+def shell(house, command):
+    path = os.path.dirname(house.program) + os.pathsep + os.environ["PATH"]
+    return proc.run(["sh", "-c", command], env={**house.env, "PATH": path}).stderr
+
+
+def reads_by_kit(story, folder):
+    """Without a service; and a kit of elsewhere, in both places, is refused and changes nothing."""
+    new, kit, key = story.new, f"{folder}/kit.txt", story.new.path("keys", "vault.key")
+    vault = ["--vault", new.path("vault"), "--key-file", kit]
+    write(kit, story.kit)
+    listed = new.hf("backup", "list", *vault)["backups"]
+    assert {item["name"] for item in listed} == {item["name"] for item in story.made}
+    assert restored_rows(new, folder, "--latest", *vault, "--cluster", "orders") == story.rows
+    write(kit, foreign_kit())
+    assert "another recovery kit" in new.fails(4, "backup", "list", *vault)
+    os.rename(key, f"{folder}/put")
+    write(key, foreign_kit())
+    said = new.fails(4, "up")
+    assert "KIT_REFUSED" in said and "another recovery kit" in said
+    assert os.listdir(new.path("vault", "tenants", "default", "keys")) == ["000001"]
+    assert os.listdir(new.path("keys")) == ["vault.key"]
+    os.rename(f"{folder}/put", key)
+
+
+def runs_again_by_kit(story, folder):
+    """The same machine loses its key, and its service goes on with what doctor names."""
+    new, key = story.new, story.new.path("keys", "vault.key")
+    write(f"{folder}/kit.txt", story.kit)
+    os.remove(key)
+    put = fix_of(new, "keys/vault.key").replace("COPY", f"{folder}/kit.txt")
+    shell(new, put.split(" && ")[0])
+    with open(key, encoding="utf-8") as file:
+        assert file.read() == story.kit
+    assert "STILL_RUNS" in new.fails(4, "up")
+    assert "made a new" in shell(new, fix_of(new, "vault key"))
+    new.note_processes()
+    assert fix_of(new, "vault key") == fix_of(new, "keys/vault.key") == ""
+    made = new.backup("orders")
+    for words in (["--key-file", key], ["--key-file", f"{folder}/kit.txt"]):
+        assert made["name"] in new.run("backup", "list", "--vault", new.path("vault"), *words, "-o",
+                                       "name").stdout.split()
+
+
 def test_new_installation__takes_over(story, folder):
     new = story.new
+    if story.kit:
+        reads_by_kit(story, folder)
     os.rename(new.path("keys", "vault.key"), new.path("kept.key"))
     assert "KEY_MISSING" in new.fails(4, "up")
     os.rename(new.path("kept.key"), new.path("keys", "vault.key"))
@@ -87,6 +159,8 @@ def test_new_installation__takes_over(story, folder):
     assert "KEY_REFUSED" in said and "chmod 600" in said
     os.chmod(new.path("keys", "vault.key"), 0o600)
     new.up()
+    if story.kit:  # it stays the one of this vault
+        assert not os.path.exists(new.path("recovery-kit.txt"))
     assert new.run("backup", "list").stdout.count("\n") <= 1  # the catalogue is empty yet
     new.run("catalog", "rebuild")
     before = points(new)
@@ -115,3 +189,5 @@ def test_new_installation__takes_over(story, folder):
     assert restored_rows(new, folder, "--latest", "--backup", story.made[0]["name"]) == rows
     new.run("catalog", "rebuild")
     assert set(points(new)) == {*before, made["name"]}
+    if story.kit:
+        runs_again_by_kit(story, folder)

@@ -21,11 +21,13 @@
 #include "cli/processes.h"
 #include "cli/supervise/began.h"
 #include "cli/supervise/doctor.h"
+#include "cli/supervise/kit.h"
 #include "cli/supervise/overrides.h"
 #include "cli/supervise/place.h"
 #include "codec/json.h"
 #include "db/db.h"
 #include "svc/confine.h"
+#include "vault/kit.h"
 #include "vault/marker.h"
 
 #define SPACE_LEAST ((uint64_t)64 << 20) /* a few WAL segments */
@@ -90,26 +92,41 @@ const char *doctor_as_user(const struct doctor *doctor)
                : "";
 }
 
+/* One file or directory that only the servers' user may open. */
+struct private
+{
+    const char *name;
+    bool is_key;    /* nobody can make it anew */
+    bool is_of_kit; /* but out of the recovery kit */
+    bool may_be_elsewhere;
+};
+
+static const char *kit_path(const struct doctor *doctor)
+{
+    return hf_path_join(doctor->cli->ctx.arena, doctor->place.dir, KIT_FILE);
+}
+
 /* From a copy that root may read and the servers' user not: the shell opens it. before: a command
  * that takes away what is there, "" for none. */
-static const char *copy_command(const struct doctor *doctor, const char *path, const char *before)
+static const char *copy_command(const struct doctor *doctor, const struct private *item,
+                                const char *path, const char *before)
 {
     struct hf_arena *arena = doctor->cli->ctx.arena;
     const char *user = doctor_as_user(doctor);
     const char *word = out_word(arena, path);
     const char *first = *before == '\0' ? "" : hf_printf(arena, "%s%s %s && ", user, before, word);
+    const char *put = hf_printf(arena, "%s(umask 077; %sdd of=%s <", first, user, word);
 
-    return hf_printf(arena, "%s(umask 077; %sdd of=%s <COPY)  # or mount its disk", first, user,
-                     word);
+    if (!item->is_of_kit) {
+        return hf_printf(arena, "%sCOPY)  # or mount its disk", put);
+    }
+    if (hf_path_exists(kit_path(doctor))) {
+        return hf_printf(arena, "%s%s) && %s  # or a copy of the key itself", put,
+                         out_word(arena, kit_path(doctor)), doctor_restart(doctor));
+    }
+    return hf_printf(arena, "%sCOPY) && %s  # COPY: of the key, or of the recovery kit", put,
+                     doctor_restart(doctor));
 }
-
-/* One file or directory that only the servers' user may open. */
-struct private
-{
-    const char *name;
-    bool is_key; /* nobody can make it anew */
-    bool may_be_elsewhere;
-};
 
 /* The vault may be elsewhere, by a link of whoever is trusted with the machine. */
 static bool is_operators_link(const struct doctor *doctor, const struct private *item,
@@ -130,7 +147,7 @@ static const char *objection(const struct doctor *doctor, const struct private *
         return "is a link, which nobody follows";
     }
     if (found->st_uid != geteuid()) {
-        *ret_fix = item->is_key ? copy_command(doctor, path, "rm -f") : up_command(doctor);
+        *ret_fix = item->is_key ? copy_command(doctor, item, path, "rm -f") : up_command(doctor);
         return "has another owner";
     }
     *ret_fix = hf_printf(arena, "%schmod go= %s", doctor_as_user(doctor), out_word(arena, path));
@@ -147,13 +164,34 @@ static void check_private(struct doctor *doctor, const struct private *item)
     if (lstat(path, &found) != 0 ||
         (is_operators_link(doctor, item, &found) && stat(path, &found) != 0)) {
         doctor_tell(doctor, BAD, item->name, hf_fail_errno(arena, errno, "%s", path).message,
-                    item->is_key ? copy_command(doctor, path, "") : up_command(doctor));
+                    item->is_key ? copy_command(doctor, item, path, "") : up_command(doctor));
         return;
     }
     const char *why = objection(doctor, item, path, &found, &fix);
 
     doctor_tell(doctor, why == NULL ? GOOD : BAD, item->name,
                 why == NULL ? path : hf_printf(arena, "%s %s", path, why), fix);
+}
+
+/* What stands in it; that it is there is told already. */
+static void check_vault_key(struct doctor *doctor)
+{
+    struct hf_ctx *ctx = &doctor->cli->ctx;
+    struct vault_key key;
+    struct hf_status status =
+        vault_key_load(ctx, hf_path_join(ctx->arena, doctor->place.keys, "vault.key"), &key);
+
+    if (hf_is_ok(status) && key.is_kit) {
+        doctor_tell(doctor, BAD, "vault key", "is a recovery kit: `up` makes a key of it",
+                    doctor_restart(doctor));
+    } else if (status.code == HF_INVALID_ARGUMENT) {
+        static const struct private item = {.is_key = true, .is_of_kit = true};
+        const char *path = hf_path_join(ctx->arena, doctor->place.keys, "vault.key");
+
+        doctor_tell(doctor, BAD, "vault key", status.message,
+                    copy_command(doctor, &item, path, ""));
+    }
+    explicit_bzero(&key, sizeof(key));
 }
 
 static void check_permissions(struct doctor *doctor)
@@ -164,7 +202,7 @@ static void check_permissions(struct doctor *doctor)
         {.name = "run"},
         {.name = "keys"},
         {.name = "state"},
-        {.name = "keys/vault.key", .is_key = true},
+        {.name = "keys/vault.key", .is_key = true, .is_of_kit = true},
         {.name = "keys/signing.key", .is_key = true},
         {.name = "keys/secrets.key", .is_key = true},
         {.name = "keys/escrow.pub", .is_key = true},
@@ -173,7 +211,7 @@ static void check_permissions(struct doctor *doctor)
     struct hf_arena *arena = doctor->cli->ctx.arena;
     const struct account self = {.name = doctor->place.user, .uid = geteuid(), .gid = getegid()};
     struct hf_status reach = place_check_reach(&doctor->cli->ctx, doctor->place.dir, &self);
-    const char *kit = hf_path_join(arena, doctor->place.dir, "recovery-kit.txt");
+    const char *kit = kit_path(doctor);
 
     doctor_tell(doctor, hf_is_ok(reach) ? GOOD : BAD, "directory",
                 hf_is_ok(reach) ? doctor->place.dir : reach.message,
@@ -183,6 +221,7 @@ static void check_permissions(struct doctor *doctor)
     for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
         check_private(doctor, &items[i]);
     }
+    check_vault_key(doctor);
     doctor_tell(doctor, hf_path_exists(kit) ? WARN : GOOD, "recovery kit",
                 hf_path_exists(kit) ? "it is still on this machine" : "not on this machine",
                 hf_printf(arena, "%srm %s  # after it was printed or copied elsewhere",

@@ -14,6 +14,7 @@
 #include "cli/out.h"
 #include "cli/processes.h"
 #include "cli/supervise/began.h"
+#include "cli/supervise/kit.h"
 #include "cli/supervise/logs.h"
 #include "cli/supervise/operators.h"
 #include "cli/supervise/overrides.h"
@@ -226,8 +227,9 @@ static struct hf_status print(struct cli *cli, const struct place *place, bool i
     }
     printf("  backup API   %s (mTLS; certificates: holdfast certs issue NAME --out OUT%s)\n",
            settings.endpoint, out_where(cli));
-    if (is_new) {
-        printf("\nThe recovery kit is in %s/recovery-kit.txt, the vault's key in %s/vault.key.\n"
+    /* One that took the place of a lost key is where it came from. */
+    if (is_new && hf_path_exists(hf_path_join(cli->ctx.arena, cli->dir, KIT_FILE))) {
+        printf("\nThe recovery kit is in %s/" KIT_FILE ", the vault's key in %s/vault.key.\n"
                "Copy both to another place now and take the kit off this machine: without one of\n"
                "them no backup can be read.\n",
                cli->dir, place->keys);

@@ -19,11 +19,12 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "cli/supervise/kit.h"
 #include "cli/supervise/lock.h"
 #include "cli/supervise/place.h"
 #include "cli/supervise/servers.h"
 #include "cli/supervise/spawn.h"
-#include "vault/keyring.h"
+#include "vault/kit.h"
 #include "vault/marker.h"
 
 #define EPOCH_FILE "state/epoch"
@@ -116,40 +117,6 @@ static struct hf_status choose_ports(struct hf_ctx *ctx, int64_t wanted, uint16_
 
 /* --- keys ----------------------------------------------------------------------------------- */
 
-static struct hf_status write_kit(struct hf_ctx *ctx, const struct place *place,
-                                  const char *private_text)
-{
-    const char *path = hf_path_join(ctx->arena, place->dir, "recovery-kit.txt");
-    const char *text = hf_printf(
-        ctx->arena,
-        "HOLDFAST RECOVERY KIT of installation %s\n\n"
-        "Keep this away from the machine and from the vault: print it, or put it into a safe.\n"
-        "Whoever has this key and the vault can read every backup. When %s/vault.key\n"
-        "is lost, this key is the only way to the backups.\n\n"
-        "escrow private key: %s\n",
-        place->settings.install_id, place->keys, private_text);
-
-    /* One that is there is of a first run that was cut off before its public half was kept. */
-    return hf_replace_file(ctx->arena, path, text, strlen(text), 0600);
-}
-
-static struct hf_status make_escrow(struct hf_ctx *ctx, const struct place *place)
-{
-    const char *path = hf_path_join(ctx->arena, place->keys, "escrow.pub");
-    char *private_text = NULL;
-    uint8_t public_key[VAULT_KEY_LEN];
-
-    if (hf_path_exists(path)) {
-        return hf_success();
-    }
-    HF_TRY(vault_escrow_make(ctx, &private_text, public_key));
-    HF_TRY(write_kit(ctx, place, private_text));
-    explicit_bzero(private_text, strlen(private_text));
-    const char *text = hf_printf(ctx->arena, "%s\n", hf_hex(ctx->arena, public_key, VAULT_KEY_LEN));
-
-    return hf_create_file(ctx->arena, path, text, strlen(text), 0600);
-}
-
 static struct hf_status make_key(struct hf_ctx *ctx, const struct place *place, const char *name,
                                  struct hf_status (*make)(struct hf_ctx *ctx, const char *path))
 {
@@ -169,7 +136,8 @@ static struct hf_status check_vault_key(struct hf_ctx *ctx, const struct place *
         return hf_success();
     }
     return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
-                        "%s/vault has backups, but its key %s is missing; put it back from a copy",
+                        "%s/vault has backups, but its key %s is missing; put it back from a "
+                        "copy, or the recovery kit in its place",
                         place->dir, key);
 }
 
@@ -186,8 +154,9 @@ static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place
             const char *const metadata[] = {"file", path, NULL};
 
             return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_MISSING", metadata,
-                                "%s is missing; put it back from a copy, then repeat `holdfast up`",
-                                path);
+                                "%s is missing; put it back from a copy%s, then repeat `holdfast "
+                                "up`",
+                                path, i == 0 ? ", or the recovery kit in its place" : "");
         }
     }
     return hf_success();
@@ -195,10 +164,10 @@ static struct hf_status check_keys(struct hf_ctx *ctx, const struct place *place
 
 static struct hf_status judge_vault_key(struct hf_ctx *ctx, const char *path)
 {
-    uint8_t kek[VAULT_KEY_LEN];
-    struct hf_status status = vault_kek_load(ctx, path, kek);
+    struct vault_key key;
+    struct hf_status status = vault_key_load(ctx, path, &key); /* a kit, too: kit_take */
 
-    explicit_bzero(kek, sizeof(kek));
+    explicit_bzero(&key, sizeof(key));
     return status;
 }
 
@@ -210,7 +179,7 @@ static struct hf_status judge_secret_key(struct hf_ctx *ctx, const char *path)
 }
 
 /* Keys of another place come with a mode and an owner of their own: the service would only say in
- * its log why it does not start. */
+ * its log why it does not start. Before anything is made beside them. */
 static struct hf_status judge_keys(struct hf_ctx *ctx, const struct place *place)
 {
     static const struct {
@@ -223,7 +192,7 @@ static struct hf_status judge_keys(struct hf_ctx *ctx, const struct place *place
         const char *const metadata[] = {"file", path, NULL};
         struct hf_status status = keys[i].judge(ctx, path);
 
-        if (!hf_is_ok(status)) {
+        if (!hf_is_ok(status) && status.code != HF_NOT_FOUND) {
             return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "KEY_REFUSED", metadata,
                                 "%s; no service starts with it", status.message);
         }
@@ -265,12 +234,14 @@ static struct hf_status make_metrics_token(struct hf_ctx *ctx, const char *path)
 static struct hf_status make_keys(struct hf_ctx *ctx, const struct place *place)
 {
     HF_TRY(check_vault_key(ctx, place));
+    HF_TRY(judge_keys(ctx, place));
+    HF_TRY(kit_take(ctx, place));
     HF_TRY(make_key(ctx, place, "vault.key", vault_kek_make));
     HF_TRY(make_key(ctx, place, "signing.key", vault_signing_key_make));
     HF_TRY(make_key(ctx, place, "secrets.key", secret_key_create));
     HF_TRY(make_key(ctx, place, "metrics.token", make_metrics_token));
     HF_TRY(make_key(ctx, place, "redis.pass", secret_key_create));
-    return make_escrow(ctx, place);
+    return kit_make(ctx, place);
 }
 
 /* --- certificates --------------------------------------------------------------------------- */
@@ -412,7 +383,6 @@ static struct hf_status make_all(struct hf_ctx *ctx, struct place *place, int64_
         HF_TRY(check_vault(ctx, place));
     }
     HF_TRY(make_keys(ctx, place));
-    HF_TRY(judge_keys(ctx, place));
     HF_TRY(make_pki(ctx, place));
     HF_TRY(make_database(ctx, place));
     HF_TRY(servers_write_redis(ctx, place));
