@@ -130,10 +130,10 @@ static struct hf_status head_find(struct hf_ctx *ctx, struct objstore *store, co
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-static struct hf_status pin_check(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
-                                  uint64_t pinned, const uint8_t *hash)
+struct hf_status vault_journal_check(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
+                                     uint64_t number, const uint8_t *hash)
 {
-    const char *name = vault_entry_name(ctx->arena, prefix, pinned);
+    const char *name = vault_entry_name(ctx->arena, prefix, number);
     HF_CLEANUP(hf_buf_done) struct hf_buf bytes = {0};
     uint8_t now[VAULT_HASH_LEN];
     uint64_t size = 0;
@@ -145,12 +145,17 @@ static struct hf_status pin_check(struct hf_ctx *ctx, struct objstore *store, co
                                     "is missing but was seen before: the vault was rolled back");
     }
     HF_TRY(status);
-    hf_buf_init(&bytes, VAULT_ENTRY_MAX);
-    at = hf_buf_extend(&bytes, (size_t)size);
-    HF_TRY(hf_buf_status(&bytes, ctx->arena, name));
-    HF_TRY(objstore_read(ctx, store, name, 0, (size_t)size, at));
-    codec_sha256(bytes.ptr, bytes.len, now);
-    if (hash != NULL && memcmp(now, hash, sizeof(now)) != 0) {
+    bool is_same = size > 0 && size <= VAULT_ENTRY_MAX;
+
+    if (is_same && hash != NULL) {
+        hf_buf_init(&bytes, VAULT_ENTRY_MAX);
+        at = hf_buf_extend(&bytes, (size_t)size);
+        HF_TRY(hf_buf_status(&bytes, ctx->arena, name));
+        HF_TRY(objstore_read(ctx, store, name, 0, (size_t)size, at));
+        codec_sha256(bytes.ptr, bytes.len, now);
+        is_same = memcmp(now, hash, sizeof(now)) == 0;
+    }
+    if (!is_same) {
         return vault_journal_broken(ctx->arena, "JOURNAL_ROLLBACK", name,
                                     "is not the one seen before: the vault was rolled back");
     }
@@ -226,7 +231,7 @@ struct hf_status vault_journal_read(struct hf_ctx *ctx, struct objstore *store,
     bool exists = false;
 
     if (expect_head > 0) {
-        HF_TRY(pin_check(ctx, store, prefix, expect_head, expect_hash));
+        HF_TRY(vault_journal_check(ctx, store, prefix, expect_head, expect_hash));
     }
     HF_TRY(entry_exists(ctx, store, prefix, 1, &exists));
     HF_TRY(head_find(ctx, store, prefix, exists ? (expect_head > 0 ? expect_head : 1) : 0,

@@ -7,6 +7,7 @@
 #ifndef HF_VAULT_JOURNAL_H
 #define HF_VAULT_JOURNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ctx.h"
@@ -129,6 +130,16 @@ struct hf_status vault_journal_append(struct hf_ctx *ctx, struct objstore *store
                                       const struct vault_keyring *keyring, const char *prefix,
                                       struct vault_source_state *state,
                                       struct vault_entry *entry) HF_MUST_USE;
+
+/* Does this reason of a failure say that what the vault was given cannot be had from it as it is:
+ * keys or journal gone, rolled back, replaced, damaged? Then nothing more goes in, and nothing is
+ * promised. NULL is no reason. Pure. */
+bool vault_is_loss(const char *reason);
+
+/* Still the entry with this number and hash, or one at all when hash is NULL? One small read.
+ * Errors   DATA_LOSS JOURNAL_ROLLBACK it is another one, or gone */
+struct hf_status vault_journal_check(struct hf_ctx *ctx, struct objstore *store, const char *prefix,
+                                     uint64_t number, const uint8_t *hash) HF_MUST_USE;
 
 /* Newest live point with this id, or NULL. Pure. */
 const struct vault_point_info *vault_state_point(const struct vault_source_state *state,

@@ -3,6 +3,7 @@
  * what is not there changes nothing, so that no bug of a writer makes a vault unreadable. */
 #include <string.h>
 
+#include "base/check.h"
 #include "vault/journal_codec.h"
 
 static const char *copy_text(struct hf_arena *arena, const char *text)
@@ -167,6 +168,21 @@ void vault_state_apply(struct hf_arena *arena, struct vault_source_state *state,
     }
     state->head = entry->number;
     memcpy(state->head_hash, hash, VAULT_HASH_LEN);
+}
+
+bool vault_is_loss(const char *reason)
+{
+    static const char *const prefixes[] = {"JOURNAL_", "KEYS_"};
+    static const char *const reasons[] = {"DAMAGED", "NEWER_FORMAT", "OLD_KEY_SLOT", "WRONG_KEY"};
+    bool is_loss = false;
+
+    for (size_t i = 0; i < HF_LEN(prefixes); i++) {
+        is_loss = is_loss || (reason != NULL && hf_has_prefix(reason, prefixes[i]));
+    }
+    for (size_t i = 0; i < HF_LEN(reasons); i++) {
+        is_loss = is_loss || hf_text_equal(reason, reasons[i]);
+    }
+    return is_loss;
 }
 
 const struct vault_point_info *vault_state_point(const struct vault_source_state *state,

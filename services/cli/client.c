@@ -11,6 +11,7 @@
 #include "cli/dir.h"
 #include "cli/out.h"
 #include "rpc/message.h"
+#include "vault/journal.h"
 
 #define CALL_TIMEOUT_US (INT64_C(60) * HF_US_PER_S)
 #define SILENCE_MAX_US (INT64_C(300) * HF_US_PER_S) /* of a job that is watched */
@@ -437,8 +438,5 @@ bool client_is_vault_closed(const PbBackup__Cluster *cluster)
     const PbBackup__WalStatus *wal = cluster->wal;
 
     return wal != NULL && wal->window_start == NULL && !hf_text_empty(cluster->newest_backup) &&
-           (hf_has_prefix(wal->error_reason, "JOURNAL_") ||
-            hf_has_prefix(wal->error_reason, "KEYS_") ||
-            hf_text_equal(wal->error_reason, "WRONG_KEY") ||
-            hf_text_equal(wal->error_reason, "DAMAGED"));
+           vault_is_loss(wal->error_reason);
 }

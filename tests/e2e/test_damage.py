@@ -238,6 +238,7 @@ def test_key_slot__flipped_byte_is_found_on_opening(house, orders):
     with flipped(path):
         done = house.run("backup", "list", *offline(house), check=False)
         said = house.fails(1, "backup", "create", "orders", "--wait")
+        held(house, "DAMAGED")
         house.down()
         closed(house, "DAMAGED", "when the vault is again as it was")
     assert done.returncode in (1, 4) and done.stderr.startswith("error: ")
@@ -349,6 +350,32 @@ def nobody():
 
 def receiver(house):
     return house.hf("wal", "status", "orders")
+
+
+def held(house, reason):
+    """The running receiver has noticed, long before the next inventory; nothing is promised."""
+    proc.wait_until(lambda: receiver(house)["errorReason"] == reason, timeout=20, what=reason)
+    assert "windowStart" not in receiver(house)
+    said = house.run("info").stdout
+    assert "orders: NOT RECOVERABLE: the vault " in said and "any moment" not in said
+    assert "ok    cluster orders can be restored" not in house.run("doctor", check=False).stdout
+
+
+def test_source__whose_objects_go_under_a_running_service_acknowledges_nothing(house, orders):
+    gone, aside = place(house), house.path("aside")
+    os.rename(gone, aside)
+    try:
+        held(house, "JOURNAL_ROLLBACK")
+        end = orders.psql("select pg_logical_emit_message(true, '', 'x')")
+        orders.psql("select pg_sleep(1)")
+        assert orders.psql(f"select restart_lsn < '{end}'::pg_lsn from pg_replication_slots") == "t"
+        assert not os.path.exists(gone)
+    finally:
+        shutil.rmtree(gone, ignore_errors=True)
+        os.rename(aside, gone)
+    proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=60,
+                    what="a receiver that goes on when the objects are back")
+    assert receiver(house)["gaps"] == [] and "windowStart" in receiver(house)
 
 
 def closed(house, reason, why):

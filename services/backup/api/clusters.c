@@ -23,6 +23,7 @@
 #include "pgwire/source.h"
 #include "rpc/message.h"
 #include "svc/page.h"
+#include "vault/journal.h"
 
 #define SLOT_TRIES 25
 
@@ -50,25 +51,18 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
     return window_of(points, seen->moments_len, gaps, seen->gaps_len, durable_us);
 }
 
-/* Does the vault show nothing of what the catalogue says it has? */
-static bool is_vault_closed(const struct receiver_status *status)
-{
-    return hf_has_prefix(status->reason, "JOURNAL_") || hf_has_prefix(status->reason, "KEYS_") ||
-           hf_text_equal(status->reason, "WRONG_KEY") || hf_text_equal(status->reason, "DAMAGED");
-}
-
 static void fill_wal(struct hf_ctx *ctx, struct api_thread *thread, const struct cluster_seen *seen,
                      PbBackup__WalStatus *wal)
 {
     struct receiver_status status = {.state = RECEIVER_STOPPED};
 
-    bool is_started = receivers_status(thread->app->receivers, seen->row.id, &status);
-
+    (void)receivers_status(thread->app->receivers, seen->row.id, &status);
     convert_wal(ctx->arena, thread->grant.tenant_name, &seen->row, &status, hf_now_us(), wal);
     convert_gaps(ctx->arena, seen->gaps, seen->gaps_len, wal);
     struct window window = window_seen(ctx->arena, seen, status.durable_time_us);
 
-    if (window.is_open && (is_started || !is_vault_closed(&status))) {
+    /* What the catalogue knows cannot be had from a vault that does not show it. */
+    if (window.is_open && !vault_is_loss(status.reason)) {
         wal->window_start = convert_time(ctx->arena, window.start_us);
         wal->window_end = convert_time(ctx->arena, window.end_us);
     }

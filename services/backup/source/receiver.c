@@ -112,6 +112,7 @@ static struct receiver *receiver_new(const struct receiver_options *options)
     own->lineage = hf_heap_strdup(options->lineage);
     own->inventory_us = options->inventory_us > 0 ? options->inventory_us : 60 * HF_US_PER_S;
     own->look_us = options->look_us > 0 ? options->look_us : 15 * HF_US_PER_S;
+    own->vault_us = options->vault_us > 0 ? options->vault_us : 5 * HF_US_PER_S;
     receiver->application_name = make_application_name(options->cluster);
     copy_text(receiver->lineage, sizeof(receiver->lineage), options->lineage);
     copy_text(receiver->status.lineage, sizeof(receiver->status.lineage), options->lineage);
@@ -248,29 +249,31 @@ void receiver_note_lineage(struct receiver *receiver, const char *lineage)
 
 bool receiver_is_vault_lost(struct hf_status status)
 {
-    static const char *const reasons[] = {"DAMAGED", "JOURNAL_ROLLBACK", "KEYS_MISSING",
-                                          "KEYS_REPLACED", "WRONG_KEY"};
-
-    for (size_t i = 0; status.info != NULL && i < HF_LEN(reasons); i++) {
-        if (hf_text_equal(status.info->reason, reasons[i])) {
-            return true;
-        }
-    }
-    return false;
+    return status.info != NULL && vault_is_loss(status.info->reason);
 }
 
-void receiver_note_vault(struct receiver *receiver, struct hf_status inventory)
+void receiver_note_vault(struct receiver *receiver, enum receiver_finder finder,
+                         struct hf_status found)
 {
-    bool is_lost = receiver_is_vault_lost(inventory);
+    struct receiver_loss *loss = &receiver->losses[finder];
+    bool is_lost = receiver_is_vault_lost(found);
 
-    if (!is_lost && !hf_is_ok(inventory)) {
+    if (!is_lost && !hf_is_ok(found)) {
         return; /* it tells nothing new of the vault */
     }
     hf_lock_take(&receiver->lock);
-    copy_text(receiver->lost, sizeof(receiver->lost), is_lost ? inventory.message : "");
-    copy_text(receiver->lost_reason, sizeof(receiver->lost_reason),
-              is_lost ? inventory.info->reason : "");
+    copy_text(loss->message, sizeof(loss->message), is_lost ? found.message : "");
+    copy_text(loss->reason, sizeof(loss->reason), is_lost ? found.info->reason : "");
     hf_lock_release(&receiver->lock);
+}
+
+void receiver_look_at_vault(struct hf_ctx *ctx, struct receiver *receiver)
+{
+    const struct receiver_hooks *hooks = &receiver->options.hooks;
+
+    if (hooks->on_vault != NULL) {
+        receiver_note_vault(receiver, RECEIVER_LOOK, hooks->on_vault(ctx, hooks->arg));
+    }
 }
 
 struct hf_status receiver_check_vault(struct hf_ctx *ctx, struct receiver *receiver)
@@ -278,10 +281,13 @@ struct hf_status receiver_check_vault(struct hf_ctx *ctx, struct receiver *recei
     struct hf_status status = hf_success();
 
     hf_lock_take(&receiver->lock);
-    if (receiver->lost_reason[0] != '\0') {
-        status =
-            hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION,
-                         hf_strdup(ctx->arena, receiver->lost_reason), NULL, "%s", receiver->lost);
+    for (size_t i = 0; i < RECEIVER_FINDERS && hf_is_ok(status); i++) {
+        const struct receiver_loss *loss = &receiver->losses[i];
+
+        if (loss->reason[0] != '\0') {
+            status = hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION,
+                                  hf_strdup(ctx->arena, loss->reason), NULL, "%s", loss->message);
+        }
     }
     hf_lock_release(&receiver->lock);
     return status;

@@ -54,10 +54,14 @@ struct receiver_hooks {
     struct hf_status (*on_lineage)(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
                                    const char **ret_lineage);
     /* What is durable, at most once in inventory_us and only when it changed; a failure is tried
-     * again. One that says that the vault is not the one that was written to (DAMAGED,
-     * JOURNAL_ROLLBACK, KEYS_*, WRONG_KEY) holds the stream until the hook succeeds. */
+     * again. One that says that the vault is not the one that was written to (vault_is_loss) holds
+     * the stream until the hook succeeds. */
     struct hf_status (*on_inventory)(struct hf_ctx *ctx, void *arg,
                                      const struct vault_wal_info *wal);
+    /* Does the vault still show what was written last, and the keys? Before each session, and each
+     * vault_us; on the receiver's thread or the clerk's, so it asks the store alone, a few small
+     * reads. A loss holds the stream as that of the inventory does. */
+    struct hf_status (*on_vault)(struct hf_ctx *ctx, void *arg);
     /* What the source's settings are now: after each connect, and every look_us while it streams.
      * Runs on the thread of on_inventory. */
     struct hf_status (*on_look)(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source);
@@ -77,6 +81,7 @@ struct receiver_options { /* all copied; store and keyring borrowed until free *
     uint64_t segment_bytes;
     int64_t inventory_us; /* between inventories; 0: one minute */
     int64_t look_us;      /* between looks at the source's settings; 0: 15 s */
+    int64_t vault_us;     /* between looks at the vault; 0: 5 s */
     struct receiver_hooks hooks;
 };
 

@@ -21,6 +21,7 @@ struct clerk {
     struct receiver_status told; /* what the hook knows */
     struct receiver_compaction compaction;
     int64_t tell_us; /* hf_mono_us() when each is due */
+    int64_t vault_us;
     int64_t compact_us;
     int64_t members_us;
     int64_t source_us;
@@ -61,7 +62,7 @@ static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_
     }
     clerk->tell_us = hf_mono_us() + clerk->receiver->options.inventory_us;
     status = hooks->on_inventory(ctx, hooks->arg, &wal);
-    receiver_note_vault(clerk->receiver, status);
+    receiver_note_vault(clerk->receiver, RECEIVER_INVENTORY, status);
     if (receiver_is_vault_lost(status) && clerk->tell_us > hf_mono_us() + LOST_US) {
         clerk->tell_us = hf_mono_us() + LOST_US;
     }
@@ -136,6 +137,10 @@ static void look(struct hf_ctx *ctx, struct clerk *clerk)
     struct hf_status status;
 
     receiver_status_get(clerk->receiver, &now);
+    if (hf_mono_us() >= clerk->vault_us) {
+        receiver_look_at_vault(ctx, clerk->receiver);
+        clerk->vault_us = hf_mono_us() + clerk->receiver->options.vault_us;
+    }
     if (hf_mono_us() >= clerk->tell_us) {
         tell(ctx, clerk, &now);
     }

@@ -26,14 +26,25 @@ struct receiver_budget {
 #define RECEIVER_GAPS_PER_HOUR 30
 #define RECEIVER_TURNS_PER_HOUR 100 /* timelines left behind */
 
+/* Who looks whether the vault is the one that was written to. Each tells anew what it found itself:
+ * the one sees what the other does not. */
+enum receiver_finder {
+    RECEIVER_INVENTORY,
+    RECEIVER_LOOK,
+    RECEIVER_FINDERS,
+};
+struct receiver_loss {
+    char message[RECEIVER_ERROR_MAX];
+    char reason[RECEIVER_REASON_MAX]; /* "": none */
+};
+
 struct receiver {
-    struct hf_lock lock; /* guards status, ends, forks and lost */
+    struct hf_lock lock; /* guards status, ends, forks and losses */
     struct receiver_status status;
     struct receiver_end ends[RECEIVER_ENDS_MAX];
     size_t ends_len;
-    uint64_t forks;                /* new lineages begun */
-    char lost[RECEIVER_ERROR_MAX]; /* the vault is not the one that was written to; "": it is */
-    char lost_reason[RECEIVER_REASON_MAX];
+    uint64_t forks; /* new lineages begun */
+    struct receiver_loss losses[RECEIVER_FINDERS];
 
     /* Constant after start. */
     struct receiver_options options; /* strings on the heap */
@@ -113,11 +124,16 @@ void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_
 void receiver_note_flush(struct receiver *receiver, int64_t took_us);
 void receiver_note_end(struct receiver *receiver, uint32_t timeline, uint64_t lsn);
 void receiver_note_gap(struct receiver *receiver, const struct vault_wal_range *gap);
-/* inventory: how it ended. */
-void receiver_note_vault(struct receiver *receiver, struct hf_status inventory);
+/* found: how the look ended. */
+void receiver_note_vault(struct receiver *receiver, enum receiver_finder finder,
+                         struct hf_status found);
+/* Ask on_vault, and note it. Before each session, and by the clerk each few seconds: WAL that was
+ * acknowledged between a loss and the next look is sent again only while the source still has it,
+ * and is a gap when it has not. */
+void receiver_look_at_vault(struct hf_ctx *ctx, struct receiver *receiver);
 /* Is there a vault from which the WAL could be read again? What goes into another one, or under
  * keys that it has no more, is not acknowledged.
- * Errors   FAILED_PRECONDITION with the reason of the inventory */
+ * Errors   FAILED_PRECONDITION with the reason of who found it */
 struct hf_status receiver_check_vault(struct hf_ctx *ctx, struct receiver *receiver) HF_MUST_USE;
 bool receiver_is_vault_lost(struct hf_status status);
 void receiver_note_lineage(struct receiver *receiver, const char *lineage);

@@ -144,6 +144,7 @@ static struct hf_status run_session(struct hf_ctx *ctx, struct receiver *receive
     struct hf_status status;
     bool is_made = false;
 
+    receiver_look_at_vault(ctx, receiver);
     HF_TRY(receiver_check_vault(ctx, receiver));
     receiver_note_state(receiver, RECEIVER_CONNECTING, NULL);
     status = receiver_open_stored(ctx, receiver);

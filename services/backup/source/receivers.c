@@ -2,6 +2,9 @@
  * cluster cannot free a receiver under a backup that waits for WAL. */
 #include "backup/source/receivers.h"
 
+#include <string.h>
+
+#include "backup/source/realms.h"
 #include "backup/source/source.h"
 #include "backup/store/clusters.h"
 #include "base/clock.h"
@@ -19,9 +22,15 @@ struct entry {
     struct receiver *receiver;
     struct receivers *owner;
     char *tenant_id;
+    char *tenant; /* name */
     char *cluster_id;
+    char *prefix;  /* in the vault */
     char *cluster; /* name */
     size_t users;
+
+    struct hf_lock journal_lock; /* guards head and hash: the newest entry that was seen here */
+    uint64_t head;
+    uint8_t hash[VAULT_HASH_LEN];
 };
 
 struct receivers {
@@ -50,8 +59,11 @@ struct receivers *receivers_new(struct backup_app *app)
 static void entry_free(struct entry *entry)
 {
     receiver_free(entry->receiver);
+    hf_lock_done(&entry->journal_lock);
+    hf_heap_free(entry->tenant);
     hf_heap_free(entry->tenant_id);
     hf_heap_free(entry->cluster_id);
+    hf_heap_free(entry->prefix);
     hf_heap_free(entry->cluster);
     hf_heap_free(entry);
 }
@@ -102,6 +114,33 @@ void receivers_free(struct receivers *receivers)
 }
 
 /* --- hooks, on the receiver's thread -------------------------------------------------------- */
+
+static void note_journal(struct entry *entry, const struct vault_source_state *state)
+{
+    hf_lock_take(&entry->journal_lock);
+    entry->head = state->head;
+    memcpy(entry->hash, state->head_hash, VAULT_HASH_LEN);
+    hf_lock_release(&entry->journal_lock);
+}
+
+/* The newest entry that was seen, by its name and hash, then the keys: these are written again when
+ * they are gone, which must not begin anew what was moved away as a whole. PostgreSQL is not asked,
+ * so that receivers go on without it; what a rebuild follows it tells by a new receiver. */
+static struct hf_status on_vault(struct hf_ctx *ctx, void *arg)
+{
+    struct entry *entry = arg;
+    struct backup_app *app = entry->owner->app;
+    uint8_t hash[VAULT_HASH_LEN];
+
+    hf_lock_take(&entry->journal_lock);
+    uint64_t head = entry->head;
+
+    memcpy(hash, entry->hash, VAULT_HASH_LEN);
+    hf_lock_release(&entry->journal_lock);
+    HF_TRY(hf_wrap(ctx->arena, vault_journal_check(ctx, app->vault, entry->prefix, head, hash),
+                   "reading the journal of cluster %s", entry->cluster));
+    return realms_keep(ctx, app->realms, entry->tenant);
+}
 
 static struct hf_status on_gap(struct hf_ctx *ctx, void *arg, const char *lineage,
                                const struct vault_wal_range *gap)
@@ -181,6 +220,7 @@ static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct r
     HF_TRY(db_tx_begin(ctx, source.app->db, source.tenant_id, DB_READ_COMMITTED, &tx));
     HF_TRY(clusters_set_lineage(ctx, tx, source.row.id, lineage, source.row.system_identifier));
     HF_TRY(db_tx_commit(ctx, &tx));
+    note_journal(entry, &state);
     *ret_lineage = lineage;
     return hf_success();
 }
@@ -201,7 +241,9 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
                                 (unsigned long long)wal->durable_lsn),
         .u.wal = *wal,
     };
-    return source_append(ctx, &source, &state, &inventory);
+    HF_TRY(source_append(ctx, &source, &state, &inventory));
+    note_journal(entry, &state);
+    return hf_success();
 }
 
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
@@ -237,9 +279,13 @@ static struct hf_status make_entry(struct hf_ctx *ctx, struct receivers *receive
 
     struct entry *entry = hf_heap_alloc(sizeof(*entry));
     entry->owner = receivers;
+    hf_lock_init(&entry->journal_lock);
     entry->tenant_id = hf_heap_strdup(tenant_id);
+    entry->tenant = hf_heap_strdup(source.tenant);
     entry->cluster_id = hf_heap_strdup(cluster_id);
+    entry->prefix = hf_heap_strdup(source.prefix);
     entry->cluster = hf_heap_strdup(source.row.name);
+    note_journal(entry, &state);
     *ret_options = (struct receiver_options){
         .cluster = source.row.name,
         .dsn = source.row.dsn,
@@ -252,7 +298,7 @@ static struct hf_status make_entry(struct hf_ctx *ctx, struct receivers *receive
         .prefix = source.prefix,
         .lineage = source.row.lineage,
         .segment_bytes = source.row.segment_bytes,
-        .hooks = {entry, on_gap, on_lineage, on_inventory, on_look},
+        .hooks = {entry, on_gap, on_lineage, on_inventory, on_vault, on_look},
     };
     *ret_entry = entry;
     return hf_success();

@@ -6,6 +6,7 @@
 #include "cli/out.h"
 #include "cli/supervise/doctor.h"
 #include "pgwire/dsn.h"
+#include "vault/journal.h"
 
 /* Options of `holdfast cluster update` that mend why WAL does not stream. */
 static const struct {
@@ -44,15 +45,16 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
                          "left of it: holdfast catalog rebuild%s",
                          doctor_restart(doctor), out_where(doctor->cli));
     }
-    if (hf_has_prefix(reason, "JOURNAL_") || hf_text_equal(reason, "DAMAGED")) {
-        return hf_printf(arena, "%s  # when the vault is again as it was", doctor_restart(doctor));
-    }
-    if (hf_text_equal(reason, "WRONG_KEY") || hf_has_prefix(reason, "KEYS_")) {
+    if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "OLD_KEY_SLOT") ||
+        hf_has_prefix(reason, "KEYS_")) {
         return hf_printf(arena,
                          "%s  # when the keys are again those of this vault: %s and tenants/*/keys "
                          "in the vault",
                          doctor_restart(doctor),
                          out_word(arena, hf_path_join(arena, doctor->place.dir, "keys")));
+    }
+    if (vault_is_loss(reason)) {
+        return hf_printf(arena, "%s  # when the vault is again as it was", doctor_restart(doctor));
     }
     if (hf_has_prefix(reason, "ADDRESS_")) {
         fix = hf_printf(arena, "holdfast cluster update %s --dsn DSN", name);

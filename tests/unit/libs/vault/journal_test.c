@@ -258,6 +258,9 @@ static void test_journal__rollback_against_a_pin_is_named(void **state)
     assert_reason(vault_journal_read(&f->ctx, f->store, f->keyring, FIXTURE_SOURCE, pinned.head,
                                      other, &read),
                   HF_DATA_LOSS, "JOURNAL_ROLLBACK");
+    fixture_replace(f, entry_name(f, 6), (struct hf_bytes){NULL, 0}); /* cut to nothing */
+    assert_reason(vault_journal_check(&f->ctx, f->store, FIXTURE_SOURCE, 6, pinned.head_hash),
+                  HF_DATA_LOSS, "JOURNAL_ROLLBACK");
     assert_ok(objstore_remove(&f->ctx, f->store, entry_name(f, 6)));
     assert_ok(read_journal(f, &read)); /* without a pin a shorter journal is a whole one */
     assert_int_equal(read.head, 5);

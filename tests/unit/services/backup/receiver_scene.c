@@ -37,6 +37,15 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
                                               : hf_success();
 }
 
+static struct hf_status on_vault(struct hf_ctx *ctx, void *arg)
+{
+    struct scene *scene = arg;
+
+    return atomic_load(&scene->is_journal_gone)
+               ? hf_fail_info(ctx->arena, HF_DATA_LOSS, "JOURNAL_ROLLBACK", NULL, "no journal")
+               : hf_success();
+}
+
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
 {
     struct scene *scene = arg;
@@ -61,7 +70,8 @@ void scene_receive(struct scene *scene)
         .segment_bytes = SEGMENT,
         .inventory_us = HF_US_PER_S / 2,
         .look_us = HF_US_PER_S / 2,
-        .hooks = {scene, on_gap, on_lineage, on_inventory, on_look},
+        .vault_us = HF_US_PER_S / 2,
+        .hooks = {scene, on_gap, on_lineage, on_inventory, on_vault, on_look},
     };
 
     scene->receiver = receiver_start(&options);

@@ -38,24 +38,46 @@ static void test_receiver__streams_and_proves_time_of_an_idle_source(void **stat
     assert_true(status_of(scene).source_lsn >= status_of(scene).durable_lsn);
 }
 
+/* Nothing more is durable, and so nothing acknowledged, while a hook says that the vault is lost.
+ */
+static void hold(const struct scene *scene, atomic_bool *is_lost, const char *reason)
+{
+    atomic_store(is_lost, true);
+    await_state(scene, RECEIVER_STALLED);
+    assert_string_equal(status_of(scene).reason, reason);
+    uint64_t durable = status_of(scene).durable_lsn;
+
+    pgserver_sql(scene->server, "CREATE TABLE t AS SELECT generate_series(1, 1000) i");
+    pgserver_sql(scene->server, "SELECT pg_sleep(1)");
+    assert_true(status_of(scene).durable_lsn == durable && durable < current_lsn(scene->server));
+    atomic_store(is_lost, false);
+    await_lsn(scene, 1, current_lsn(scene->server));
+    assert_string_equal(status_of(scene).reason, "");
+    pgserver_sql(scene->server, "DROP TABLE t");
+}
+
 static void test_receiver__holds_while_the_vault_is_another_one(void **state)
 {
     struct scene *scene = *state;
 
     scene_receive(scene);
     await_state(scene, RECEIVER_STREAMING);
-    atomic_store(&scene->is_vault_lost, true);
-    await_state(scene, RECEIVER_STALLED);
-    assert_string_equal(status_of(scene).reason, "KEYS_REPLACED");
-    assert_string_equal(status_of(scene).error, "other keys");
-    uint64_t durable = status_of(scene).durable_lsn;
+    hold(scene, &scene->is_vault_lost, "KEYS_REPLACED");
+    hold(scene, &scene->is_journal_gone, "JOURNAL_ROLLBACK");
+}
 
-    pgserver_sql(scene->server, "CREATE TABLE t AS SELECT generate_series(1, 1000) i");
+/* The inventory comes later: a session looks before it has written anything. */
+static void test_receiver__looks_at_the_vault_before_it_writes(void **state)
+{
+    struct scene *scene = *state;
+
+    atomic_store(&scene->is_journal_gone, true);
+    scene_receive(scene);
+    await_state(scene, RECEIVER_STALLED);
     pgserver_sql(scene->server, "SELECT pg_sleep(1)");
-    assert_true(status_of(scene).durable_lsn == durable && durable < current_lsn(scene->server));
-    atomic_store(&scene->is_vault_lost, false);
-    await_lsn(scene, 1, current_lsn(scene->server));
-    assert_string_equal(status_of(scene).reason, "");
+    assert_true(status_of(scene).durable_lsn == 0 && status_of(scene).connects == 0);
+    assert_int_equal(atomic_load(&scene->inventories), 0);
+    hold(scene, &scene->is_journal_gone, "JOURNAL_ROLLBACK");
 }
 
 /* What the vault has must be what the server has, byte by byte. */
@@ -466,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scene_test(test_receiver__streams_and_proves_time_of_an_idle_source),
         scene_test(test_receiver__holds_while_the_vault_is_another_one),
+        scene_test(test_receiver__looks_at_the_vault_before_it_writes),
         scene_test(test_receiver__stores_the_servers_bytes_over_restarts),
         scene_test(test_receiver__synchronous_commits_survive_the_source),
         scene_test(test_receiver__does_not_block_remote_apply),
