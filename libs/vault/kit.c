@@ -79,9 +79,7 @@ struct hf_status vault_kit_takeover(struct hf_ctx *ctx, struct objstore *store,
         unopened = hf_is_ok(unopened) ? status : unopened;
     }
     if (opened == 0) {
-        return hf_is_ok(unopened)
-                   ? hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of any tenant")
-                   : unopened;
+        HF_TRY(unopened); /* OK: there is no realm, and so nothing that any key could miss */
     }
     *ret_unopened = unopened;
     return hf_success();

@@ -33,10 +33,12 @@ void vault_kit_public(const struct vault_key *kit, uint8_t ret_public[VAULT_KEY_
 /* The key file is lost: write the next slot of each realm that the kit opens as options say, under
  * options->kek. A realm that this key opens is done already: repeatable after a crash.
  *
- * options       of every realm; its realm is ignored. kek NULL: nothing is written, it is only
- * asked whether the kit opens any ret_unopened  the failure of the first realm that neither opens,
- * OK: there is none. They are left as they are. Errors   that failure when no realm is opened;
- * NOT_FOUND the vault has no realm; of the store
+ * options       of every realm, whatever its realm says. kek NULL: nothing is written, it is only
+ *               asked whether the kit opens any
+ * ret_unopened  the failure of the first realm that neither opens; OK: there is none. They are left
+ *               as they are.
+ *
+ * Errors   that failure when no realm is opened (a vault without one has none); of the store
  */
 struct hf_status vault_kit_takeover(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_key *kit,

@@ -133,8 +133,7 @@ def runs_again_by_kit(story, folder):
     new, key = story.new, story.new.path("keys", "vault.key")
     write(f"{folder}/kit.txt", story.kit)
     os.remove(key)
-    put = fix_of(new, "keys/vault.key").replace("COPY", f"{folder}/kit.txt")
-    shell(new, put.split(" && ")[0])
+    shell(new, fix_of(new, "keys/vault.key").replace("COPY", f"{folder}/kit.txt"))
     with open(key, encoding="utf-8") as file:
         assert file.read() == story.kit
     assert "STILL_RUNS" in new.fails(4, "up")

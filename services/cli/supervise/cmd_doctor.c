@@ -115,17 +115,12 @@ static const char *copy_command(const struct doctor *doctor, const struct privat
     const char *user = doctor_as_user(doctor);
     const char *word = out_word(arena, path);
     const char *first = *before == '\0' ? "" : hf_printf(arena, "%s%s %s && ", user, before, word);
-    const char *put = hf_printf(arena, "%s(umask 077; %sdd of=%s <", first, user, word);
+    const char *or_else =
+        item->is_of_kit ? hf_printf(arena, "if there is none, of the recovery kit, and then: %s",
+                                    doctor_restart(doctor))
+                        : "or mount its disk";
 
-    if (!item->is_of_kit) {
-        return hf_printf(arena, "%sCOPY)  # or mount its disk", put);
-    }
-    if (hf_path_exists(kit_path(doctor))) {
-        return hf_printf(arena, "%s%s) && %s  # or a copy of the key itself", put,
-                         out_word(arena, kit_path(doctor)), doctor_restart(doctor));
-    }
-    return hf_printf(arena, "%sCOPY) && %s  # COPY: of the key, or of the recovery kit", put,
-                     doctor_restart(doctor));
+    return hf_printf(arena, "%s(umask 077; %sdd of=%s <COPY)  # %s", first, user, word, or_else);
 }
 
 /* The vault may be elsewhere, by a link of whoever is trusted with the machine. */

@@ -317,11 +317,14 @@ static void test_kit__that_opens_nothing_changes_nothing(void **state)
     vault_keyring_free(HF_TAKE(keyring));
     assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1));
     assert_ok(vault_kit_takeover(&f->ctx, f->store, &kit.key, &ask, &unopened));
+    assert_ok(unopened);
     assert_reason(vault_kit_takeover(&f->ctx, f->store, &other.key, &take, &unopened),
                   HF_FAILED_PRECONDITION, "WRONG_KEY");
     assert_ok(vault_keyring_open(&f->ctx, f->store, &realm, &keyring));
     assert_int_equal(keyring->slot_number, 1);
     vault_keyring_free(HF_TAKE(keyring));
+    assert_ok(objstore_remove(&f->ctx, f->store, "tenants/first/keys/000001"));
+    assert_ok(vault_kit_takeover(&f->ctx, f->store, &other.key, &take, &unopened)); /* of nothing */
 }
 
 static void test_key_files__are_private_and_exclusive(void **state)
