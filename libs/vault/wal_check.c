@@ -86,23 +86,16 @@ static void report_missing(struct hf_ctx *ctx, struct checking *checking, uint64
 static struct hf_status check_cover(struct hf_ctx *ctx, struct checking *checking, uint64_t from,
                                     uint64_t to)
 {
+    const struct vault_wal_range part = {checking->leg->timeline, from, to};
     struct vault_wal_index index = {0};
+    struct vault_wal_range *holes = NULL;
 
-    HF_TRY(vault_wal_index_segment(ctx, &checking->source, checking->leg->timeline,
+    HF_TRY(vault_wal_index_segment(ctx, &checking->source, part.timeline,
                                    from / checking->source.place->segment_bytes, &index));
-    for (size_t i = 0; i < index.ranges_len && from < to; i++) {
-        const struct vault_wal_range *range = &index.ranges[i];
+    size_t len = vault_wal_index_holes(ctx->arena, &index, &part, &holes);
 
-        if (range->to <= from || range->from >= to) {
-            continue;
-        }
-        if (range->from > from) {
-            report_missing(ctx, checking, from, range->from);
-        }
-        from = range->to;
-    }
-    if (from < to) {
-        report_missing(ctx, checking, from, to);
+    for (size_t i = 0; i < len; i++) {
+        report_missing(ctx, checking, holes[i].from, holes[i].to);
     }
     return hf_success();
 }

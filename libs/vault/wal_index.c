@@ -222,20 +222,26 @@ uint32_t vault_wal_index_timeline(const struct vault_wal_index *index)
     return index->ranges_len == 0 ? 0 : index->ranges[index->ranges_len - 1].timeline;
 }
 
-size_t vault_wal_index_gaps(struct hf_arena *arena, const struct vault_wal_index *index,
-                            uint32_t timeline, struct vault_wal_range **ret_gaps)
+size_t vault_wal_index_holes(struct hf_arena *arena, const struct vault_wal_index *index,
+                             const struct vault_wal_range *leg, struct vault_wal_range **ret_holes)
 {
-    HF_VEC(struct vault_wal_range) gaps = {0};
+    HF_VEC(struct vault_wal_range) holes = {0};
+    uint64_t from = leg->from;
 
-    for (size_t i = 1; i < index->ranges_len; i++) {
-        const struct vault_wal_range *before = &index->ranges[i - 1];
-        const struct vault_wal_range *after = &index->ranges[i];
+    for (size_t i = 0; i < index->ranges_len && from < leg->to; i++) {
+        const struct vault_wal_range *range = &index->ranges[i];
 
-        if (before->timeline == timeline && after->timeline == timeline) {
-            *HF_VEC_ADD(arena, &gaps) = (struct vault_wal_range){
-                .timeline = timeline, .from = before->to, .to = after->from};
+        if (range->timeline != leg->timeline || range->to <= from || range->from >= leg->to) {
+            continue;
         }
+        if (range->from > from) {
+            *HF_VEC_ADD(arena, &holes) = (struct vault_wal_range){leg->timeline, from, range->from};
+        }
+        from = range->to;
     }
-    *ret_gaps = gaps.items;
-    return gaps.len;
+    if (from < leg->to) {
+        *HF_VEC_ADD(arena, &holes) = (struct vault_wal_range){leg->timeline, from, leg->to};
+    }
+    *ret_holes = holes.items;
+    return holes.len;
 }

@@ -43,8 +43,8 @@ const struct vault_wal_range *vault_wal_index_last(const struct vault_wal_index 
                                                    uint32_t timeline);
 /* Highest timeline that has WAL, 0: none. Pure. */
 uint32_t vault_wal_index_timeline(const struct vault_wal_index *index);
-/* Holes between ranges of the timeline, as ranges, in arena. Pure. */
-size_t vault_wal_index_gaps(struct hf_arena *arena, const struct vault_wal_index *index,
-                            uint32_t timeline, struct vault_wal_range **ret_gaps);
+/* What of leg no range of its timeline covers, in order, in arena. Pure. */
+size_t vault_wal_index_holes(struct hf_arena *arena, const struct vault_wal_index *index,
+                             const struct vault_wal_range *leg, struct vault_wal_range **ret_holes);
 
 #endif

@@ -181,8 +181,11 @@ static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
                     "the vault does not show the backups that the catalogue knows");
     } else if (wal == NULL || wal->window_start == NULL) {
         print_alarm(cli, name, "NOT RECOVERABLE",
-                    hf_printf(arena,
-                              "there is no complete backup; run `holdfast backup create %s%s`",
+                    hf_printf(arena, "%s; run `holdfast backup create %s%s`",
+                              wal != NULL && wal->n_gaps > 0
+                                  ? "the vault lacks WAL behind every backup, only moments before "
+                                    "it can be restored"
+                                  : "there is no complete backup",
                               name, where));
     }
 }

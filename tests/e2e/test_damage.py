@@ -121,12 +121,16 @@ def segment_of(orders, lsn):
     return int(orders.psql(f"select (('{lsn}'::pg_lsn - '0/0') / (16 * 1024 * 1024))::bigint"))
 
 
+def segment_number(path):
+    return int(path.split("/")[-2], 16)
+
+
 def wal_between(house, orders, first, last):
     """Closed WAL objects of the segments after that of LSN first and before that of last."""
     low, high = segment_of(orders, first) + 1, segment_of(orders, last)
     found = [path for path in objects(os.path.join(place(house), "wal"))
              if "-open-" not in path and "/history/" not in path
-             and low <= int(path.split("/")[-2], 16) < high]
+             and low <= segment_number(path) < high]
     assert found, f"no closed WAL between {first} and {last}"
     return found
 
@@ -293,6 +297,32 @@ def test_catalogue__is_rebuilt_from_the_vault_alone(house, orders, folder):
         server.kill()
 
 
+def test_wal__that_the_vault_has_lost_is_a_gap(house, orders, folder):
+    """Nobody saw it go: the listing shows it at the next start. What comes back is no gap."""
+    first, second = (house.hf("backup", "describe", name) for name in (orders.first,
+                                                                       orders.second))
+    between = wal_between(house, orders, first["stopLsn"], second["startLsn"])[-1]
+    behind = wal_between(house, orders, second["stopLsn"], orders.end)[0]
+    window = receiver(house)["windowStart"]
+    with removed(between):
+        restarted(house)
+        proc.wait_until(lambda: receiver(house)["gaps"], what="the gap")
+        gaps, start = receiver(house)["gaps"], receiver(house)["windowStart"]
+        house.fails(4, "restore", "orders", "--to", f"{folder}/r", "--at", second["startTime"])
+        with removed(behind):
+            house.run("catalog", "rebuild")
+            told = receiver(house)
+            said = house.run("info").stdout
+            doctor = house.run("doctor", check=False)
+    assert [segment_of(orders, gap["fromLsn"]) for gap in gaps] == [segment_number(between)]
+    assert [segment_of(orders, gap["toLsn"]) for gap in gaps] == [segment_number(between) + 1]
+    assert start == second["endTime"] > window
+    assert doctor.returncode == 1 and "lacks WAL behind its backups" in doctor.stdout
+    assert len(told["gaps"]) == 2 and "windowStart" not in told and "NOT RECOVERABLE" in said
+    restarted(house)
+    proc.wait_until(lambda: not receiver(house)["gaps"], what="no gap where WAL is again")
+    assert receiver(house)["windowStart"] == window
+
 
 def limit_threads(pid, most):
     entry = pwd.getpwnam("holdfast")
@@ -378,6 +408,13 @@ def test_source__whose_objects_go_under_a_running_service_acknowledges_nothing(h
     assert receiver(house)["gaps"] == [] and "windowStart" in receiver(house)
 
 
+def restarted(house):
+    house.down()
+    house.up()
+    proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=60,
+                    what="a receiver that goes on")
+
+
 def closed(house, reason, why):
     """The vault does not show what the catalogue knows: that is said everywhere, nothing is done."""
     house.up()
@@ -456,3 +493,16 @@ def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, r
     assert house.hf("backup", "verify", again["name"])["verification"] == "VERIFIED"
     server = restore("orders", "--latest").verify().start_promoted()
     assert server.psql("select count(*) from pgbench_history") == orders.rows
+
+    # A new installation knows of no gap: the vault does. One of before the vault came back goes.
+    assert open_state(house).psql("delete from backup.gaps returning 1")
+    house.run("catalog", "rebuild")
+    assert receiver(house)["gaps"] == gap
+    house.down()
+    os.rename(tenant, older)
+    os.rename(house.path("newer"), tenant)
+    house.up()
+    house.run("catalog", "rebuild")
+    assert gap[0] not in receiver(house)["gaps"]
+    assert made in {item["name"] for item in house.hf("backup", "list", "orders")["backups"]
+                    if item["state"] == "SUCCEEDED"}

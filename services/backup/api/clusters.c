@@ -43,7 +43,7 @@ static struct window window_seen(struct hf_arena *arena, const struct cluster_se
     struct window_gap *gaps = HF_NEW_N(arena, struct window_gap, seen->gaps_len + 1);
 
     for (size_t i = 0; i < seen->moments_len; i++) {
-        points[i] = (struct window_point){seen->moments[i].stop_lsn, seen->moments[i].end_time_us};
+        points[i] = (struct window_point){seen->moments[i].start_lsn, seen->moments[i].end_time_us};
     }
     for (size_t i = 0; i < seen->gaps_len; i++) {
         gaps[i] = (struct window_gap){seen->gaps[i].from_lsn, seen->gaps[i].to_lsn};

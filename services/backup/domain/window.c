@@ -5,7 +5,7 @@
 static bool is_cut(const struct window_point *point, const struct window_gap *gaps, size_t gaps_len)
 {
     for (size_t i = 0; i < gaps_len; i++) {
-        if (gaps[i].to_lsn > point->stop_lsn) {
+        if (gaps[i].to_lsn > point->start_lsn) {
             return true;
         }
     }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct window_point {
-    uint64_t stop_lsn;
+    uint64_t start_lsn; /* of the WAL that it needs */
     int64_t stop_time_us;
 };
 
@@ -23,10 +23,10 @@ struct window {
     int64_t end_us;
 };
 
-/* points in any order; a gap that begins at or after a point's stop LSN ends what that point can
- * reach. The window is the newest unbroken stretch: moments before the last gap can be restored
- * too, but not *every* moment between the two ends, which is what a window promises.
- * durable_us 0: the proven time is not known, the newest stop time is the end. */
+/* points in any order; a gap that ends behind a point's start LSN ends what that point can
+ * reach, or the point itself. The window is the newest unbroken stretch: moments before the last
+ * gap can be restored too, but not *every* moment between the two ends, which is what a window
+ * promises. durable_us 0: the proven time is not known, the newest stop time is the end. */
 struct window window_of(const struct window_point *points, size_t points_len,
                         const struct window_gap *gaps, size_t gaps_len, int64_t durable_us);
 

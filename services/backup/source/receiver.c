@@ -183,6 +183,13 @@ void receiver_note_durable(struct receiver *receiver)
     hf_lock_release(&receiver->lock);
 }
 
+void receiver_note_open(struct receiver *receiver)
+{
+    hf_lock_take(&receiver->lock);
+    receiver->status.opens++;
+    hf_lock_release(&receiver->lock);
+}
+
 void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_t bytes)
 {
     hf_lock_take(&receiver->lock);

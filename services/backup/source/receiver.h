@@ -62,6 +62,11 @@ struct receiver_hooks {
      * vault_us; on the receiver's thread or the clerk's, so it asks the store alone, a few small
      * reads. A loss holds the stream as that of the inventory does. */
     struct hf_status (*on_vault)(struct hf_ctx *ctx, void *arg);
+    /* What is stored was opened, begun or skipped over, or an hour has passed: look for what it
+     * lacks. Runs on the thread of on_inventory. ret_is_at_end: it lacks WAL at its end, which may
+     * be streamed yet; asked again with the next inventory, as after a failure. */
+    struct hf_status (*on_stored)(struct hf_ctx *ctx, void *arg, const struct vault_wal_info *wal,
+                                  bool *ret_is_at_end);
     /* What the source's settings are now: after each connect, and every look_us while it streams.
      * Runs on the thread of on_inventory. */
     struct hf_status (*on_look)(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source);
@@ -101,6 +106,7 @@ struct receiver_status {
     size_t gaps_len;
     uint64_t gaps_total;
     uint64_t connects;
+    uint64_t opens; /* times that what is stored was opened, begun or skipped over */
     uint64_t flushes;
     uint64_t flush_us; /* sum over all flushes */
     uint64_t bytes;    /* WAL taken since start */

@@ -14,6 +14,7 @@
 #define CONNECT_MS 3000
 #define LOOK_MIN_US (1 * HF_US_PER_S)
 #define SOURCE_US (10 * HF_US_PER_S)
+#define STORED_US (3600 * HF_US_PER_S)
 #define LOST_US (5 * HF_US_PER_S) /* nothing is received until the vault is the old one again */
 
 struct clerk {
@@ -22,10 +23,12 @@ struct clerk {
     struct receiver_compaction compaction;
     int64_t tell_us; /* hf_mono_us() when each is due */
     int64_t vault_us;
+    int64_t stored_us;
     int64_t compact_us;
     int64_t members_us;
     int64_t source_us;
     int64_t source_min_us; /* not before, however often the source lets us in */
+    uint64_t opens;        /* of the stream, when the stored WAL was looked through */
     uint64_t connects;     /* of the stream, when the source was looked at */
     bool has_failed;       /* the last look did: said once */
     bool is_wire_only;     /* the role may not have an SQL connection: asked anew after a connect */
@@ -46,15 +49,20 @@ static void warn(struct hf_ctx *ctx, const struct clerk *clerk, const char *even
             HF_TEXT("error", status.message == NULL ? "" : status.message));
 }
 
-static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_status *now)
+static struct vault_wal_info info_of(const struct receiver_status *now)
 {
-    const struct receiver_hooks *hooks = &clerk->receiver->options.hooks;
-    const struct vault_wal_info wal = {
+    return (struct vault_wal_info){
         .lineage = now->lineage,
         .timeline = now->timeline,
         .durable_lsn = now->durable_lsn,
         .durable_time_us = now->durable_time_us,
     };
+}
+
+static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_status *now)
+{
+    const struct receiver_hooks *hooks = &clerk->receiver->options.hooks;
+    const struct vault_wal_info wal = info_of(now);
     struct hf_status status;
 
     if (hooks->on_inventory == NULL || !has_news(now, &clerk->told)) {
@@ -70,6 +78,29 @@ static void tell(struct hf_ctx *ctx, struct clerk *clerk, const struct receiver_
         clerk->told = *now;
     } else {
         warn(ctx, clerk, "wal.inventory.failed", status);
+    }
+}
+
+/* What the vault has lost meanwhile, or never had. */
+static void look_at_stored(struct hf_ctx *ctx, struct clerk *clerk,
+                           const struct receiver_status *now)
+{
+    const struct receiver_hooks *hooks = &clerk->receiver->options.hooks;
+    const struct vault_wal_info wal = info_of(now);
+    bool is_at_end = false;
+
+    if (hooks->on_stored == NULL ||
+        (now->opens == clerk->opens && (now->opens == 0 || hf_mono_us() < clerk->stored_us))) {
+        return;
+    }
+    struct hf_status status = hooks->on_stored(ctx, hooks->arg, &wal, &is_at_end);
+
+    clerk->opens = now->opens;
+    clerk->stored_us =
+        hf_mono_us() +
+        (hf_is_ok(status) && !is_at_end ? STORED_US : clerk->receiver->options.inventory_us);
+    if (!hf_is_ok(status)) {
+        warn(ctx, clerk, "wal.holes.failed", status);
     }
 }
 
@@ -141,6 +172,7 @@ static void look(struct hf_ctx *ctx, struct clerk *clerk)
         receiver_look_at_vault(ctx, clerk->receiver);
         clerk->vault_us = hf_mono_us() + clerk->receiver->options.vault_us;
     }
+    look_at_stored(ctx, clerk, &now);
     if (hf_mono_us() >= clerk->tell_us) {
         tell(ctx, clerk, &now);
     }

@@ -120,6 +120,7 @@ void receiver_tend_members(struct hf_ctx *ctx, const struct receiver *receiver,
 void receiver_note_state(struct receiver *receiver, enum receiver_state state,
                          const struct hf_status *ended);
 void receiver_note_durable(struct receiver *receiver);
+void receiver_note_open(struct receiver *receiver);
 void receiver_note_heard(struct receiver *receiver, uint64_t source_lsn, uint64_t bytes);
 void receiver_note_flush(struct receiver *receiver, int64_t took_us);
 void receiver_note_end(struct receiver *receiver, uint32_t timeline, uint64_t lsn);

@@ -91,6 +91,7 @@ static struct hf_status open_writer(struct hf_ctx *ctx, struct receiver *receive
                                  &receiver->writer));
     receiver->timeline = timeline;
     receiver_note_durable(receiver);
+    receiver_note_open(receiver);
     return hf_success();
 }
 
@@ -115,7 +116,11 @@ struct hf_status receiver_open_stored(struct hf_ctx *ctx, struct receiver *recei
                                 &index));
     uint32_t timeline = vault_wal_index_timeline(&index);
 
-    return timeline == 0 ? hf_success() : open_writer(ctx, receiver, timeline, 0);
+    if (timeline == 0) {
+        receiver_note_open(receiver); /* nothing is there: the points may need some */
+        return hf_success();
+    }
+    return open_writer(ctx, receiver, timeline, 0);
 }
 
 static struct hf_status close_writer(struct hf_ctx *ctx, struct receiver *receiver)
@@ -206,6 +211,7 @@ static struct hf_status record_gap(struct hf_ctx *ctx, struct receiver *receiver
     receiver->is_gap_due = false;
     receiver_note_gap(receiver, &gap);
     receiver_note_durable(receiver);
+    receiver_note_open(receiver);
     return hf_success();
 }
 

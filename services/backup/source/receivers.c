@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "backup/source/holes.h"
+#include "backup/source/lineage.h"
 #include "backup/source/realms.h"
 #include "backup/source/source.h"
 #include "backup/store/clusters.h"
@@ -159,47 +161,6 @@ static struct hf_status on_gap(struct hf_ctx *ctx, void *arg, const char *lineag
     return db_tx_commit(ctx, &tx);
 }
 
-/* One that the journal has, that nobody took up and of which nothing is stored: the database
- * refused what came behind its entry. Tries that fail do not add up. ret_lineage NULL: none. */
-static struct hf_status find_begun(struct hf_ctx *ctx, const struct source *source,
-                                   const struct vault_source_state *state,
-                                   const struct receiver_fork *fork, const char **ret_lineage)
-{
-    const struct vault_lineage_info *last = &state->lineages[state->lineages_len - 1];
-    const struct vault_wal_place place = {source->prefix, last->lineage, source->row.segment_bytes};
-    struct vault_wal_index index = {0};
-
-    *ret_lineage = NULL;
-    if (hf_text_equal(last->lineage, fork->lineage) || !hf_is_name(last->lineage) ||
-        !hf_text_equal(last->system_identifier, source->row.system_identifier)) {
-        return hf_success();
-    }
-    HF_TRY(vault_wal_index_load(ctx, source->app->vault, source->keyring, &place, 0, &index));
-    *ret_lineage = vault_wal_index_timeline(&index) == 0 ? last->lineage : NULL;
-    return hf_success();
-}
-
-static struct hf_status append_lineage(struct hf_ctx *ctx, const struct source *source,
-                                       struct vault_source_state *state,
-                                       const struct receiver_fork *fork, const char **ret_lineage)
-{
-    const char *lineage = hf_printf(ctx->arena, "l%zu", state->lineages_len + 1);
-    struct vault_entry entry = {
-        .kind = VAULT_ENTRY_LINEAGE,
-        .time_us = hf_now_us(),
-        .attempt_id = hf_printf(ctx->arena, "lineage/%s", lineage),
-        .u.lineage = {.lineage = lineage,
-                      .system_identifier = source->row.system_identifier,
-                      .timeline = fork->timeline,
-                      .start_lsn = fork->start_lsn},
-    };
-
-    hf_warn(ctx, HF_EVENT("wal.lineage"), HF_TEXT("cluster", source->row.name),
-            HF_TEXT("lineage", lineage), HF_TEXT("why", fork->why));
-    *ret_lineage = lineage;
-    return source_append(ctx, source, state, &entry);
-}
-
 static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct receiver_fork *fork,
                                    const char **ret_lineage)
 {
@@ -210,10 +171,7 @@ static struct hf_status on_lineage(struct hf_ctx *ctx, void *arg, const struct r
 
     HF_TRY(source_load(ctx, entry->owner->app, entry->tenant_id, entry->cluster_id, &source));
     HF_TRY(source_journal(ctx, &source, &state));
-    HF_TRY(find_begun(ctx, &source, &state, fork, &lineage));
-    if (lineage == NULL) {
-        HF_TRY(append_lineage(ctx, &source, &state, fork, &lineage));
-    }
+    HF_TRY(lineage_begin(ctx, &source, &state, fork, &lineage));
 
     HF_CLEANUP(db_tx_abort) struct db_tx *tx = NULL;
 
@@ -244,6 +202,16 @@ static struct hf_status on_inventory(struct hf_ctx *ctx, void *arg,
     HF_TRY(source_append(ctx, &source, &state, &inventory));
     note_journal(entry, &state);
     return hf_success();
+}
+
+static struct hf_status on_stored(struct hf_ctx *ctx, void *arg, const struct vault_wal_info *wal,
+                                  bool *ret_is_at_end)
+{
+    struct entry *entry = arg;
+    struct source source;
+
+    HF_TRY(source_load(ctx, entry->owner->app, entry->tenant_id, entry->cluster_id, &source));
+    return holes_record(ctx, &source, wal, ret_is_at_end);
 }
 
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
@@ -298,7 +266,7 @@ static struct hf_status make_entry(struct hf_ctx *ctx, struct receivers *receive
         .prefix = source.prefix,
         .lineage = source.row.lineage,
         .segment_bytes = source.row.segment_bytes,
-        .hooks = {entry, on_gap, on_lineage, on_inventory, on_vault, on_look},
+        .hooks = {entry, on_gap, on_lineage, on_inventory, on_vault, on_stored, on_look},
     };
     *ret_entry = entry;
     return hf_success();

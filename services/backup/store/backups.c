@@ -144,7 +144,7 @@ struct hf_status backups_moments(struct hf_ctx *ctx, struct db_tx *tx,
     HF_TRY(hf_ctx_check(ctx));
     for (size_t i = 0; i < db_len(rows); i++) {
         struct reading r = {ctx->arena, rows, i, NULL};
-        const struct backup_moment moment = {reading_lsn(&r, 0, "stop_lsn"),
+        const struct backup_moment moment = {reading_lsn(&r, 0, "start_lsn"),
                                              reading_time(&r, 1, "end_time")};
 
         if (r.damage == NULL && moment.end_time_us != 0) { /* a damaged one opens no window */

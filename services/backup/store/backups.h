@@ -38,7 +38,7 @@ struct hf_status backups_summary(struct hf_ctx *ctx, struct db_tx *tx, const cha
                                  struct backups_summary *ret_summary) HF_MUST_USE;
 
 struct backup_moment {
-    uint64_t stop_lsn;
+    uint64_t start_lsn;
     int64_t end_time_us;
 };
 struct hf_status backups_moments(struct hf_ctx *ctx, struct db_tx *tx,

@@ -367,6 +367,15 @@ struct hf_status gaps_insert(struct hf_ctx *ctx, struct db_tx *tx,
                    NULL);
 }
 
+struct hf_status gaps_clear(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
+                            int64_t before_us)
+{
+    return db_exec(ctx, tx, sql_gap_clear,
+                   DB_ARGS(DB_UUID(db_tx_tenant(tx)), DB_UUID(cluster->id),
+                           DB_TEXT(cluster->lineage), DB_INT(before_us)),
+                   NULL);
+}
+
 struct hf_status gaps_list(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
                            struct gap_row **ret_gaps, size_t *ret_len)
 {

@@ -81,6 +81,9 @@ struct hf_status clusters_refs(struct hf_ctx *ctx, struct db_tx *tx, struct clus
 struct hf_status gaps_insert(struct hf_ctx *ctx, struct db_tx *tx,
                              const struct cluster_row *cluster,
                              const struct gap_row *gap) HF_MUST_USE;
+/* Take those of the lineage off that were found before. */
+struct hf_status gaps_clear(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
+                            int64_t before_us) HF_MUST_USE;
 struct hf_status gaps_list(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *cluster,
                            struct gap_row **ret_gaps, size_t *ret_len) HF_MUST_USE;
 

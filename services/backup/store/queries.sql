@@ -152,6 +152,12 @@ INSERT INTO backup.gaps (tenant_id, cluster_id, lineage, timeline, from_lsn, to_
 VALUES ($1::uuid, $2::uuid, $3, $4::integer, $5::numeric, $6::numeric)
 ON CONFLICT DO NOTHING
 
+-- name: gap_clear
+-- params: tenant, cluster, lineage, time in microseconds. What was found since then stays.
+DELETE FROM backup.gaps
+WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND lineage = $3
+  AND found_time < to_timestamp($4::bigint / 1000000.0)
+
 -- name: gap_list
 SELECT timeline, from_lsn::text, to_lsn::text
 FROM backup.gaps
@@ -229,7 +235,7 @@ WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND verification = 'VERIFIE
 
 -- name: backup_points
 -- The succeeded backups of a lineage, for the recovery window.
-SELECT stop_lsn::text, end_time
+SELECT start_lsn::text, end_time
 FROM backup.backups
 WHERE tenant_id = $1::uuid AND cluster_id = $2::uuid AND lineage = $3 AND state = 'SUCCEEDED'
   AND delete_time IS NULL

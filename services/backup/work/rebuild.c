@@ -3,6 +3,7 @@
  * copy of it back, its journals go on from there: whoever asks for this says that it is the right
  * one. Nothing else ever takes a pinned head back. A source that PostgreSQL has forgotten comes
  * back without connection; registering a cluster of that name and system adopts it. */
+#include "backup/source/holes.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
 #include "backup/source/source.h"
@@ -150,6 +151,8 @@ static struct hf_status follow(struct hf_ctx *ctx, struct db_tx *tx, const struc
 }
 
 struct pass {
+    struct holes *holes; /* one for each lineage */
+    size_t holes_len;
     uint64_t last_head; /* of the journal when it was read before; 0: it was not */
     bool is_old;        /* entries came after it was read: nothing is stored */
     bool is_older_vault;
@@ -180,7 +183,36 @@ static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild
     }
     HF_TRY(store_points(ctx, tx, id, state));
     HF_TRY(follow(ctx, tx, &row, state));
+    for (size_t i = 0; i < pass->holes_len; i++) {
+        HF_TRY(holes_store(ctx, tx, id, &pass->holes[i]));
+    }
     return db_tx_commit(ctx, &tx);
+}
+
+/* Gaps are told by no journal: what the vault lacks is seen in it alone. */
+static struct hf_status find_holes(struct hf_ctx *ctx, const struct rebuild *rebuild,
+                                   const char *prefix, const struct vault_source_state *state,
+                                   struct pass *pass)
+{
+    struct receiver_status status = {.state = RECEIVER_STOPPED};
+    struct way way = {.store = rebuild->app->vault, .keyring = rebuild->keyring, .state = state};
+
+    (void)receivers_status(rebuild->app->receivers, vault_source_id(prefix), &status);
+    const struct vault_wal_info now = {
+        .lineage = status.lineage, .timeline = status.timeline, .durable_lsn = status.durable_lsn};
+
+    pass->holes = HF_NEW_N(ctx->arena, struct holes, state->lineages_len + 1);
+    pass->holes_len = 0;
+    for (size_t i = 0; i < state->lineages_len; i++) {
+        if (!hf_is_name(state->lineages[i].lineage)) {
+            continue; /* a lie: no WAL can be there */
+        }
+        way.place = (struct vault_wal_place){prefix, state->lineages[i].lineage,
+                                             state->source.wal_segment_bytes};
+        HF_TRY(holes_find(ctx, &way, &now, &pass->holes[pass->holes_len]));
+        pass->holes_len++;
+    }
+    return hf_success();
 }
 
 /* What it holds for stored may be in the newer vault alone: it reads anew where it goes on. */
@@ -206,6 +238,7 @@ static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebui
 
         HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL,
                                   &state));
+        HF_TRY(find_holes(ctx, rebuild, prefix, &state, &pass));
         HF_TRY(store_source(ctx, rebuild, id, &state, &pass));
         pass.last_head = state.head;
     }

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "backup/domain/reach.h"
+#include "backup/source/way.h"
 #include "backup/work/verify_impl.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -16,9 +17,7 @@
 
 struct wal_proof {
     struct verify_work *work;
-    struct vault_wal_place place;
-    struct vault_wal_index index;
-    struct pgf_history history;
+    struct way way;
     struct vault_wal_check_options options;
     struct vault_wal_report report;
     atomic_uint_fast64_t done_bytes;
@@ -27,69 +26,20 @@ struct wal_proof {
 
 /* --- the way ---------------------------------------------------------------------------------- */
 
-/* Where the timeline's WAL ends by what the vault has or had. */
-static uint64_t timeline_end(const struct wal_proof *proof, uint32_t timeline)
-{
-    const struct vault_source_state *state = &proof->work->state;
-    const struct vault_wal_range *last = vault_wal_index_last(&proof->index, timeline);
-    uint64_t end_lsn = last == NULL ? 0 : last->to;
-
-    for (size_t i = 0; i < state->wal_len; i++) {
-        const struct vault_wal_info *wal = &state->wal[i];
-
-        if (wal->timeline == timeline && hf_text_equal(wal->lineage, proof->place.lineage) &&
-            wal->durable_lsn > end_lsn) {
-            end_lsn = wal->durable_lsn;
-        }
-    }
-    return end_lsn;
-}
-
-/* The newest timeline below the bound that the vault or the journal's inventory knows; 0: none. The
- * numbers between them may be billions. */
-static uint32_t timeline_below(const struct wal_proof *proof, uint32_t bound)
-{
-    const struct vault_source_state *state = &proof->work->state;
-    uint32_t newest = vault_wal_index_below(&proof->index, bound);
-
-    for (size_t i = 0; i < state->wal_len; i++) {
-        uint32_t timeline = state->wal[i].timeline;
-
-        if (hf_text_equal(state->wal[i].lineage, proof->place.lineage) && timeline < bound &&
-            timeline > newest) {
-            newest = timeline;
-        }
-    }
-    return newest;
-}
-
 /* OK and ret_is_way when the point leads to the timeline. A history that is damaged, or missing
  * although the timeline has WAL, is a finding. */
 static struct hf_status try_timeline(struct hf_ctx *ctx, struct wal_proof *proof, uint32_t timeline,
                                      bool *ret_is_way)
 {
-    const struct vault_point_info *point = proof->work->point;
-    const struct source *source = &proof->work->source;
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    struct hf_status status = hf_success();
+    struct hf_status status = way_load(ctx, &proof->way, timeline);
 
     *ret_is_way = false;
-    hf_buf_init(&text, PGF_HISTORY_MAX_BYTES);
-    if (timeline > 1) {
-        status = vault_wal_history_get(ctx, source->app->vault, source->keyring, &proof->place,
-                                       timeline, &text);
-    }
     if (hf_is_ok(status)) {
-        status =
-            pgf_history_parse(ctx->arena, timeline,
-                              (struct hf_str){(const char *)text.ptr, text.len}, &proof->history);
-    }
-    if (hf_is_ok(status)) {
-        *ret_is_way = pgf_history_reaches(&proof->history, point->timeline, point->stop_lsn);
+        *ret_is_way = way_has(&proof->way, proof->work->point);
         return status;
     }
     if (status.code == HF_DATA_LOSS ||
-        (status.code == HF_NOT_FOUND && timeline_end(proof, timeline) > 0)) {
+        (status.code == HF_NOT_FOUND && way_end(&proof->way, timeline) > 0)) {
         verify_add_finding(
             proof->work, hf_printf(ctx->arena, "history of timeline %" PRIu32, timeline),
             status.code == HF_DATA_LOSS ? status.message : "is missing although its WAL is there");
@@ -103,15 +53,15 @@ static struct hf_status choose_timeline(struct hf_ctx *ctx, struct wal_proof *pr
     uint32_t own = proof->work->point->timeline;
     bool is_way = false;
 
-    for (uint32_t timeline = timeline_below(proof, UINT32_MAX); timeline > own;
-         timeline = timeline_below(proof, timeline)) {
+    for (uint32_t timeline = way_below(&proof->way, UINT32_MAX); timeline > own;
+         timeline = way_below(&proof->way, timeline)) {
         HF_TRY(hf_ctx_check(ctx));
         HF_TRY(try_timeline(ctx, proof, timeline, &is_way));
         if (is_way) {
             return hf_success();
         }
     }
-    proof->history = (struct pgf_history){.timeline = own};
+    proof->way.history = (struct pgf_history){.timeline = own};
     return hf_success();
 }
 
@@ -124,8 +74,7 @@ static struct reach_point *reach_points(struct hf_arena *arena, const struct wal
         const struct vault_point_info *info = &state->points[i];
 
         points[i] = (struct reach_point){
-            .is_on_way = hf_text_equal(info->lineage, proof->place.lineage) &&
-                         pgf_history_reaches(&proof->history, info->timeline, info->stop_lsn),
+            .is_on_way = way_has(&proof->way, info),
             .start_lsn = info->start_lsn,
             .stop_lsn = info->stop_lsn,
         };
@@ -144,13 +93,13 @@ static struct hf_status make_path(struct hf_ctx *ctx, struct wal_proof *proof)
     HF_VEC(struct vault_wal_range) path = {0};
     size_t len = 0;
 
-    HF_TRY(pgf_history_path(ctx->arena, &proof->history, point->timeline, point->start_lsn, &legs,
-                            &len));
+    HF_TRY(pgf_history_path(ctx->arena, &proof->way.history, point->timeline, point->start_lsn,
+                            &legs, &len));
     for (size_t i = 0; i < len && legs[i].from_lsn < end_lsn; i++) {
         uint64_t to = legs[i].to_lsn;
 
         if (to == UINT64_MAX) {
-            to = timeline_end(proof, legs[i].timeline);
+            to = way_end(&proof->way, legs[i].timeline);
             to = to < point->stop_lsn ? point->stop_lsn : to;
         }
         to = to < end_lsn ? to : end_lsn;
@@ -196,18 +145,22 @@ struct hf_status verify_wal(struct hf_ctx *ctx, struct verify_work *work)
     HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(TASK_ARENA);
     struct wal_proof proof = {
         .work = work,
-        .place = {work->source.prefix, work->point->lineage, work->source.row.segment_bytes},
+        .way = {.store = work->source.app->vault,
+                .keyring = work->source.keyring,
+                .place = {work->source.prefix, work->point->lineage,
+                          work->source.row.segment_bytes},
+                .state = &work->state},
     };
     const struct verify_task task = {prove, &proof, "reading WAL", &proof.done_bytes,
                                      &proof.total_bytes};
 
-    HF_TRY(vault_wal_index_load(ctx, work->source.app->vault, work->source.keyring, &proof.place, 0,
-                                &proof.index));
+    HF_TRY(vault_wal_index_load(ctx, proof.way.store, proof.way.keyring, &proof.way.place, 0,
+                                &proof.way.index));
     HF_TRY(choose_timeline(ctx, &proof));
     HF_TRY(make_path(ctx, &proof));
-    proof.options.store = work->source.app->vault;
-    proof.options.keyring = work->source.keyring;
-    proof.options.place = proof.place;
+    proof.options.store = proof.way.store;
+    proof.options.keyring = proof.way.keyring;
+    proof.options.place = proof.way.place;
     proof.options.done_bytes = &proof.done_bytes;
     HF_TRY(verify_run_task(ctx, work, &task, arena));
     for (size_t i = 0; i < proof.report.findings_len; i++) {

@@ -79,6 +79,7 @@ void doctor_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
     bool streams =
         wal != NULL && wal->receiver_state == PB_BACKUP__WAL_STATUS__RECEIVER_STATE__STREAMING;
     bool has_window = wal != NULL && wal->window_start != NULL;
+    bool has_gap = wal != NULL && wal->n_gaps > 0;
 
     doctor_tell(doctor, streams ? GOOD : BAD, name,
                 streams
@@ -94,8 +95,14 @@ void doctor_cluster(struct doctor *doctor, const PbBackup__Cluster *cluster)
             connect_command(doctor, cluster));
     } else {
         doctor_tell(
-            doctor, has_window ? GOOD : WARN, name,
-            has_window ? "can be restored" : "cannot be restored: it has no backup",
+            doctor,
+            has_window ? GOOD
+            : has_gap  ? BAD
+                       : WARN,
+            name,
+            has_window ? "can be restored"
+            : has_gap  ? "cannot be restored to now: the vault lacks WAL behind its backups"
+                       : "cannot be restored: it has no backup",
             out_here(doctor->cli, hf_printf(arena, "holdfast backup create %s --wait", id)));
     }
     if (!hf_text_empty(cluster->damage)) {

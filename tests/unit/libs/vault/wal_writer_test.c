@@ -215,9 +215,10 @@ static void test_wal_writer__refuses_a_gap_and_takes_a_skip(void **state)
 {
     struct fixture *f = *state;
     struct vault_wal_writer *writer = wal_open(f, 1);
-    struct vault_wal_range *gaps = NULL;
+    struct vault_wal_range *holes = NULL;
     struct vault_wal_index index;
     uint64_t far = WAL_START + 3 * MIB;
+    const struct vault_wal_range leg = {1, WAL_START - 10, far + 2000};
 
     wal_grow(f, writer, 1000);
     assert_code(vault_wal_writer_append(&f->ctx, writer, far, wal_make(f, far, 10)),
@@ -226,9 +227,13 @@ static void test_wal_writer__refuses_a_gap_and_takes_a_skip(void **state)
     wal_grow(f, writer, 1000);
     assert_int_equal(vault_wal_writer_range_start(writer), far);
     index = wal_index(f, 1);
-    assert_int_equal(vault_wal_index_gaps(f->ctx.arena, &index, 1, &gaps), 1);
-    assert_int_equal(gaps[0].from, WAL_START + 1000);
-    assert_int_equal(gaps[0].to, far);
+    assert_int_equal(vault_wal_index_holes(f->ctx.arena, &index, &leg, &holes), 3);
+    assert_int_equal(holes[0].from, leg.from);
+    assert_int_equal(holes[0].to, WAL_START);
+    assert_int_equal(holes[1].from, WAL_START + 1000);
+    assert_int_equal(holes[1].to, far);
+    assert_int_equal(holes[2].from, far + 1000);
+    assert_int_equal(holes[2].to, leg.to);
     assert_int_equal(vault_wal_index_last(&index, 1)->to, far + 1000);
     assert_int_equal(vault_wal_index_timeline(&index), 1);
     vault_wal_writer_free(writer);

@@ -36,6 +36,16 @@ static void test_window__starts_after_the_last_gap(void **state)
     assert_int_equal(window.start_us, 30);
 }
 
+static void test_window__needs_the_wal_from_a_points_start_on(void **state)
+{
+    const struct window_gap before = {150, 200};
+    const struct window_gap within = {150, 201};
+
+    (void)state;
+    assert_int_equal(window_of(points, 3, &before, 1, 99).start_us, 20);
+    assert_int_equal(window_of(points, 3, &within, 1, 99).start_us, 30);
+}
+
 static void test_window__is_closed_when_a_gap_follows_all_points(void **state)
 {
     const struct window_gap gap = {310, 320};
@@ -51,6 +61,7 @@ int main(void)
         cmocka_unit_test(test_window__reaches_from_first_point_to_proven_time),
         cmocka_unit_test(test_window__ends_at_newest_point_when_no_time_is_proven),
         cmocka_unit_test(test_window__starts_after_the_last_gap),
+        cmocka_unit_test(test_window__needs_the_wal_from_a_points_start_on),
         cmocka_unit_test(test_window__is_closed_when_a_gap_follows_all_points),
     };
 

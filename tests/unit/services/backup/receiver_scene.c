@@ -46,6 +46,18 @@ static struct hf_status on_vault(struct hf_ctx *ctx, void *arg)
                : hf_success();
 }
 
+static struct hf_status on_stored(struct hf_ctx *ctx, void *arg, const struct vault_wal_info *wal,
+                                  bool *ret_is_at_end)
+{
+    struct scene *scene = arg;
+
+    (void)ctx;
+    (void)wal;
+    (void)ret_is_at_end;
+    atomic_fetch_add(&scene->stored, 1);
+    return hf_success();
+}
+
 static struct hf_status on_look(struct hf_ctx *ctx, void *arg, const struct pgwire_source *source)
 {
     struct scene *scene = arg;
@@ -71,7 +83,7 @@ void scene_receive(struct scene *scene)
         .inventory_us = HF_US_PER_S / 2,
         .look_us = HF_US_PER_S / 2,
         .vault_us = HF_US_PER_S / 2,
-        .hooks = {scene, on_gap, on_lineage, on_inventory, on_vault, on_look},
+        .hooks = {scene, on_gap, on_lineage, on_inventory, on_vault, on_stored, on_look},
     };
 
     scene->receiver = receiver_start(&options);

@@ -20,6 +20,7 @@ struct scene {
     atomic_int gaps;
     atomic_int forks;
     atomic_int inventories;
+    atomic_int stored;           /* times on_stored was asked */
     atomic_bool is_vault_lost;   /* on_inventory says so */
     atomic_bool is_journal_gone; /* on_vault says so */
     atomic_int keep_mb;          /* max_slot_wal_keep_size as on_look was told; 0: not yet */
