@@ -14,6 +14,10 @@
 #include "vault/pack_format.h"
 
 #define SLOTS_MAX 10000
+#define SLOT_LAST "010000"
+#define LIST_STEP 1000
+#define LIST_PAGES_MAX 100
+#define LIST_ARENA ((size_t)8 << 20)
 #define SLOT_DIGITS 6
 
 struct hf_status vault_wrong_key(struct hf_arena *arena, const char *name, const char *what)
@@ -73,23 +77,49 @@ static uint32_t slot_number(const char *base)
     return (uint32_t)number;
 }
 
-/* Number of the newest slot; 0: the realm has none. */
+/* The slots among one page of names; true: what comes behind are no slots any more. */
+static bool take_slots(const struct objstore_page *page, size_t prefix_len, uint32_t *newest)
+{
+    for (size_t i = 0; i < page->len; i++) {
+        const char *base = page->entries[i].name + prefix_len;
+        uint32_t number = slot_number(base);
+
+        *newest = number > *newest ? number : *newest;
+        if (strcmp(base, SLOT_LAST) > 0) {
+            return true;
+        }
+    }
+    return page->is_complete || page->len == 0;
+}
+
+/* Number of the newest slot; 0: the realm has none. What others put beside them is passed over, in
+ * the memory of one page. */
 static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, const char *realm,
                                     uint32_t *ret_number)
 {
-    struct objstore_page page = {0};
-    const char *prefix;
-    uint32_t newest = 0;
+    HF_CLEANUP(hf_arena_free) struct hf_arena *scratch = hf_arena_new(LIST_ARENA);
+    const char *prefix = hf_printf(ctx->arena, "tenants/%s/keys/", realm);
+    const char *after = NULL;
+    struct hf_ctx own = *ctx;
+    bool is_over = false;
 
+    own.arena = scratch;
+    *ret_number = 0;
     HF_TRY(realm_check(ctx, realm));
-    prefix = hf_printf(ctx->arena, "tenants/%s/keys/", realm);
-    HF_TRY(objstore_list_all(ctx, store, prefix, SLOTS_MAX, &page));
-    for (size_t i = 0; i < page.len; i++) {
-        uint32_t number = slot_number(page.entries[i].name + strlen(prefix));
+    for (size_t pages = 0; !is_over; pages++) {
+        struct objstore_page page = {0};
+        struct hf_status status = objstore_list(&own, store, prefix, after, LIST_STEP, &page);
 
-        newest = number > newest ? number : newest;
+        if (!hf_is_ok(status)) {
+            return hf_status_copy(ctx->arena, status);
+        }
+        is_over = take_slots(&page, strlen(prefix), ret_number);
+        if (!is_over && pages == LIST_PAGES_MAX) {
+            return vault_damaged(ctx->arena, prefix, 0, "foreign names without end");
+        }
+        after = page.len == 0 ? after : hf_strdup(ctx->arena, page.entries[page.len - 1].name);
+        hf_arena_reset(scratch);
     }
-    *ret_number = newest;
     return hf_success();
 }
 

@@ -1,4 +1,5 @@
 /* Keys: slots open with the right key only, and say what is wrong otherwise. */
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/check.h"
@@ -68,6 +69,22 @@ static void test_keyring__lost_slots_are_not_begun_anew(void **state)
     assert_reason(reopen(f, &realm), HF_FAILED_PRECONDITION, "KEYS_MISSING");
     assert_ok(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone));
     assert_true(was_gone);
+    assert_ok(reopen(f, &realm));
+}
+
+static void test_keyring__finds_its_slots_among_others_files(void **state)
+{
+    struct fixture *f = *state;
+    const struct vault_realm_options realm = fixture_realm(f);
+
+    for (int i = 0; i < 12000; i++) { /* in front of the slots, and behind them */
+        const char *path = hf_printf(f->ctx.arena, "%s/tenants/acme/keys/%s%07d", f->dir,
+                                     i % 2 == 0 ? "000000-" : "e", i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        close(fd);
+    }
     assert_ok(reopen(f, &realm));
 }
 
@@ -370,6 +387,7 @@ int main(void)
         fixture_test(test_keyring__wrong_kek_is_wrong_key),
         fixture_test(test_keyring__unknown_realm_is_not_found),
         fixture_test(test_keyring__lost_slots_are_not_begun_anew),
+        fixture_test(test_keyring__finds_its_slots_among_others_files),
         fixture_test(test_keyring__another_slot_in_its_place_is_found),
         fixture_test(test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot),
         fixture_test(test_keyring__a_slot_of_another_place_is_refused),
