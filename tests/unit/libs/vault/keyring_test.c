@@ -78,7 +78,7 @@ static void test_keyring__finds_its_slots_among_others_files(void **state)
     const struct vault_realm_options realm = fixture_realm(f);
 
     for (int i = 0; i < 12000; i++) { /* in front of the slots, and behind them */
-        const char *path = hf_printf(f->ctx.arena, "%s/tenants/acme/keys/%s%07d", f->dir,
+        const char *path = hf_printf(f->ctx.arena, "%s/vault/tenants/acme/keys/%s%07d", f->dir,
                                      i % 2 == 0 ? "000000-" : "e", i);
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
