@@ -202,6 +202,33 @@ static struct hf_status check_apart(struct restore *restore, const struct restor
                    (unsigned)a->oid, restore_shown(arena, a->path), restore_shown(arena, b->path));
 }
 
+/* What lies in an installation is read as its vault, its keys, or goes with it. */
+static struct hf_status check_closed(struct restore *restore, const struct restore_dir *dir)
+{
+    struct hf_arena *arena = restore->ctx->arena;
+    const char *const *closed = restore->options->closed;
+
+    for (size_t i = 0; closed != NULL && closed[i] != NULL; i++) {
+        const char *const metadata[] = {"directory", closed[i], NULL};
+        struct hf_place place = {.rest = ""};
+        bool is_within = false;
+        struct stat info;
+
+        if (stat(closed[i], &info) != 0) {
+            continue;
+        }
+        place.dev = info.st_dev;
+        place.ino = info.st_ino;
+        HF_TRY(hf_place_is_within(arena, &dir->found, &place, &is_within));
+        if (is_within) {
+            return hf_fail_info(arena, HF_FAILED_PRECONDITION, "TARGET_IN_INSTALLATION", metadata,
+                                "%s lies in %s, which is Holdfast's own; choose another directory",
+                                restore_shown(arena, dir->path), closed[i]);
+        }
+    }
+    return hf_success();
+}
+
 static struct hf_status find(struct restore *restore, struct restore_dir *dir)
 {
     struct hf_arena *arena = restore->ctx->arena;
@@ -211,6 +238,7 @@ static struct hf_status find(struct restore *restore, struct restore_dir *dir)
         return hf_wrap(arena, status, "place of tablespace %u", (unsigned)dir->oid);
     }
     HF_TRY(status);
+    HF_TRY(check_closed(restore, dir));
     return dir->found.rest[0] == '\0' ? check_empty(restore, dir, dir->found.fd) : hf_success();
 }
 
@@ -258,6 +286,7 @@ struct hf_status restore_dir_check(struct restore *restore, const struct restore
         return hf_fail(restore->ctx->arena, HF_NOT_FOUND,
                        "the parent directory of %s does not exist", dir->path);
     }
+    HF_TRY(check_closed(restore, dir));
     if (dir->found.rest[0] == '\0') {
         HF_TRY(check_not_running(restore, dir));
         HF_TRY(check_empty(restore, dir, dir->found.fd));

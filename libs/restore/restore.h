@@ -68,6 +68,8 @@ struct restore_options {
     const char *cluster;       /* name, for messages and the written configuration's comments */
     const char *dir; /* absolute; made when absent, its parent must exist. Nothing outside of it and
                         of the tablespaces is written, whatever the vault or a neighbour does */
+    const char *const *closed; /* directories that nothing is restored into, up to NULL: those of an
+                                  installation. One that is not there closes nothing. NULL: none */
     struct restore_target target;
     const char *backup_id; /* NULL: chosen by the target */
     /* Where tablespaces go: as said one by one, else below tablespaces_into, else where they were
@@ -117,8 +119,9 @@ struct restore_result {
  *  FAILED_PRECONDITION reasons DIRECTORY_NOT_EMPTY, SERVER_RUNNING (postmaster.pid of a live
  *    process), NO_SPACE (of one file system), TABLESPACES_NOT_PLACED (nobody said where; oids,
  *    locations and bytes), TABLESPACE_NOT_MAPPED (its place is not empty), UNSAFE_PATH (a link on
- *    the way that another user could turn), TARGET_MOVED (after the last byte: the directory is not
- *    at its path any more), TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
+ *    the way that another user could turn), TARGET_IN_INSTALLATION (a closed directory is above),
+ *    TARGET_MOVED (after the last byte: the directory is not at its path any more),
+ *    TIMELINE_UNREACHABLE, WRONG_KEY, NEWER_FORMAT
  *  OUT_OF_RANGE reasons TARGET_BEFORE_BACKUP (names the earliest moment), TARGET_AFTER_WAL (names
  *    the last proven moment), TARGET_NOT_FOUND (xid or name is not in the WAL), WAL_GAP
  *  INVALID_ARGUMENT a name that no restore point can have; directories that lie in each other

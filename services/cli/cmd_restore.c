@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/dir.h"
 #include "cli/offline.h"
 #include "cli/out.h"
 #include "cli/remote.h"
@@ -160,6 +161,19 @@ static struct hf_status take_dir(struct cli *cli, const char **ret_dir)
     return hf_success();
 }
 
+/* The installation, and the vault where a link leads elsewhere; offline those around the vault. */
+static const char *const *closed_dirs(struct cli *cli)
+{
+    struct hf_arena *arena = cli->ctx.arena;
+    const char **dirs = HF_NEW_N(arena, const char *, 3);
+    const char *vault = cli_option(cli, "vault");
+    const char *above = vault == NULL ? cli->dir : hf_path_join(arena, vault, "..");
+
+    dirs[0] = vault == NULL ? hf_path_join(arena, cli->dir, "vault") : vault;
+    dirs[1] = hf_path_exists(hf_path_join(arena, above, DIR_SETTINGS)) ? above : NULL;
+    return dirs;
+}
+
 static struct hf_status take_options(struct job *job)
 {
     struct cli *cli = job->cli;
@@ -186,6 +200,7 @@ static struct hf_status take_options(struct job *job)
     HF_TRY(take_owner(cli, options));
     HF_TRY(restore_take_spaces(cli, options));
     options->threads = (size_t)threads;
+    options->closed = closed_dirs(cli);
     options->backup_id = backup == NULL ? NULL : out_short(backup);
     options->progress = &job->progress;
     options->confine = restore_confine;

@@ -18,7 +18,6 @@
 #include "codec/yaml.h"
 #include "svc/config.h"
 
-#define SETTINGS_NAME "holdfast.yaml"
 #define SETTINGS_MAX 65536
 
 struct hf_status dir_absolute(struct hf_ctx *ctx, const char *path, const char **ret_path)
@@ -189,13 +188,13 @@ static struct hf_status load(struct hf_ctx *ctx, const char *dir, struct dir_set
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
 
     hf_buf_init(&text, SETTINGS_MAX);
-    struct hf_status status = dir_read(ctx, dir, SETTINGS_NAME, &text);
+    struct hf_status status = dir_read(ctx, dir, DIR_SETTINGS, &text);
 
     if (status.code == HF_NOT_FOUND) {
         return none_in(ctx, dir);
     }
     HF_TRY(status);
-    return take_settings(ctx, hf_path_join(ctx->arena, dir, SETTINGS_NAME), &text, ret_settings);
+    return take_settings(ctx, hf_path_join(ctx->arena, dir, DIR_SETTINGS), &text, ret_settings);
 }
 
 struct hf_status dir_load(struct hf_ctx *ctx, const char *dir, struct dir_settings *ret_settings)
@@ -245,9 +244,9 @@ struct hf_status dir_load_at(struct hf_ctx *ctx, int at, const char *dir,
                              struct dir_settings *ret_settings)
 {
     HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-    const char *path = hf_path_join(ctx->arena, dir, SETTINGS_NAME);
+    const char *path = hf_path_join(ctx->arena, dir, DIR_SETTINGS);
     HF_CLEANUP(hf_close)
-    int fd = at < 0 ? -1 : hf_beneath_open(at, SETTINGS_NAME, O_RDONLY | O_NONBLOCK, 0);
+    int fd = at < 0 ? -1 : hf_beneath_open(at, DIR_SETTINGS, O_RDONLY | O_NONBLOCK, 0);
     struct stat found;
 
     if (at < 0 || (fd < 0 && errno == ENOENT)) {
@@ -283,6 +282,6 @@ struct hf_status dir_save(struct hf_ctx *ctx, const char *dir, const struct dir_
 {
     const char *text = dir_text(ctx->arena, settings);
 
-    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, SETTINGS_NAME), text,
+    return hf_replace_file(ctx->arena, hf_path_join(ctx->arena, dir, DIR_SETTINGS), text,
                            strlen(text), 0600);
 }

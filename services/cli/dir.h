@@ -48,6 +48,7 @@ struct dir_overrides {
     int64_t log_max_bytes; /* 0: not said */
     int64_t log_files;     /* 0: not said */
 };
+#define DIR_SETTINGS "holdfast.yaml"
 #define DIR_OVERRIDES "overrides.yaml"
 /* A file that is missing or wrong says nothing: `up` and `doctor` tell what is wrong with it. */
 void dir_load_overrides(struct hf_ctx *ctx, const char *dir, struct dir_overrides *ret_overrides);

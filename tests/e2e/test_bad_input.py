@@ -240,6 +240,18 @@ def test_restore__directory_that_is_not_empty(house, orders, folder):
     assert os.listdir(folder) == ["mine"]
 
 
+@pytest.mark.parametrize("words", [(), ("--cluster", "orders")], ids=["online", "offline"])
+def test_restore__directory_in_an_installation(house, orders, folder, words):
+    """By what is on the disk: through a link, too. A vault offline closes what is around it."""
+    vault = house.path("vault")
+    where = ["--vault", vault, "--key-file", house.path("keys", "vault.key"), *words] if words else ["orders"]
+    os.symlink(vault, f"{folder}/link")
+    for target in (house.path("x"), house.path("keys", "x"), f"{vault}/tenants/x", f"{folder}/link/x"):
+        said = house.fails(4, "restore", *where, "--to", target, "--latest")
+        assert "TARGET_IN_INSTALLATION" in said and target in said
+        assert not os.path.exists(target)
+
+
 def test_restore__directory_of_one_that_was_not_finished(house, orders, folder):
     with open(f"{folder}/holdfast.incomplete", "w", encoding="utf-8"):
         pass
