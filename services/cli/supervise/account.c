@@ -119,13 +119,18 @@ struct hf_status account_parse(struct hf_arena *arena, const char *text,
     const char *name = hf_strndup(arena, text, strcspn(text, ":"));
     struct account account = {.name = NULL};
     uint32_t uid = 0;
+
+    if (*name == '\0') {
+        return hf_fail(arena, HF_INVALID_ARGUMENT, "'%s' names no user: say USER or USER:GROUP",
+                       text);
+    }
     struct hf_status status = account_find(arena, name, &account);
 
     if (status.code == HF_NOT_FOUND && is_id(name, &uid)) {
         status = account_of(arena, uid, 0, &account);
     }
     HF_TRY(status);
-    if (colon != NULL) {
+    if (colon != NULL && colon[1] != '\0') { /* with nothing behind it: the user's own */
         HF_TRY(find_group(arena, colon + 1, &account.gid));
     } else if (!account.is_known) {
         return hf_fail(arena, HF_INVALID_ARGUMENT,

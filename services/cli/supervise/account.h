@@ -26,7 +26,8 @@ struct hf_status account_find(struct hf_arena *arena, const char *name,
 struct hf_status account_of(struct hf_arena *arena, uid_t uid, gid_t gid,
                             struct account *ret_account) HF_MUST_USE;
 /* A user by name or number, with :GROUP by name or number behind it or without: as chown takes
- * them. NOT_FOUND; INVALID_ARGUMENT: the number of nobody, without a group; UNAVAILABLE. */
+ * them, but that the user is named. NOT_FOUND; INVALID_ARGUMENT: no user, or the number of nobody
+ * without a group; UNAVAILABLE. */
 struct hf_status account_parse(struct hf_arena *arena, const char *text,
                                struct account *ret_account) HF_MUST_USE;
 /* NULL, or why the servers must not run as this user: whoever owns a protected server's account

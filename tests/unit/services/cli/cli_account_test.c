@@ -109,6 +109,29 @@ static void test_account__of_postgres_by_any_name_is_refused(void **state)
     assert_null(account_objection(&account));
 }
 
+static void test_account__with_nothing_behind_the_colon_keeps_its_group(void **state)
+{
+    static const struct {
+        const char *text;
+        enum hf_code code;
+    } cases[] = {{"alice", HF_OK},
+                 {"alice:", HF_OK},
+                 {"41001:", HF_OK},
+                 {"41009:", HF_INVALID_ARGUMENT},
+                 {":alice", HF_INVALID_ARGUMENT},
+                 {":", HF_INVALID_ARGUMENT},
+                 {"bob:", HF_NOT_FOUND}};
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new((size_t)1 << 20);
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        struct account account = {.gid = 41001};
+
+        assert_int_equal(account_parse(arena, cases[i].text, &account).code, cases[i].code);
+        assert_int_equal(account.gid, 41001);
+    }
+}
+
 /* A process that /proc calls postgres, with these words; stopped, or ended and not waited for. */
 static pid_t pretend(const char *program, const char *const words[3], bool is_ended)
 {
@@ -177,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_account__of_users_that_cannot_be_asked_is_unknown),
         cmocka_unit_test(test_account__of_postgres_by_any_name_is_refused),
+        cmocka_unit_test(test_account__with_nothing_behind_the_colon_keeps_its_group),
         cmocka_unit_test(test_account__of_who_runs_a_server_is_told),
     };
 
