@@ -166,6 +166,37 @@ bool pgf_history_reaches(const struct pgf_history *history, uint32_t timeline, u
     return switch_find(history, timeline, &switch_lsn) && lsn <= switch_lsn;
 }
 
+const struct pgf_history_entry *pgf_history_find(const struct pgf_history *history,
+                                                 uint32_t timeline, uint32_t *ret_next)
+{
+    for (size_t i = 0; i < history->len; i++) {
+        if (history->entries[i].timeline == timeline) {
+            if (ret_next != NULL) {
+                *ret_next =
+                    i + 1 < history->len ? history->entries[i + 1].timeline : history->timeline;
+            }
+            return &history->entries[i];
+        }
+    }
+    return NULL;
+}
+
+bool pgf_history_follows(const struct pgf_history *later, const struct pgf_history *known,
+                         uint64_t lsn)
+{
+    if (later->len <= known->len || later->entries[known->len].timeline != known->timeline ||
+        later->entries[known->len].switch_lsn > lsn) {
+        return false;
+    }
+    for (size_t i = 0; i < known->len; i++) {
+        if (later->entries[i].timeline != known->entries[i].timeline ||
+            later->entries[i].switch_lsn != known->entries[i].switch_lsn) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct hf_status unreachable(struct hf_arena *arena, const struct pgf_history *history,
                                     uint32_t timeline, uint64_t lsn)
 {

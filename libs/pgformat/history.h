@@ -46,6 +46,16 @@ uint32_t pgf_history_timeline_at(const struct pgf_history *history, uint64_t lsn
  * that timeline, or an ancestor that was left at or after lsn. */
 bool pgf_history_reaches(const struct pgf_history *history, uint32_t timeline, uint64_t lsn);
 
+/* Where the way to history->timeline leaves that ancestor; NULL: it is none. ret_next (may be
+ * NULL): the timeline after it. */
+const struct pgf_history_entry *pgf_history_find(const struct pgf_history *history,
+                                                 uint32_t timeline, uint32_t *ret_next);
+
+/* Does later go on from known: over the same ancestors, leaving known->timeline at or before lsn?
+ */
+bool pgf_history_follows(const struct pgf_history *later, const struct pgf_history *known,
+                         uint64_t lsn);
+
 /* One stretch of WAL on one timeline, [from_lsn, to_lsn). */
 struct pgf_history_leg {
     uint32_t timeline;

@@ -133,6 +133,33 @@ def test_push__what_is_no_wal_is_refused(house, orders, folder, name, size):
     assert push(house, f"{folder}/{name}").returncode in (1, 2, 4)
 
 
+def moved(segment, lsn):
+    """The same pages with headers of another place."""
+    whole = bytearray(segment)
+    for page in range(0, len(whole), 8192):
+        if whole[page]:
+            whole[page + 8:page + 16] = (lsn + page).to_bytes(8, "little")
+    return bytes(whole)
+
+
+def test_push__what_the_source_never_had_is_refused(house, orders, folder, fetch):
+    """Nothing takes back what is stored: the next start of the receiver would follow it."""
+    whole, name = orders.segment_bytes, orders.segment
+    cases = [("0000000F.history", b"no history", "INVALID_FILE"),
+             ("0000000F.history", b"7\t0/100\tx\n", "TIMELINE_UNKNOWN"),
+             ("00000002.history", b"1\tF000/0\tx\n", "TIMELINE_UNKNOWN"),
+             ("0000000F" + name[8:], whole, "TIMELINE_UNKNOWN"),
+             ("0000000100000000000000C8", whole, "NOT_WAL"),
+             (name, whole[:8192] + b"x" * (len(whole) - 8192), "NOT_WAL"),
+             ("00000001000000BE000000C8", moved(whole, 0xBEC8000000), "WAL_AHEAD")]
+    for file, content, why in cases:
+        with open(f"{folder}/{file}", "wb") as out:
+            out.write(content)
+        done = push(house, f"{folder}/{file}")
+        assert 0 < done.returncode < 126 and f"reason: {why}" in done.stderr, (file, done.stderr)
+        assert file == name or fetch(file)[0] == END_OF_WAL
+
+
 def push_partial(house, pg, folder, fetch):
     """Of a partial segment the valid records are stored, not what the file held before them."""
     fill(pg, 1)  # its commit is the end of what is flushed

@@ -34,9 +34,10 @@ API_UNARY(api_get_restore);
 API_UNARY(api_list_restores);
 API_UNARY(api_delete_restore);
 API_UNARY(api_report_restore);
+/* wal_push.c */
+API_UNARY(api_push_wal);
 /* vault_objects.c */
 API_UNARY(api_list_vault_objects);
-API_UNARY(api_push_wal);
 extern const struct rpc_pull api_read_vault_object;
 /* jobs.c */
 API_UNARY(api_get_job);

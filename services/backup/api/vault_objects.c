@@ -1,24 +1,22 @@
-/* Sealed bytes for a restore, and WAL pieces from archive_command. A reader gets objects of one
- * cluster only, each with the secret that opens that object alone; realm keys never leave. */
+/* Sealed bytes for a restore. A reader gets objects of one cluster only, each with the secret that
+ * opens that object alone; realm keys never leave. */
 #include <string.h>
 
 #include "backup/api/api.h"
+#include "backup/api/cluster_seen.h"
 #include "backup/api/convert.h"
 #include "backup/api/handlers.h"
 #include "backup/domain/names.h"
-#include "backup/source/source.h"
 #include "backup/store/clusters.h"
 #include "base/str.h"
-#include "pgformat/wal.h"
 #include "rpc/message.h"
 #include "vault/object.h"
-#include "vault/wal.h"
 
 #define LIST_MAX 1000u
 #define CHUNK_BYTES (1u << 20)
 
-static struct hf_status load(struct hf_ctx *ctx, struct api_thread *thread, const char *parent,
-                             struct source *ret_source)
+struct hf_status api_load_source(struct hf_ctx *ctx, struct api_thread *thread, const char *parent,
+                                 struct source *ret_source)
 {
     struct resource_name name;
 
@@ -72,7 +70,7 @@ API_UNARY(api_list_vault_objects)
     struct objstore_page page;
 
     (void)peer;
-    HF_TRY(load(ctx, thread, want->parent, &source));
+    HF_TRY(api_load_source(ctx, thread, want->parent, &source));
     fill_keys(ctx, &source, list);
     const char *prefix =
         hf_text_empty(want->prefix) ? hf_printf(ctx->arena, "%s/", source.prefix) : want->prefix;
@@ -114,7 +112,7 @@ static struct hf_status read_open(struct hf_ctx *ctx, void *app, const struct rp
     struct read_state state = {.store = thread->app->vault, .is_first = true};
 
     (void)peer;
-    HF_TRY(load(ctx, thread, want->parent, &source));
+    HF_TRY(api_load_source(ctx, thread, want->parent, &source));
     HF_TRY(check_inside(ctx, &source, want->object));
     struct hf_status found = objstore_head(ctx, state.store, want->object, &state.size);
 
@@ -178,84 +176,3 @@ static void read_close(void *app, void *arg)
 
 const struct rpc_pull api_read_vault_object = {
     .open = read_open, .next = read_next, .close = read_close};
-
-/* --- archive_command ------------------------------------------------------------------------ */
-
-static struct hf_status check_push(struct hf_ctx *ctx, const struct source *source,
-                                   const PbBackup__PushWalRequest *want)
-{
-    const char *const metadata[] = {"expected", source->row.system_identifier, "found",
-                                    want->system_identifier, NULL};
-
-    if (!hf_text_equal(want->system_identifier, source->row.system_identifier)) {
-        return hf_fail_info(ctx->arena, HF_FAILED_PRECONDITION, "FOREIGN_SYSTEM", metadata,
-                            "this WAL is of system %s, cluster %s is system %s; a restored copy "
-                            "must not archive into its source's history",
-                            want->system_identifier, source->row.name,
-                            source->row.system_identifier);
-    }
-    if (hf_has_suffix(want->file, ".history")) {
-        return hf_success();
-    }
-    if (want->offset < 0 || (uint64_t)want->segment_bytes != source->row.segment_bytes ||
-        (uint64_t)want->offset > source->row.segment_bytes ||
-        want->data.len > source->row.segment_bytes - (uint64_t)want->offset) {
-        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "RANGE", NULL,
-                            "segment_bytes must be %llu, offset and data must lie within it",
-                            (unsigned long long)source->row.segment_bytes);
-    }
-    return hf_success();
-}
-
-static struct hf_status push_history(struct hf_ctx *ctx, const struct source *source,
-                                     const PbBackup__PushWalRequest *want)
-{
-    const struct vault_wal_place place = {source->prefix, source->row.lineage,
-                                          source->row.segment_bytes};
-    uint32_t timeline = 0;
-
-    if (!pgf_history_name_parse(want->file, &timeline)) {
-        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_FILE", NULL,
-                            "%s is no timeline history file name", want->file);
-    }
-    return vault_wal_history_put(ctx, source->app->vault, source->keyring, &place, timeline,
-                                 (struct hf_bytes){want->data.data, want->data.len});
-}
-
-static struct hf_status push_segment(struct hf_ctx *ctx, const struct source *source,
-                                     const PbBackup__PushWalRequest *want, uint64_t *ret_lsn)
-{
-    const struct vault_wal_place place = {source->prefix, source->row.lineage,
-                                          source->row.segment_bytes};
-    uint32_t timeline = 0;
-    uint64_t segno = 0;
-
-    if (!pgf_wal_name_parse(want->file, source->row.segment_bytes, &timeline, &segno)) {
-        return hf_fail_info(ctx->arena, HF_INVALID_ARGUMENT, "INVALID_FILE", NULL,
-                            "%s is no WAL segment or timeline history file name", want->file);
-    }
-    uint64_t lsn = pgf_wal_segment_start(segno, source->row.segment_bytes) + (uint64_t)want->offset;
-
-    *ret_lsn = lsn + want->data.len;
-    return vault_wal_push(ctx, source->app->vault, source->keyring, &place, timeline, lsn,
-                          (struct hf_bytes){want->data.data, want->data.len});
-}
-
-API_UNARY(api_push_wal)
-{
-    const PbBackup__PushWalRequest *want = req;
-    PbBackup__PushWalResponse *reply = resp;
-    struct source source;
-    uint64_t lsn = 0;
-
-    (void)peer;
-    HF_TRY(load(ctx, app, want->parent, &source));
-    HF_TRY(check_push(ctx, &source, want));
-    if (hf_has_suffix(want->file, ".history")) {
-        HF_TRY(push_history(ctx, &source, want));
-    } else {
-        HF_TRY(push_segment(ctx, &source, want, &lsn));
-    }
-    reply->durable_lsn = convert_lsn(ctx->arena, lsn);
-    return hf_success();
-}

@@ -113,6 +113,7 @@ static struct receiver *receiver_new(const struct receiver_options *options)
     own->inventory_us = options->inventory_us > 0 ? options->inventory_us : 60 * HF_US_PER_S;
     own->look_us = options->look_us > 0 ? options->look_us : 15 * HF_US_PER_S;
     own->vault_us = options->vault_us > 0 ? options->vault_us : 5 * HF_US_PER_S;
+    receiver->timeline = options->timeline;
     receiver->application_name = make_application_name(options->cluster);
     copy_text(receiver->lineage, sizeof(receiver->lineage), options->lineage);
     copy_text(receiver->status.lineage, sizeof(receiver->status.lineage), options->lineage);

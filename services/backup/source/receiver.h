@@ -83,6 +83,7 @@ struct receiver_options { /* all copied; store and keyring borrowed until free *
     const struct vault_keyring *keyring;
     const char *prefix;  /* of the source in the vault */
     const char *lineage; /* current one */
+    uint32_t timeline;   /* newest of it that was streamed; 0: not known */
     uint64_t segment_bytes;
     int64_t inventory_us; /* between inventories; 0: one minute */
     int64_t look_us;      /* between looks at the source's settings; 0: 15 s */

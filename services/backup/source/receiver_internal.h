@@ -55,7 +55,7 @@ struct receiver {
 
     /* The streaming thread's own. */
     struct vault_wal_writer *writer; /* NULL: not opened, or spent */
-    uint32_t timeline;               /* of writer */
+    uint32_t timeline;               /* of writer, or the last one that was streamed; 0: unknown */
     char lineage[RECEIVER_LINEAGE_MAX];
     bool is_gap_due; /* gap_peer has lost the WAL at the position */
     char gap_peer[RECEIVER_PEER_MAX];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backup/source/receiver_internal.h"
+#include "backup/source/way.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "pgwire/slot.h"
@@ -102,6 +103,40 @@ static struct hf_status begin_timeline(struct hf_ctx *ctx, struct receiver_sessi
     return open_writer(ctx, session->receiver, timeline, start_lsn);
 }
 
+/* The newest timeline to which the stored ones lead. Not any that has WAL: archive_command may have
+ * pushed it, and what led nowhere would look like a source that fell behind, for ever. Begins at
+ * the one that was streamed last, as far as that is known. */
+static struct hf_status newest_led_to(struct hf_ctx *ctx, const struct receiver *receiver,
+                                      const struct vault_wal_index *index, uint32_t *ret_timeline)
+{
+    const struct receiver_options *own = &receiver->options;
+    const struct vault_wal_range *at = vault_wal_index_last(index, receiver->timeline);
+    struct way way = {.store = own->store, .keyring = own->keyring, .place = place_of(receiver)};
+
+    *ret_timeline = 0;
+    for (size_t i = 0; i < index->ranges_len; i++) {
+        const uint32_t timeline = index->ranges[i].timeline;
+
+        at = at == NULL ? vault_wal_index_last(index, timeline) : at;
+        if (timeline <= at->timeline || (i > 0 && timeline == index->ranges[i - 1].timeline)) {
+            continue;
+        }
+        struct hf_status status = way_load(ctx, &way, timeline);
+
+        if (status.code == HF_NOT_FOUND || status.code == HF_DATA_LOSS) {
+            continue;
+        }
+        HF_TRY(status);
+        const struct pgf_history_entry *left = pgf_history_find(&way.history, at->timeline, NULL);
+
+        if (left != NULL && left->switch_lsn <= at->to) {
+            at = vault_wal_index_last(index, timeline);
+        }
+    }
+    *ret_timeline = at == NULL ? 0 : at->timeline;
+    return hf_success();
+}
+
 /* The vault alone says which timeline that is: one that had begun and of which nothing became
  * durable begins again. */
 struct hf_status receiver_open_stored(struct hf_ctx *ctx, struct receiver *receiver)
@@ -114,8 +149,9 @@ struct hf_status receiver_open_stored(struct hf_ctx *ctx, struct receiver *recei
     }
     HF_TRY(vault_wal_index_load(ctx, receiver->options.store, receiver->options.keyring, &place, 0,
                                 &index));
-    uint32_t timeline = vault_wal_index_timeline(&index);
+    uint32_t timeline = 0;
 
+    HF_TRY(newest_led_to(ctx, receiver, &index, &timeline));
     if (timeline == 0) {
         receiver_note_open(receiver); /* nothing is there: the points may need some */
         return hf_success();
@@ -234,18 +270,6 @@ static struct hf_status cross_gap(struct hf_ctx *ctx, struct receiver_session *s
     return record_gap(ctx, session->receiver, segment_start(session, lsn));
 }
 
-static const struct pgf_history_entry *find_entry(const struct pgf_history *history,
-                                                  uint32_t timeline, uint32_t *ret_next)
-{
-    for (size_t i = 0; i < history->len; i++) {
-        if (history->entries[i].timeline == timeline) {
-            *ret_next = i + 1 < history->len ? history->entries[i + 1].timeline : history->timeline;
-            return &history->entries[i];
-        }
-    }
-    return NULL;
-}
-
 /* The writer's timeline is an ancestor of the server's: leave it when all of it that counts is
  * durable. ret_is_done: there is WAL of it to stream yet. */
 static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_session *session,
@@ -256,7 +280,7 @@ static struct hf_status leave_timeline(struct hf_ctx *ctx, struct receiver_sessi
     uint32_t next = 0;
 
     HF_TRY(load_history(ctx, session));
-    entry = find_entry(&session->history, receiver->timeline, &next);
+    entry = pgf_history_find(&session->history, receiver->timeline, &next);
     if (entry == NULL) {
         return receiver_fork_lineage(ctx, session,
                                      hf_printf(ctx->arena,

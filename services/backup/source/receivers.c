@@ -265,6 +265,7 @@ static struct hf_status make_entry(struct hf_ctx *ctx, struct receivers *receive
         .keyring = source.keyring,
         .prefix = source.prefix,
         .lineage = source.row.lineage,
+        .timeline = source_streamed(&state, source.row.lineage, NULL),
         .segment_bytes = source.row.segment_bytes,
         .hooks = {entry, on_gap, on_lineage, on_inventory, on_vault, on_stored, on_look},
     };

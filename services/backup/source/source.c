@@ -272,6 +272,24 @@ struct hf_status source_journal(struct hf_ctx *ctx, const struct source *source,
     return hf_success();
 }
 
+uint32_t source_streamed(const struct vault_source_state *state, const char *lineage,
+                         uint64_t *ret_lsn)
+{
+    uint32_t newest = 0;
+
+    for (size_t i = 0; i < state->wal_len; i++) {
+        const struct vault_wal_info *wal = &state->wal[i];
+
+        if (wal->timeline > newest && hf_text_equal(wal->lineage, lineage)) {
+            newest = wal->timeline;
+            if (ret_lsn != NULL) {
+                *ret_lsn = wal->durable_lsn;
+            }
+        }
+    }
+    return newest;
+}
+
 struct hf_status source_append(struct hf_ctx *ctx, const struct source *source,
                                struct vault_source_state *state, struct vault_entry *entry)
 {

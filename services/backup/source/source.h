@@ -72,6 +72,10 @@ bool source_is_unbounded(const struct pgwire_source *source);
  * any entry gets its first two: what it is, and its lineage. */
 struct hf_status source_journal(struct hf_ctx *ctx, const struct source *source,
                                 struct vault_source_state *ret_state) HF_MUST_USE;
+/* Newest timeline of a lineage that the journal's inventories name, 0: none; ret_lsn (may be NULL):
+ * through where it was durable then. Only receivers write them. Pure. */
+uint32_t source_streamed(const struct vault_source_state *state, const char *lineage,
+                         uint64_t *ret_lsn);
 /* Append, then remember the new head in PostgreSQL. */
 struct hf_status source_append(struct hf_ctx *ctx, const struct source *source,
                                struct vault_source_state *state,

@@ -127,6 +127,45 @@ static void test_history__lays_out_the_path(void **state)
     assert_int_equal(legs[2].to_lsn, UINT64_MAX);
 }
 
+static struct pgf_history way(struct hf_arena *arena, uint32_t timeline, const char *text)
+{
+    struct pgf_history history = {0};
+
+    assert_int_equal(pgf_history_parse(arena, timeline, hf_str_of(text), &history).code, HF_OK);
+    return history;
+}
+
+static void test_history__follows_what_it_goes_on_from(void **state)
+{
+    HF_CLEANUP(hf_arena_free) struct hf_arena *arena = hf_arena_new(1 << 20);
+    static const struct {
+        uint32_t known;
+        const char *known_text;
+        uint32_t later;
+        const char *later_text;
+        bool follows;
+    } cases[] = {
+        {1, "", 2, "1\t0/5000\tx\n", true},
+        {1, "", 9, "1\t0/5000\tx\n7\t0/9000\tx\n", true},
+        {1, "", 2, "1\t0/5001\tx\n", false}, /* beyond what is known */
+        {1, "", 15, "7\t0/100\tx\n", false}, /* from somewhere else */
+        {1, "", 15, "", false},
+        {1, "", 1, "", false},
+        {2, "1\t0/4000\tx\n", 3, "1\t0/4000\tx\n2\t0/5000\tx\n", true},
+        {2, "1\t0/4000\tx\n", 3, "1\t0/4001\tx\n2\t0/5000\tx\n", false},
+        {2, "1\t0/4000\tx\n", 3, "1\t0/5000\tx\n", false}, /* another child of 1 */
+        {2, "1\t0/4000\tx\n", 1, "", false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < HF_LEN(cases); i++) {
+        struct pgf_history known = way(arena, cases[i].known, cases[i].known_text);
+        struct pgf_history later = way(arena, cases[i].later, cases[i].later_text);
+
+        assert_int_equal(pgf_history_follows(&later, &known, 0x5000), cases[i].follows);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -136,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_history__knows_the_timeline_of_an_lsn),
         cmocka_unit_test(test_history__judges_reachability),
         cmocka_unit_test(test_history__lays_out_the_path),
+        cmocka_unit_test(test_history__follows_what_it_goes_on_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,6 +385,44 @@ static void test_receiver__finds_another_history_at_the_same_place(void **state)
     assert_int_equal(atomic_load(&scene->forks), 1);
 }
 
+static void push_junk(const struct scene *scene, uint32_t timeline, const char *history)
+{
+    const struct vault_wal_place place = place_of(scene, "l1");
+    const struct fixture *f = scene->f;
+    struct hf_ctx ctx = f->ctx;
+    uint8_t *junk = hf_alloc_n(ctx.arena, 65536, 1);
+
+    memset(junk, 'x', 65536);
+    if (history != NULL) {
+        struct hf_str text = hf_str_of(history);
+
+        assert_ok(vault_wal_history_put(&ctx, f->store, f->keyring, &place, timeline,
+                                        (struct hf_bytes){(const uint8_t *)text.ptr, text.len}));
+    }
+    assert_ok(vault_wal_push(&ctx, f->store, f->keyring, &place, timeline, 200 * SEGMENT,
+                             (struct hf_bytes){junk, 65536}));
+}
+
+/* WAL of timelines that the source's did not lead to: nothing removes it, so it binds nobody. */
+static void test_receiver__is_not_led_by_what_was_pushed(void **state)
+{
+    struct scene *scene = *state;
+
+    scene_receive(scene);
+    await_lsn(scene, 1, current_lsn(scene->server));
+    receiver_free(scene->receiver);
+    scene->receiver = NULL;
+    push_junk(scene, 15, "7\t0/100\tx\n");
+    push_junk(scene, 16, "1\tF000/0\tx\n");
+    push_junk(scene, 17, "no history");
+    push_junk(scene, 18, NULL);
+    scene_receive(scene);
+    await_state(scene, RECEIVER_STREAMING);
+    pgserver_sql(scene->server, "CREATE TABLE t AS SELECT generate_series(1, 1000) i");
+    await_lsn(scene, 1, current_lsn(scene->server));
+    assert_int_equal(atomic_load(&scene->forks) + atomic_load(&scene->gaps), 0);
+}
+
 static void test_receiver__stalls_at_a_foreign_system(void **state)
 {
     struct scene *scene = *state;
@@ -496,6 +534,7 @@ int main(void)
         scene_test(test_receiver__compacts_what_the_stream_has_left),
         scene_test(test_receiver__begins_a_lineage_when_the_source_went_back),
         scene_test(test_receiver__finds_another_history_at_the_same_place),
+        scene_test(test_receiver__is_not_led_by_what_was_pushed),
         scene_test(test_receiver__stalls_at_a_foreign_system),
         scene_test(test_receiver__sees_settings_that_change_while_it_streams),
         scene_test(test_receiver__sees_settings_without_an_sql_connection),
