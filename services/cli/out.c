@@ -235,9 +235,12 @@ const char *out_where(const struct cli *cli)
 
 const char *out_here(const struct cli *cli, const char *command)
 {
-    return hf_has_prefix(command, "holdfast ")
-               ? hf_printf(cli->ctx.arena, "%s%s", command, out_where(cli))
-               : command;
+    const char *comment = strstr(command, "  #"); /* what is behind it no shell reads */
+    size_t len = comment == NULL ? strlen(command) : (size_t)(comment - command);
+
+    return hf_has_prefix(command, "holdfast ") ? hf_printf(cli->ctx.arena, "%.*s%s%s", (int)len,
+                                                           command, out_where(cli), command + len)
+                                               : command;
 }
 
 /* --- progress ------------------------------------------------------------------------------- */

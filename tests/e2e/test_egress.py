@@ -250,7 +250,9 @@ def test_doctor__names_the_option_that_mends_a_password(house, source):
         return [check for check in checks if "--password-file" in check["fix"]]
 
     assert proc.wait_until(named, what="the fix")[0]["name"] == "cluster orders"
-    source.psql(f"alter role holdfast password '{PASSWORD}'")
+    source.psql(f"alter role holdfast noreplication password '{PASSWORD}'")
+    proc.wait_until(lambda: any(fix.startswith("as said") for fix in fixes(house)), what="its words")
+    source.psql("alter role holdfast replication")
     proc.wait_until(lambda: streaming(house, "orders"), what="a stream", timeout=30)
 
 

@@ -169,6 +169,7 @@ def test_new_installation__takes_over(story, folder):
             assert before[item["name"]].get(key) == item.get(key), key
     assert [item["name"] for item in new.hf("cluster", "list")["clusters"]] == [
         story.added["name"]]
+    assert "holdfast cluster add orders --dsn DSN" in fix_of(new, "cluster orders")
     assert restored_rows(new, folder, "--latest") == story.rows
     assert new.hf("backup", "verify", story.made[0]["name"])["verification"] == "VERIFIED"
 
