@@ -84,6 +84,7 @@ static struct hf_status choose_timeline(struct restore *restore, struct restore_
     uint32_t newest = vault_wal_index_timeline(&plan->index);
     bool is_way = false;
 
+    newest = newest == 0 ? point->timeline : newest; /* no WAL at all: the gap is what is said */
     if (target->kind == RESTORE_IMMEDIATE) {
         return load_history(restore, plan, point->timeline);
     }

@@ -183,8 +183,8 @@ static void print_alarms(struct cli *cli, const PbBackup__Cluster *cluster)
         print_alarm(cli, name, "NOT RECOVERABLE",
                     hf_printf(arena, "%s; run `holdfast backup create %s%s`",
                               wal != NULL && wal->n_gaps > 0
-                                  ? "the vault lacks WAL behind every backup, only moments before "
-                                    "it can be restored"
+                                  ? "the vault lacks WAL behind every backup, at most moments "
+                                    "before it can be restored"
                                   : "there is no complete backup",
                               name, where));
     }

@@ -255,6 +255,7 @@ static void test_plan__refuses_a_point_with_a_gap_in_its_own_wal(void **state)
     struct hf_status status;
 
     gap_scene(&s, *state);
+    assert_reason(house_plan(&s.h, &options, &plan), HF_OUT_OF_RANGE, "WAL_GAP"); /* all of it */
     house_push(&s.h, 1, START, START + 5000);
     house_push(&s.h, 1, START + 6000, s.h.wal.lsn);
     status = house_plan(&s.h, &options, &plan);
