@@ -40,6 +40,9 @@ static const struct cli_option list_options[] = {
 static const struct cli_option verify_options[] = {
     {"no-wait", NULL, "start it and print the job", false},
 };
+static const struct cli_option rebuild_options[] = {
+    {"accept-rollback", NULL, "the vault is an older copy, and the one to go on with", false},
+};
 static const struct cli_option job_list_options[] = {
     {"state", "STATE", "only jobs in this state", false},
     {"kind", "KIND", "only jobs of this kind", false},
@@ -145,6 +148,7 @@ const struct cli_command cli_client_commands[] = {
     {.path = "catalog rebuild",
      .args = "",
      .summary = "re-create the catalogue from the vault alone",
+     OPTIONS(rebuild_options),
      .run = cmd_catalog_rebuild},
 };
 const size_t cli_client_commands_len = LEN(cli_client_commands);

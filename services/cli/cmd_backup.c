@@ -242,6 +242,7 @@ struct hf_status cmd_catalog_rebuild(struct cli *cli)
 
     req.parent = client_tenant(cli);
     req.request_id = hf_uuid_new_text(cli->ctx.arena, hf_now_us());
+    req.accept_rollback = cli_flag(cli, "accept-rollback");
     HF_TRY(client_open(cli, &client));
     HF_TRY(client_backup(cli, client, "RebuildCatalog", &req.base, &resp));
     const PbJobs__Job *job = resp;

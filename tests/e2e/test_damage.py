@@ -449,6 +449,7 @@ def test_secrets_key__of_another_installation_is_called_that(house, orders):
 
 def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, restore):
     tenant, older = house.path("vault", "tenants", "default"), house.path("older")
+    rebuild = ["catalog", "rebuild", "--accept-rollback"]
     house.down()
     proc.run(["cp", "-a", tenant, older])
     house.up()
@@ -470,13 +471,15 @@ def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, r
     assert not os.path.exists(tenant)
 
     os.rename(older, tenant)
-    closed(house, "JOURNAL_ROLLBACK", "holdfast catalog rebuild")
+    closed(house, "JOURNAL_ROLLBACK", "holdfast catalog rebuild --accept-rollback")
+    assert "--accept-rollback" in house.fails(1, "catalog", "rebuild")  # nobody follows it unasked
+    assert receiver(house)["errorReason"] == "JOURNAL_ROLLBACK"
     known = {item["name"] for item in house.hf("backup", "list", "orders")["backups"]}
     gone = place(house)
     os.rename(gone, house.path("gone"))
-    assert "nothing of cluster orders" in house.fails(1, "catalog", "rebuild")
+    assert "nothing of cluster orders" in house.fails(1, *rebuild)
     os.rename(house.path("gone"), gone)
-    house.run("catalog", "rebuild")
+    house.run(*rebuild)
     proc.wait_until(lambda: receiver(house)["receiverState"] == "STREAMING", timeout=90,
                     what="a receiver that goes on with the older vault")
     listed = {item["name"] for item in house.hf("backup", "list", "orders")["backups"]
@@ -502,7 +505,8 @@ def test_vault__older_than_the_catalogue_is_followed_when_asked(house, orders, r
     os.rename(tenant, older)
     os.rename(house.path("newer"), tenant)
     house.up()
-    house.run("catalog", "rebuild")
+    assert "--accept-rollback" in house.fails(1, "catalog", "rebuild")  # it went another way
+    house.run(*rebuild)
     assert gap[0] not in receiver(house)["gaps"]
     assert made in {item["name"] for item in house.hf("backup", "list", "orders")["backups"]
                     if item["state"] == "SUCCEEDED"}

@@ -201,7 +201,8 @@ def test_request_id__repeats_the_reply_of_every_mutation(call, source, cancelled
     repeat("BackupService/DeleteBackup", {"name": source.backups[0]}, {"name": source.backups[1]})
     assert call("BackupService/GetBackup", {"name": source.backups[0]}).code == "NOT_FOUND"
     assert call("BackupService/GetBackup", {"name": source.backups[1]}).code == "OK"
-    repeat("BackupService/RebuildCatalog", {"parent": TENANT}, None)  # has no other argument
+    repeat("BackupService/RebuildCatalog", {"parent": TENANT},
+           {"parent": TENANT, "acceptRollback": True})
     assert known == with_field(call, "request_id")
     # One job each: backup, verification, restore, rebuild; the retried one was there.
     assert len(call("JobService/ListJobs", {"parent": TENANT}).reply.jobs) == jobs + 4

@@ -87,7 +87,8 @@ static struct hf_status add_backup(struct hf_ctx *ctx, struct api_thread *thread
         .id = job_id,
         .kind = "backup",
         .target = name_backup(ctx->arena, thread->grant.tenant_name, cluster, backup.id),
-        .args = args_encode(ctx->arena, &(struct args){row.id, backup.id}),
+        .args =
+            args_encode(ctx->arena, &(struct args){.cluster_id = row.id, .backup_id = backup.id}),
         .principal = thread->grant.principal,
         .priority = 5,
         .replay = JOBS_SAFE,
@@ -338,7 +339,8 @@ API_UNARY(api_verify_backup)
     const struct jobs_spec spec = {
         .kind = "verify",
         .target = want->name,
-        .args = args_encode(ctx->arena, &(struct args){row.cluster_id, row.id}),
+        .args = args_encode(ctx->arena,
+                            &(struct args){.cluster_id = row.cluster_id, .backup_id = row.id}),
         .principal = thread->grant.principal,
         .priority = 5,
         .replay = JOBS_SAFE,
@@ -374,7 +376,9 @@ API_UNARY(api_rebuild_catalog)
     const struct jobs_spec spec = {
         .kind = "catalog-rebuild",
         .target = want->parent,
-        .args = args_encode(ctx->arena, &(struct args){"", ""}),
+        .args = args_encode(ctx->arena, &(struct args){.cluster_id = "",
+                                                       .backup_id = "",
+                                                       .accept_rollback = want->accept_rollback}),
         .principal = thread->grant.principal,
         .priority = 3,
         .replay = JOBS_SAFE,

@@ -8,9 +8,10 @@
 struct args {
     const char *cluster_id; /* "": the job concerns no single cluster */
     const char *backup_id;  /* "": no single backup */
+    bool accept_rollback;   /* of a rebuild */
 };
 
-/* "<cluster id> <backup id>" */
+/* "<cluster id> <backup id>", then " accept-rollback" */
 char *args_encode(struct hf_arena *arena, const struct args *args);
 /* What is missing in the text is "". */
 struct args args_decode(struct hf_arena *arena, const char *text);

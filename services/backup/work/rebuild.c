@@ -3,6 +3,7 @@
  * copy of it back, its journals go on from there: whoever asks for this says that it is the right
  * one. Nothing else ever takes a pinned head back. A source that PostgreSQL has forgotten comes
  * back without connection; registering a cluster of that name and system adopts it. */
+#include "backup/domain/args.h"
 #include "backup/source/holes.h"
 #include "backup/source/realms.h"
 #include "backup/source/receivers.h"
@@ -22,6 +23,7 @@ struct rebuild {
     struct backup_app *app;
     const char *tenant;
     const struct vault_keyring *keyring;
+    bool accept_rollback;
     struct cluster_row *known; /* before */
     size_t known_len;
 };
@@ -134,7 +136,7 @@ static bool has_lineage(const struct vault_source_state *state, const char *line
 }
 
 static struct hf_status follow(struct hf_ctx *ctx, struct db_tx *tx, const struct cluster_row *row,
-                               const struct vault_source_state *state)
+                               const struct vault_source_state *state, bool is_older_vault)
 {
     struct cluster_row known = *row;
 
@@ -143,11 +145,21 @@ static struct hf_status follow(struct hf_ctx *ctx, struct db_tx *tx, const struc
     }
     known.journal_head = state->head;
     known.journal_hash = (struct hf_bytes){state->head_hash, VAULT_HASH_LEN};
-    if (row->journal_head > state->head) {
+    if (is_older_vault) {
         hf_warn(ctx, HF_EVENT("catalog.older_vault"), HF_TEXT("cluster", row->name),
                 HF_INT("known_head", row->journal_head), HF_INT("head", state->head));
     }
     return clusters_follow_vault(ctx, tx, &known);
+}
+
+static struct hf_status refuse_rollback(struct hf_ctx *ctx, const char *name, const char *why)
+{
+    const char *const metadata[] = {"cluster", name, NULL};
+
+    return hf_fail_info(ctx->arena, HF_DATA_LOSS, "JOURNAL_ROLLBACK", metadata,
+                        "cluster %s: %s; put the vault back as it was, or, when this copy is the "
+                        "one to go on with: holdfast catalog rebuild --accept-rollback",
+                        name, why);
 }
 
 struct pass {
@@ -176,13 +188,16 @@ static struct hf_status store_source(struct hf_ctx *ctx, struct rebuild *rebuild
     }
     HF_TRY(clusters_lock(ctx, tx, id));
     HF_TRY(clusters_get_id(ctx, tx, id, &row));
-    pass->is_older_vault = row.journal_head > state->head;
-    if (pass->is_older_vault && state->head != pass->last_head) {
+    if (row.journal_head > state->head && state->head != pass->last_head) {
         pass->is_old = true;
         return hf_success();
     }
+    pass->is_older_vault = pass->is_older_vault || row.journal_head > state->head;
+    HF_TRY(pass->is_older_vault && !rebuild->accept_rollback
+               ? refuse_rollback(ctx, row.name, "the vault has less than was seen of it")
+               : hf_success());
     HF_TRY(store_points(ctx, tx, id, state));
-    HF_TRY(follow(ctx, tx, &row, state));
+    HF_TRY(follow(ctx, tx, &row, state, pass->is_older_vault));
     for (size_t i = 0; i < pass->holes_len; i++) {
         HF_TRY(holes_store(ctx, tx, id, &pass->holes[i]));
     }
@@ -227,6 +242,43 @@ static void restart_receiver(struct receivers *receivers, const char *id, bool i
     }
 }
 
+/* A damaged row pins nothing. */
+static const struct cluster_row *find_pinned(const struct rebuild *rebuild, const char *id)
+{
+    for (size_t i = 0; i < rebuild->known_len; i++) {
+        const struct cluster_row *row = &rebuild->known[i];
+
+        if (hf_text_equal(row->id, id)) {
+            return row->damage == NULL && row->journal_hash.len == VAULT_HASH_LEN ? row : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* With what was seen of it before: an older copy, or one that went another way, is no vault to
+ * follow unasked. */
+static struct hf_status read_journal(struct hf_ctx *ctx, const struct rebuild *rebuild,
+                                     const char *prefix, struct vault_source_state *state,
+                                     struct pass *pass)
+{
+    const struct cluster_row *row = find_pinned(rebuild, vault_source_id(prefix));
+    struct objstore *vault = rebuild->app->vault;
+    struct hf_status status = vault_journal_read(ctx, vault, rebuild->keyring, prefix,
+                                                 row == NULL ? 0 : row->journal_head,
+                                                 row == NULL ? NULL : row->journal_hash.ptr, state);
+
+    if (hf_is_ok(status) || status.info == NULL ||
+        !hf_text_equal(status.info->reason, "JOURNAL_ROLLBACK")) {
+        return status;
+    }
+    if (!rebuild->accept_rollback) {
+        return row == NULL ? status : refuse_rollback(ctx, row->name, status.message);
+    }
+    pass->is_older_vault = true;
+    *state = (struct vault_source_state){0};
+    return vault_journal_read(ctx, vault, rebuild->keyring, prefix, 0, NULL, state);
+}
+
 static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebuild,
                                        const char *prefix)
 {
@@ -236,8 +288,7 @@ static struct hf_status rebuild_source(struct hf_ctx *ctx, struct rebuild *rebui
     while (pass.is_old) {
         struct vault_source_state state = {0};
 
-        HF_TRY(vault_journal_read(ctx, rebuild->app->vault, rebuild->keyring, prefix, 0, NULL,
-                                  &state));
+        HF_TRY(read_journal(ctx, rebuild, prefix, &state, &pass));
         HF_TRY(find_holes(ctx, rebuild, prefix, &state, &pass));
         HF_TRY(store_source(ctx, rebuild, id, &state, &pass));
         pass.last_head = state.head;
@@ -305,7 +356,10 @@ static struct hf_status check_listed(struct hf_ctx *ctx, const struct rebuild *r
 
 struct hf_status work_rebuild(struct hf_ctx *ctx, struct jobs_run *run)
 {
-    struct rebuild rebuild = {.run = run, .app = run->app};
+    struct rebuild rebuild = {.run = run,
+                              .app = run->app,
+                              .accept_rollback =
+                                  args_decode(ctx->arena, run->job.args).accept_rollback};
     const char **prefixes = NULL;
     size_t len = 0;
 

@@ -73,7 +73,7 @@ static const char *connect_command(const struct doctor *doctor, const PbBackup__
     if (hf_text_equal(reason, "JOURNAL_ROLLBACK")) {
         return hf_printf(arena,
                          "%s  # when the vault is again as it was; if this older copy is what is "
-                         "left of it: holdfast catalog rebuild%s",
+                         "left of it: holdfast catalog rebuild --accept-rollback%s",
                          doctor_restart(doctor), out_where(doctor->cli));
     }
     if (hf_text_equal(reason, "WRONG_KEY") || hf_text_equal(reason, "OLD_KEY_SLOT") ||

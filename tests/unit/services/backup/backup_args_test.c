@@ -4,7 +4,8 @@
 
 static void test_args__come_back_as_they_were(void **state)
 {
-    static const struct args cases[] = {{"c1", "b2"}, {"c1", ""}, {"", "b2"}, {"", ""}};
+    static const struct args cases[] = {{"c1", "b2", false}, {"c1", "", false}, {"", "b2", false},
+                                        {"", "", false},     {"", "", true},    {"c1", "b2", true}};
     struct hf_arena *arena = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -12,6 +13,7 @@ static void test_args__come_back_as_they_were(void **state)
 
         assert_string_equal(back.cluster_id, cases[i].cluster_id);
         assert_string_equal(back.backup_id, cases[i].backup_id);
+        assert_int_equal(back.accept_rollback, cases[i].accept_rollback);
     }
 }
 
