@@ -19,6 +19,7 @@
 #define LIST_PAGES_MAX 100
 #define LIST_ARENA ((size_t)8 << 20)
 #define SLOT_DIGITS 6
+#define SLOT_TRIES 16 /* damaged ones that are passed over */
 
 struct hf_status vault_wrong_key(struct hf_arena *arena, const char *name, const char *what)
 {
@@ -77,14 +78,15 @@ static uint32_t slot_number(const char *base)
     return (uint32_t)number;
 }
 
-/* The slots among one page of names; true: what comes behind are no slots any more. */
-static bool take_slots(const struct objstore_page *page, size_t prefix_len, uint32_t *newest)
+/* The slots below a bound among one page of names; true: what comes behind are none any more. */
+static bool take_slots(const struct objstore_page *page, size_t prefix_len, uint32_t bound,
+                       uint32_t *newest)
 {
     for (size_t i = 0; i < page->len; i++) {
         const char *base = page->entries[i].name + prefix_len;
         uint32_t number = slot_number(base);
 
-        *newest = number > *newest ? number : *newest;
+        *newest = number > *newest && number < bound ? number : *newest;
         if (strcmp(base, SLOT_LAST) > 0) {
             return true;
         }
@@ -92,10 +94,10 @@ static bool take_slots(const struct objstore_page *page, size_t prefix_len, uint
     return page->is_complete || page->len == 0;
 }
 
-/* Number of the newest slot; 0: the realm has none. What others put beside them is passed over, in
- * the memory of one page. */
-static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, const char *realm,
-                                    uint32_t *ret_number)
+/* Number of the newest slot below the bound; 0: there is none. What others put beside them is
+ * passed over, in the memory of one page. */
+static struct hf_status slot_below(struct hf_ctx *ctx, struct objstore *store, const char *realm,
+                                   uint32_t bound, uint32_t *ret_number)
 {
     HF_CLEANUP(hf_arena_free) struct hf_arena *scratch = hf_arena_new(LIST_ARENA);
     const char *prefix = hf_printf(ctx->arena, "tenants/%s/keys/", realm);
@@ -104,7 +106,8 @@ static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, 
     bool is_over = false;
 
     own.arena = scratch;
-    *ret_number = 0;
+    uint32_t newest = 0;
+
     HF_TRY(realm_check(ctx, realm));
     for (size_t pages = 0; !is_over; pages++) {
         struct objstore_page page = {0};
@@ -113,14 +116,22 @@ static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, 
         if (!hf_is_ok(status)) {
             return hf_status_copy(ctx->arena, status);
         }
-        is_over = take_slots(&page, strlen(prefix), ret_number);
+        is_over = take_slots(&page, strlen(prefix), bound, &newest);
         if (!is_over && pages == LIST_PAGES_MAX) {
             return vault_damaged(ctx->arena, prefix, 0, "foreign names without end");
         }
         after = page.len == 0 ? after : hf_strdup(ctx->arena, page.entries[page.len - 1].name);
         hf_arena_reset(scratch);
     }
+    *ret_number = newest;
     return hf_success();
+}
+
+/* Number of the newest slot; 0: the realm has none. */
+static struct hf_status slot_newest(struct hf_ctx *ctx, struct objstore *store, const char *realm,
+                                    uint32_t *ret_number)
+{
+    return slot_below(ctx, store, realm, UINT32_MAX, ret_number);
 }
 
 static struct hf_status slot_read(struct hf_ctx *ctx, struct objstore *store,
@@ -255,6 +266,51 @@ static struct hf_status check_begun(struct hf_ctx *ctx, struct objstore *store, 
                   realm, realm));
 }
 
+/* One of the two. */
+struct slot_key {
+    const uint8_t *kek;
+    const uint8_t *escrow_private;
+};
+
+static struct hf_status slot_open(struct hf_ctx *ctx, struct objstore *store,
+                                  const struct vault_slot_place *place, const struct slot_key *key,
+                                  struct vault_secrets *ret_secrets)
+{
+    struct hf_bytes bytes = {0};
+
+    HF_TRY(slot_read(ctx, store, place, &bytes));
+    return key->kek != NULL
+               ? vault_slot_open(ctx->arena, place, bytes, key->kek, ret_secrets)
+               : vault_slot_open_escrow(ctx->arena, place, bytes, key->escrow_private, ret_secrets);
+}
+
+/* Of a realm's slots from this number down the newest that is none of the damaged: a store without
+ * any key can put rubbish beside the good one. With an older slot all is read that it has keys of;
+ * whoever writes asks for the newest (vault_keyring_keep), and is refused. One of another key is
+ * not passed over: it may be what a rotation made. Failing, the newest one's damage is told. */
+static struct hf_status slot_open_from(struct hf_ctx *ctx, struct objstore *store,
+                                       const struct slot_key *key, struct vault_slot_place *place,
+                                       struct vault_secrets *ret_secrets)
+{
+    const struct hf_status newest = slot_open(ctx, store, place, key, ret_secrets);
+    struct hf_status status = newest;
+    uint32_t number = place->number;
+
+    for (int tries = 0; tries < SLOT_TRIES && status.code == HF_DATA_LOSS; tries++) {
+        HF_TRY(slot_below(ctx, store, place->realm, number, &number));
+        if (number == 0) {
+            return newest;
+        }
+        const struct vault_slot_place older = slot_place(ctx, place->realm, number);
+
+        status = slot_open(ctx, store, &older, key, ret_secrets);
+        if (hf_is_ok(status)) {
+            *place = older;
+        }
+    }
+    return hf_is_ok(status) ? status : newest;
+}
+
 struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
                                     const struct vault_realm_options *options,
                                     struct vault_keyring **ret_keyring)
@@ -262,7 +318,6 @@ struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
     HF_CLEANUP(vault_keyring_free) struct vault_keyring *keyring = NULL;
     struct vault_slot_place place;
     struct vault_secrets secrets;
-    struct hf_bytes bytes = {0};
     uint32_t number = 0;
 
     HF_TRY(slot_newest(ctx, store, options->realm, &number));
@@ -276,8 +331,7 @@ struct hf_status vault_keyring_open(struct hf_ctx *ctx, struct objstore *store,
         number = 1;
     }
     place = slot_place(ctx, options->realm, number);
-    HF_TRY(slot_read(ctx, store, &place, &bytes));
-    HF_TRY(vault_slot_open(ctx->arena, &place, bytes, options->kek, &secrets));
+    HF_TRY(slot_open_from(ctx, store, &(struct slot_key){.kek = options->kek}, &place, &secrets));
     keyring = keyring_of(&place, &secrets);
     codec_wipe(&secrets, sizeof(secrets));
     if (options->signing_key_path != NULL) {
@@ -294,7 +348,6 @@ struct hf_status vault_keyring_open_escrow(struct hf_ctx *ctx, struct objstore *
 {
     struct vault_slot_place place;
     struct vault_secrets secrets;
-    struct hf_bytes bytes = {0};
     uint32_t number = 0;
 
     HF_TRY(slot_newest(ctx, store, realm, &number));
@@ -303,8 +356,8 @@ struct hf_status vault_keyring_open_escrow(struct hf_ctx *ctx, struct objstore *
         return hf_fail(ctx->arena, HF_NOT_FOUND, "the vault has no keys of tenant %s", realm);
     }
     place = slot_place(ctx, realm, number);
-    HF_TRY(slot_read(ctx, store, &place, &bytes));
-    HF_TRY(vault_slot_open_escrow(ctx->arena, &place, bytes, private_key, &secrets));
+    HF_TRY(slot_open_from(ctx, store, &(struct slot_key){.escrow_private = private_key}, &place,
+                          &secrets));
     *ret_keyring = keyring_of(&place, &secrets);
     codec_wipe(&secrets, sizeof(secrets));
     return hf_success();

@@ -50,7 +50,8 @@ struct vault_realm_options {
     const uint8_t (*escrow_public)[VAULT_KEY_LEN]; /* NULL: none */
     bool create; /* write the first key slot when the realm has none */
 };
-/* Open (or make) the realm's newest key slot. FAILED_PRECONDITION reason WRONG_KEY with a wrong
+/* Open (or make) the realm's newest key slot, for reading the newest sound one: see
+ * vault_keyring_keep before anything is written. FAILED_PRECONDITION reason WRONG_KEY with a wrong
  * KEK - never "corrupt"; NOT_FOUND no such realm; FAILED_PRECONDITION reason NEWER_FORMAT, or
  * UNKNOWN_SIGNING_KEY when the slot does not list the signing key (vault_keyring_rotate adds it),
  * or KEYS_MISSING when the realm has stored something and no slot: nothing is made then; DATA_LOSS

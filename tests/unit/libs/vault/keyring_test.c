@@ -118,6 +118,37 @@ static void test_keyring__another_slot_in_its_place_is_found(void **state)
                   HF_FAILED_PRECONDITION, "KEYS_REPLACED");
 }
 
+/* A store without any key puts rubbish beside the good slot: what is stored is read all the same,
+ * nothing is written. */
+static void test_keyring__rubbish_beside_a_slot_keeps_nobody_from_reading(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_realm_options realm = fixture_realm(f);
+    const struct hf_bytes rubbish = {(const uint8_t *)"x", 1};
+    const uint8_t other[VAULT_KEY_LEN] = {1};
+    bool was_gone = true;
+
+    for (int i = 2; i < 9; i++) {
+        assert_ok(objstore_put(&f->ctx, f->store,
+                               hf_printf(f->ctx.arena, "tenants/acme/keys/%06d", i * i * i),
+                               rubbish));
+    }
+    assert_ok(reopen(f, &realm));
+    assert_reason(vault_keyring_keep(&f->ctx, f->store, f->keyring, &realm, &was_gone),
+                  HF_DATA_LOSS, "DAMAGED");
+    realm.kek =
+        other; /* the good one is of another key: that is not what is wrong with the newest */
+    assert_reason(reopen(f, &realm), HF_DATA_LOSS, "DAMAGED");
+    for (int i = 2; i < 9; i++) {
+        assert_ok(objstore_remove(&f->ctx, f->store,
+                                  hf_printf(f->ctx.arena, "tenants/acme/keys/%06d", i * i * i)));
+    }
+    assert_reason(reopen(f, &realm), HF_FAILED_PRECONDITION, "WRONG_KEY");
+    assert_ok(vault_keyring_rotate(&f->ctx, f->store, f->keyring, &realm, false));
+    realm.kek = f->kek; /* the newest is sound and of another key: it is not passed over */
+    assert_reason(reopen(f, &realm), HF_FAILED_PRECONDITION, "WRONG_KEY");
+}
+
 static void test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot(void **state)
 {
     struct fixture *f = *state;
@@ -148,6 +179,7 @@ static void test_keyring__a_slot_of_another_place_is_refused(void **state)
     struct vault_realm_options realm = fixture_realm(f);
 
     assert_ok(objstore_put(&f->ctx, f->store, "tenants/acme/keys/000002", bytes));
+    assert_ok(objstore_remove(&f->ctx, f->store, SLOT_1)); /* it would be read instead */
     assert_code(reopen(f, &realm), HF_DATA_LOSS);
     realm.realm = "globex";
     assert_ok(objstore_put(&f->ctx, f->store, "tenants/globex/keys/000001", bytes));
@@ -389,6 +421,7 @@ int main(void)
         fixture_test(test_keyring__lost_slots_are_not_begun_anew),
         fixture_test(test_keyring__finds_its_slots_among_others_files),
         fixture_test(test_keyring__another_slot_in_its_place_is_found),
+        fixture_test(test_keyring__rubbish_beside_a_slot_keeps_nobody_from_reading),
         fixture_test(test_keyring__finds_a_flipped_bit_in_every_byte_of_a_slot),
         fixture_test(test_keyring__a_slot_of_another_place_is_refused),
         fixture_test(test_keyring__rotates_key_kek_and_signer),
