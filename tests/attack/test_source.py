@@ -17,7 +17,7 @@ from support import proc
 from watch import latency_limit_ms, unclean
 
 LANES = 8
-SHORT_ATTEMPTS, SHORT_MUTATIONS = 40, 8
+SHORT_ATTEMPTS, SHORT_MUTATIONS = 24, 8
 LONG_MUTATIONS = 100 if record.is_sanitized() else 500
 MIB = 1 << 20
 # Above what the service had with all lanes registered: 16 MiB for each lane that lies.

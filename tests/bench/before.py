@@ -132,8 +132,9 @@ def rows_of(operation, rounds):
 
 
 def write_section(path, heading, lines):
-    """Replace or add one section of a document."""
-    with open(path, encoding="utf-8") as file:
+    """Replace or add one section of a document, which may be new."""
+    with open(path, "a+", encoding="utf-8") as file:
+        file.seek(0)
         before, found, after = file.read().partition(heading + "\n")
     _, more, rest = after.partition("\n## ")
     text = before.rstrip() + "\n\n" + heading + "\n\n" + "\n".join(lines) + "\n"
