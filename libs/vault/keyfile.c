@@ -192,6 +192,22 @@ struct hf_status vault_escrow_make(struct hf_ctx *ctx, char **ret_private_text,
     return hf_success();
 }
 
+struct hf_status vault_escrow_load(struct hf_ctx *ctx, const char *path,
+                                   uint8_t ret_public[VAULT_KEY_LEN])
+{
+    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
+
+    hf_buf_init(&text, 256);
+    HF_TRY(hf_read_file(ctx->arena, path, &text));
+    const char *digits =
+        hf_strndup(ctx->arena, hf_buf_text(&text), strcspn(hf_buf_text(&text), "\n"));
+
+    return hf_unhex(digits, ret_public, VAULT_KEY_LEN)
+               ? hf_success()
+               : hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s must hold 64 hexadecimal digits",
+                         path);
+}
+
 /* Value of a hexadecimal digit; -1 for separators, -2 for anything else. */
 static int kit_digit(char c)
 {

@@ -42,6 +42,9 @@ struct hf_status vault_signing_key_make(struct hf_ctx *ctx, const char *path) HF
 /* X25519 escrow pair: private key as text for the printed recovery kit, public key raw. */
 struct hf_status vault_escrow_make(struct hf_ctx *ctx, char **ret_private_text,
                                    uint8_t ret_public[VAULT_KEY_LEN]) HF_MUST_USE;
+/* The public key from its file, 64 hexadecimal digits. INVALID_ARGUMENT. */
+struct hf_status vault_escrow_load(struct hf_ctx *ctx, const char *path,
+                                   uint8_t ret_public[VAULT_KEY_LEN]) HF_MUST_USE;
 
 struct vault_realm_options {
     const char *realm;            /* tenant name or id text; prefix is "tenants/<realm>" */

@@ -26,22 +26,6 @@ struct realms {
     uint8_t *kek; /* VAULT_KEY_LEN, locked */
 };
 
-static struct hf_status load_escrow(struct hf_ctx *ctx, struct realms *realms, const char *path)
-{
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
-
-    hf_buf_init(&text, 256);
-    HF_TRY(hf_read_file(ctx->arena, path, &text));
-    const char *digits =
-        hf_strndup(ctx->arena, hf_buf_text(&text), strcspn(hf_buf_text(&text), "\n"));
-
-    if (!hf_unhex(digits, realms->escrow, VAULT_KEY_LEN)) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s must hold 64 hexadecimal digits", path);
-    }
-    realms->has_escrow = true;
-    return hf_success();
-}
-
 struct hf_status realms_new(struct hf_ctx *ctx, const struct realms_options *options,
                             struct realms **ret_realms)
 {
@@ -56,7 +40,8 @@ struct hf_status realms_new(struct hf_ctx *ctx, const struct realms_options *opt
     realms->db = options->db;
     realms->signing_key_path = hf_heap_strdup(options->signing_key_path);
     if (hf_is_ok(status) && options->escrow_public_path != NULL) {
-        status = load_escrow(ctx, realms, options->escrow_public_path);
+        status = vault_escrow_load(ctx, options->escrow_public_path, realms->escrow);
+        realms->has_escrow = hf_is_ok(status);
     }
     if (!hf_is_ok(status)) {
         realms_free(realms);

@@ -113,7 +113,6 @@ static struct hf_status check_stopped(struct hf_ctx *ctx, const struct place *pl
 /* The one that slots are escrowed to: this installation's, for that is what the service writes. */
 static struct hf_status load_escrow(struct hf_ctx *ctx, struct takeover *takeover)
 {
-    HF_CLEANUP(hf_buf_done) struct hf_buf text = {0};
     const char *path = escrow_path(ctx, takeover->place);
     uint8_t own[VAULT_KEY_LEN];
 
@@ -122,14 +121,7 @@ static struct hf_status load_escrow(struct hf_ctx *ctx, struct takeover *takeove
         memcpy(takeover->escrow, own, sizeof(own));
         return hf_success();
     }
-    hf_buf_init(&text, 256);
-    HF_TRY(hf_read_file(ctx->arena, path, &text));
-    const char *digits =
-        hf_strndup(ctx->arena, hf_buf_text(&text), strcspn(hf_buf_text(&text), "\n"));
-
-    if (!hf_unhex(digits, takeover->escrow, VAULT_KEY_LEN)) {
-        return hf_fail(ctx->arena, HF_INVALID_ARGUMENT, "%s must hold 64 hexadecimal digits", path);
-    }
+    HF_TRY(vault_escrow_load(ctx, path, takeover->escrow));
     if (memcmp(own, takeover->escrow, sizeof(own)) != 0) {
         fprintf(stderr, "this recovery kit is of another installation: from now on the vault is "
                         "opened by this one's\n");
