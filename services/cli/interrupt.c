@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 
 #define BEGIN_MS 1000
+#define WAKE SIGUSR2 /* from ourselves: look whether it is over */
 
 struct interrupt {
     struct hf_lock begin;
@@ -32,7 +33,9 @@ static void wait_for_signals(void *arg)
     hf_lock_wake(&interrupt->begin);
     hf_lock_release(&interrupt->begin);
     while (!atomic_load(&interrupt->is_over)) {
-        if (sigtimedwait(&interrupt->signals, NULL, &pause) < 0) {
+        int taken = sigtimedwait(&interrupt->signals, NULL, &pause);
+
+        if (taken < 0 || taken == WAKE) {
             continue;
         }
         if (atomic_exchange(&interrupt->cancel->is_set, true)) {
@@ -49,6 +52,7 @@ struct interrupt *interrupt_start(struct hf_cancel *cancel)
     sigemptyset(&interrupt->signals);
     sigaddset(&interrupt->signals, SIGINT);
     sigaddset(&interrupt->signals, SIGTERM);
+    sigaddset(&interrupt->signals, WAKE);
     pthread_sigmask(SIG_BLOCK, &interrupt->signals, NULL);
     hf_lock_init(&interrupt->begin);
     interrupt->thread = hf_thread_try("signals", wait_for_signals, interrupt);
@@ -69,6 +73,7 @@ struct interrupt *interrupt_start(struct hf_cancel *cancel)
 void interrupt_stop(struct interrupt *interrupt)
 {
     atomic_store(&interrupt->is_over, true);
+    (void)kill(getpid(), WAKE); /* else each command would end with a pause */
     hf_thread_join(interrupt->thread);
     hf_lock_done(&interrupt->begin);
     hf_heap_free(interrupt);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/interrupt.h"
 #include "tests/unit/unit.h"
 
@@ -31,10 +32,25 @@ static void test_interrupt__lets_a_child_begin_its_own(void **state)
     }
 }
 
+/* Each command ends with it: archive_command, too. */
+static void test_interrupt__stops_at_once(void **state)
+{
+    struct hf_cancel cancel = {0};
+    const int64_t begin_us = hf_mono_us();
+    (void)state;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        interrupt_stop(interrupt_start(&cancel));
+    }
+    assert_in_range(hf_mono_us() - begin_us, 0, ROUNDS * 50000);
+    assert_false(atomic_load(&cancel.is_set));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interrupt__lets_a_child_begin_its_own),
+        cmocka_unit_test(test_interrupt__stops_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
