@@ -24,6 +24,7 @@ struct clerk {
     int64_t tell_us; /* hf_mono_us() when each is due */
     int64_t vault_us;
     int64_t stored_us;
+    int64_t stored_pause_us; /* after a hole at the end, or a failure: it grows */
     int64_t compact_us;
     int64_t members_us;
     int64_t source_us;
@@ -94,11 +95,17 @@ static void look_at_stored(struct hf_ctx *ctx, struct clerk *clerk,
         return;
     }
     struct hf_status status = hooks->on_stored(ctx, hooks->arg, &wal, &is_at_end);
+    bool is_settled = hf_is_ok(status) && !is_at_end;
 
+    /* Soon again, for what is missing at the end may come back; but whoever left it missing does
+     * not pay for a listing each minute for ever. */
+    if (clerk->opens != now->opens || clerk->stored_pause_us == 0) {
+        clerk->stored_pause_us = clerk->receiver->options.inventory_us;
+    }
     clerk->opens = now->opens;
-    clerk->stored_us =
-        hf_mono_us() +
-        (hf_is_ok(status) && !is_at_end ? STORED_US : clerk->receiver->options.inventory_us);
+    clerk->stored_us = hf_mono_us() + (is_settled ? STORED_US : clerk->stored_pause_us);
+    clerk->stored_pause_us =
+        clerk->stored_pause_us < STORED_US / 2 ? 2 * clerk->stored_pause_us : STORED_US;
     if (!hf_is_ok(status)) {
         warn(ctx, clerk, "wal.holes.failed", status);
     }
